@@ -1,0 +1,37 @@
+"""Normalize and gradient-check image batches.
+
+The public names are loaded on first use, so that importing the package imports no numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bncli.errors import BncliError
+from bncli.version import __version__
+
+if TYPE_CHECKING:
+    from bncli.batchnorm.draws import uniform
+    from bncli.batchnorm.layer import BatchNorm
+    from bncli.batchnorm.moments import Moments
+    from bncli.pipeline.normalize import normalize_folder
+
+__all__ = ["BatchNorm", "BncliError", "Moments", "__version__", "normalize_folder", "uniform"]
+
+_HOMES = {
+    "BatchNorm": "bncli.batchnorm.layer",
+    "Moments": "bncli.batchnorm.moments",
+    "normalize_folder": "bncli.pipeline.normalize",
+    "uniform": "bncli.batchnorm.draws",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bncli' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

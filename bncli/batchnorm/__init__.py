@@ -1,0 +1,1 @@
+"""The mathematics of per-pixel batch normalization; knows numpy and nothing else."""

@@ -1,0 +1,246 @@
+"""Per-pixel sums of a set of pictures, which can be added up.
+
+Two kinds with one face: :class:`Moments` for integers is exact, so that any split of the pictures
+adds up to the same bits in any order; :class:`FloatMoments` is as accurate as two passes over the
+data, and gives the same bits for the same pictures added in the same order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from bncli.batchnorm.tiling import tile_slices
+from bncli.errors import LimitError, NonFiniteError
+
+Raster = NDArray[Any]
+"""Pictures as rows, (batch, pixels), or one value for each pixel, (pixels,)."""
+
+_ROWS_AT_ONCE = 256
+"""So many squares of 8-bit or sums of 16-bit values stay below 2**32."""
+
+_SAFE_TOTAL = 1 << 63
+
+
+class PixelMoments(Protocol):
+    """What the statistics of a set of pictures offer, whatever the pictures hold."""
+
+    count: int
+    minimum: Raster
+    maximum: Raster
+
+    def add(self, rows: Raster) -> None:
+        """Take in pictures, (batch, pixels)."""
+
+    def mean(self) -> Raster:
+        """Mean of every pixel, float64, (pixels,)."""
+
+    def variance(self) -> Raster:
+        """Variance of every pixel, divided by the count, float64, (pixels,)."""
+
+    def planes(self) -> dict[str, Raster]:
+        """All there is but the count, by name, each (pixels,)."""
+
+
+def moments_for(pixels: int, dtype: DTypeLike) -> PixelMoments:
+    """The kind of moments that fits pictures of this dtype: exact for 8 and 16-bit integers."""
+    kind = Moments if np.dtype(dtype) in (np.uint8, np.uint16) else FloatMoments
+    return kind(pixels, np.dtype(dtype))
+
+
+class Moments:
+    """Exact sums over a set of 8 or 16-bit pictures.
+
+    Args:
+        pixels: how many values one picture has.
+        dtype: uint8 or uint16.
+
+    Attributes:
+        count: how many pictures were added.
+        total, square_total: sum and sum of squares of every pixel, uint64, (pixels,).
+        minimum, maximum: of every pixel, of the pictures' dtype, (pixels,).
+
+    Examples:
+        >>> import numpy as np
+        >>> a = np.array([[0, 10], [2, 10], [250, 10]], np.uint8)
+        >>> moments = Moments.of(a[:1]) + Moments.of(a[1:])
+        >>> print(moments.mean(), moments.variance())
+        [84. 10.] [13778.66666667     0.        ]
+        >>> moments == Moments.of(a)
+        True
+    """
+
+    def __init__(self, pixels: int, dtype: np.dtype[Any]) -> None:
+        self.count = 0
+        self.total = np.zeros(pixels, np.uint64)
+        self.square_total = np.zeros(pixels, np.uint64)
+        self.minimum = np.full(pixels, np.iinfo(dtype).max, dtype)
+        self.maximum = np.zeros(pixels, dtype)
+
+    @classmethod
+    def of(cls, rows: Raster) -> Self:
+        """The moments of pictures, (batch, pixels)."""
+        moments = cls(rows.shape[1], rows.dtype)
+        moments.add(rows)
+        return moments
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The pictures' dtype."""
+        dtype: np.dtype[Any] = self.minimum.dtype
+        return dtype
+
+    def add(self, rows: Raster) -> None:
+        """Take in pictures of the moments' dtype, (batch, pixels).
+
+        Raises:
+            LimitError: a sum could pass 2**63; nothing was added then.
+        """
+        self._check_room(len(rows))
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            block = rows[start : start + _ROWS_AT_ONCE]
+            for tile in tile_slices(block.shape[1], len(block) * 4 * block.itemsize):
+                self._add_tile(block[:, tile], tile)
+        self.count += len(rows)
+
+    def __add__(self, other: Moments) -> Moments:
+        self._check_room(other.count)
+        both = Moments(len(self.total), self.dtype)
+        both.count = self.count + other.count
+        both.total = self.total + other.total
+        both.square_total = self.square_total + other.square_total
+        both.minimum = np.minimum(self.minimum, other.minimum)
+        both.maximum = np.maximum(self.maximum, other.maximum)
+        return both
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Moments):
+            return NotImplemented
+        return (
+            self.count == other.count
+            and self.dtype == other.dtype
+            and all(
+                np.array_equal(plane, other.planes()[name]) for name, plane in self.planes().items()
+            )
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it changes as pictures are added
+
+    def mean(self) -> Raster:
+        """Mean of every pixel, float64, rounded once, (pixels,)."""
+        return self.total / np.float64(self.count)
+
+    def variance(self) -> Raster:
+        """Variance of every pixel, divided by the count, float64, (pixels,).
+
+        It is ``(count * square_total - total**2) / count**2`` with an exact integer above the line.
+        """
+        count = self.count
+        # The product may wrap around; the difference is right modulo 2**64, and that is enough as
+        # long as the variance, at most (range / 2)**2, times count**2 stays below 2**64.
+        if count**2 * (int(np.iinfo(self.dtype).max) ** 2 // 4 + 1) < 1 << 64:
+            scaled = self.square_total * np.uint64(count) - self.total * self.total
+            return scaled / np.float64(count) ** 2
+        pairs = zip(self.square_total.tolist(), self.total.tolist(), strict=True)
+        return np.array([(count * square - total * total) / count**2 for square, total in pairs])
+
+    def planes(self) -> dict[str, Raster]:
+        """All there is but the count, by name, each (pixels,)."""
+        return {
+            "total": self.total,
+            "square_total": self.square_total,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+        }
+
+    def _check_room(self, more: int) -> None:
+        largest = int(np.iinfo(self.dtype).max)
+        if (self.count + more) * largest**2 >= _SAFE_TOTAL:
+            raise LimitError(
+                f"{self.count + more} pictures of {self.dtype} are too many for exact sums; "
+                f"at most {_SAFE_TOTAL // largest**2 - 1} fit"
+            )
+
+    def _add_tile(self, block: Raster, tile: slice) -> None:
+        wide = block.astype(np.uint16 if block.dtype == np.uint8 else np.uint32)
+        self.total[tile] += np.add.reduce(wide, axis=0, dtype=np.uint32)
+        np.multiply(wide, wide, out=wide)
+        # A row of 16-bit squares fills 32 bits, so only 8-bit ones are added up in 32.
+        narrow = np.uint32 if block.dtype == np.uint8 else np.uint64
+        self.square_total[tile] += np.add.reduce(wide, axis=0, dtype=narrow)
+        self.minimum[tile] = np.minimum(self.minimum[tile], block.min(axis=0))
+        self.maximum[tile] = np.maximum(self.maximum[tile], block.max(axis=0))
+
+
+class FloatMoments:
+    """Mean and sum of squared deviations over a set of floating-point pictures.
+
+    Blocks are taken in with two passes each and merged by the formula of Chan, Golub & LeVeque,
+    "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979).
+
+    Args:
+        pixels: how many values one picture has.
+        dtype: of the pictures.
+
+    Attributes:
+        count: how many pictures were added.
+        square_deviation: sum of (x - mean)**2 of every pixel, float64, (pixels,).
+        minimum, maximum: of every pixel, float64, (pixels,).
+    """
+
+    def __init__(self, pixels: int, dtype: np.dtype[Any]) -> None:
+        self.count = 0
+        self.dtype = dtype
+        self.square_deviation = np.zeros(pixels)
+        self.minimum = np.full(pixels, np.inf)
+        self.maximum = np.full(pixels, -np.inf)
+        self._mean = np.zeros(pixels)
+
+    def add(self, rows: Raster) -> None:
+        """Take in pictures, (batch, pixels).
+
+        Raises:
+            NonFiniteError: their variance overflows.
+        """
+        with np.errstate(all="ignore"):
+            for tile in tile_slices(rows.shape[1], len(rows) * 8):
+                self._add_tile(rows[:, tile].astype(np.float64), tile)
+        if not np.isfinite(self.square_deviation).all():
+            raise NonFiniteError("the values are too large: their variance overflows; rescale them")
+        self.count += len(rows)
+
+    def mean(self) -> Raster:
+        """Mean of every pixel, float64, (pixels,)."""
+        return self._mean.copy()
+
+    def variance(self) -> Raster:
+        """Variance of every pixel, divided by the count, float64, (pixels,)."""
+        return self.square_deviation / self.count
+
+    def planes(self) -> dict[str, Raster]:
+        """All there is but the count, by name, each (pixels,)."""
+        return {
+            "mean": self._mean,
+            "square_deviation": self.square_deviation,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+        }
+
+    def _add_tile(self, block: Raster, tile: slice) -> None:
+        batch, seen = len(block), self.count
+        self.minimum[tile] = np.minimum(self.minimum[tile], block.min(axis=0))
+        self.maximum[tile] = np.maximum(self.maximum[tile], block.max(axis=0))
+        pivot = block[0].copy()
+        block -= pivot
+        offset = np.add.reduce(block, axis=0) / batch
+        block -= offset
+        deviation = np.einsum("bp,bp->p", block, block)
+        # Equal pictures must stay equal to the last bit, so the mean moves by the distance of the
+        # means, which is exactly 0 then.
+        distance = (pivot - self._mean[tile]) + offset if seen else pivot + offset
+        self._mean[tile] += distance * (batch / (seen + batch))
+        if seen:
+            deviation += distance * distance * (seen * batch / (seen + batch))
+        self.square_deviation[tile] += deviation

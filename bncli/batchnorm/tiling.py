@@ -1,0 +1,55 @@
+"""Runs a kernel over cache-sized tiles of the pixel axis, on threads; no arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from bncli.machine import allowed_cores
+
+_TILE_BYTES = 1 << 20
+"""Of one operand: the two or three operands of a kernel then share a core's second-level cache."""
+
+_LEAST_PIXELS = 512
+"""Shorter rows would cost more in calls than they save in cache."""
+
+
+def tile_slices(pixels: int, row_bytes: int) -> list[slice]:
+    """Cut the pixel axis into tiles.
+
+    Args:
+        pixels: length of the axis.
+        row_bytes: bytes of one pixel over the whole batch.
+    """
+    length = max(_LEAST_PIXELS, _TILE_BYTES // max(1, row_bytes))
+    return [slice(start, min(start + length, pixels)) for start in range(0, pixels, length)]
+
+
+def run_tiles(
+    kernel: Callable[[slice], None], slices: list[slice], threads: int | None = None
+) -> None:
+    """Call *kernel* once for every slice, on threads where that pays.
+
+    Overflow is not reported as a warning: who calls checks the results.
+
+    Args:
+        kernel: writes its results into arrays of its caller's; slices never overlap.
+        slices: from :func:`tile_slices`.
+        threads: how many; None is every core allowed.
+    """
+
+    def quiet(tile: slice) -> None:
+        # numpy's error state belongs to the thread, so it is set where the kernel runs.
+        with np.errstate(all="ignore"):
+            kernel(tile)
+
+    workers = min(threads or allowed_cores(), len(slices))
+    if workers <= 1:
+        for tile in slices:
+            quiet(tile)
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="bncli-tile") as pool:
+        for _ in pool.map(quiet, slices):
+            pass

@@ -1,0 +1,1 @@
+"""click and rich live here and nowhere else."""

@@ -1,0 +1,89 @@
+"""``bncli normalize``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bncli.cli import options
+from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
+
+
+@click.command("normalize", context_settings={"show_default": True})
+@options.sources
+@click.option(
+    "-o", "--out", metavar="OUT", required=True, type=click.Path(), help="Folder for the results."
+)
+@click.option(
+    "--gamma", metavar="NUMBER|random|FILE.npy", default="1", help="Scale, of shape (w, h, c)."
+)
+@click.option(
+    "--beta", metavar="NUMBER|random|FILE.npy", default="0", help="Shift, of shape (w, h, c)."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything random.")
+@click.option("--eps", type=float, default=1e-8, help="Added to the variance, > 0.")
+@click.option(
+    "--delta",
+    metavar="FILE.npy|ones|random",
+    help="Run the backward with this gradient of the loss, of shape (batch, w, h, c).",
+)
+@click.option("--update", is_flag=True, help="Take a step of SGD on gamma and beta.")
+@click.option("--lr", type=float, default=0.01, help="Learning rate of the step.")
+@click.option("--momentum", type=float, default=0.0, help="How much of the last step is kept.")
+@click.option("--decay", type=float, default=0.0, help="Weight decay.")
+@click.option("--lr-decay", type=float, default=1.0, help="Factor on the rate after each step.")
+@click.option(
+    "--state",
+    metavar="FILE.npz",
+    type=click.Path(dir_okay=False),
+    help="The state.npz of the last run: momentum and rate go on from there.",
+)
+@options.reading
+@click.option(
+    "--scale",
+    metavar="minmax|image|sigma:K|LO:HI|none",
+    default="minmax",
+    help="Which y are black and white: the least and greatest of the batch, or of each picture; "
+    "mean -/+ K standard deviations; LO and HI; 0 and 1.",
+)
+@click.option("--format", type=click.Choice(FORMATS), default="png", help="Of the results.")
+@click.option("--depth", type=click.Choice(DEPTHS), default="auto", help="Bits of PNG.")
+@click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of arrays written.")
+@options.running
+@options.streams
+def command(
+    sources: tuple[str, ...],
+    files_from: str | None,
+    out: str,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    color: str,
+    progress: str,
+    debug: bool,
+    **chosen: Any,
+) -> int:
+    r"""Normalize the pictures of SRC, each pixel over the batch, and write them to OUT.
+
+    SRC is folders, files, quoted globs, or one .npy batch (batch, w, h, c). All pictures must have
+    one size. OUT gets the pictures under their names, stats.npz, and summary.json last; with
+    --delta also grad_input.npy, grad_gamma.npy and grad_beta.npy.
+
+    \b
+    Examples:
+      bncli normalize sample_images -o normalized
+      bncli normalize 'run7/*.tif' -o out --scale sigma:3 --depth 16
+      bncli normalize sample_images -o out --delta random --gamma random --update --lr 0.1
+    """
+    from bncli.cli.show import Display
+
+    del debug  # read by the entry point
+    listed = options.all_sources(sources, files_from)
+    display = Display(as_json=as_json, quiet=quiet, verbose=verbose, color=color, progress=progress)
+    from bncli.pipeline.normalize import normalize_folder
+
+    with display.following() as follow:
+        summary = normalize_folder(listed, out, progress=follow, **chosen)
+    display.normalize_summary(summary, out)
+    return summary.exit_code

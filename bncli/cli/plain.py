@@ -1,0 +1,44 @@
+"""Text for any reader: names made harmless, one line for an error, one document of JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+_ESCAPED_BYTE = range(0xDC80, 0xDD00)  # how Python holds the bytes of a name that is no UTF-8
+
+
+def printable(text: str, keep: str = "") -> str:
+    """*text* with everything but printable characters escaped: nothing in it moves a cursor."""
+    return "".join(c if c.isprintable() or c in keep else _escaped(c) for c in text)
+
+
+def print_error(line: str) -> None:
+    """One line on stderr."""
+    _say("Error", line)
+
+
+def print_warning(line: str) -> None:
+    """One line on stderr."""
+    _say("Warning", line)
+
+
+def print_document(document: Mapping[str, Any]) -> None:
+    """One JSON document on stdout, in ASCII."""
+    json.dump(document, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def _say(kind: str, line: str) -> None:
+    sys.stderr.write(f"{kind}: {printable(line)}\n")
+    sys.stderr.flush()
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if code in _ESCAPED_BYTE:
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

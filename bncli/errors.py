@@ -1,0 +1,95 @@
+"""The error tree: one class per kind, each with the exit code of its kind.
+
+BncliError
+├── OptionError               2   an option or parameter has an impossible value
+│   ├── MissingExtraError     2   an optional extra is not installed
+│   └── StateError            2   methods called in an impossible order
+├── NoPicturesError           4   nothing to read
+├── DataError                 5   the input data is unacceptable
+│   ├── ImageError            5   a file cannot be used as a picture
+│   ├── ArrayError            5   a .npy or .npz file cannot be trusted
+│   ├── ShapeError            5   shapes that do not fit each other
+│   ├── SinglePictureError    5   a batch of one: every output would be beta
+│   └── NonFiniteError        5   NaN or infinity where a number belongs
+├── OutputError               6   the output cannot be written
+└── LimitError                7   a limit was hit: memory, pixels
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BncliError(Exception):
+    """Something the user can mend; each line says what, where and how.
+
+    Args:
+        lines: the message, one fault a line. A line may hold any text, a file name with a newline
+            in it too: who prints it escapes it.
+        paths: the files concerned.
+    """
+
+    exit_code: ClassVar[int]
+
+    def __init__(self, *lines: str, paths: tuple[str, ...] = ()) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+        self.paths = paths
+
+
+class OptionError(BncliError, ValueError):
+    """An option or parameter has an impossible value."""
+
+    exit_code = 2
+
+
+class MissingExtraError(OptionError):
+    """An optional extra is not installed."""
+
+
+class StateError(OptionError):
+    """Methods were called in an impossible order."""
+
+
+class NoPicturesError(BncliError):
+    """There is nothing to read."""
+
+    exit_code = 4
+
+
+class DataError(BncliError, ValueError):
+    """The input data is unacceptable."""
+
+    exit_code = 5
+
+
+class ImageError(DataError):
+    """A file cannot be used as a picture."""
+
+
+class ArrayError(DataError):
+    """A .npy or .npz file cannot be trusted."""
+
+
+class ShapeError(DataError):
+    """Shapes do not fit each other."""
+
+
+class SinglePictureError(ShapeError):
+    """A batch of one picture: every output would be beta."""
+
+
+class NonFiniteError(DataError):
+    """NaN or infinity stands where a number belongs."""
+
+
+class OutputError(BncliError):
+    """The output cannot be written."""
+
+    exit_code = 6
+
+
+class LimitError(BncliError):
+    """A limit was hit: memory, pixels."""
+
+    exit_code = 7

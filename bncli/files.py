@@ -1,0 +1,41 @@
+"""Opening files that anybody may have made: regular files only, with the facts that show change."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from bncli.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What the file system says of a file; it changes when the file does."""
+
+    size: int
+    modified_ns: int
+    inode: int
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[tuple[BinaryIO, FileState]]:
+    """Open a regular file for reading; never waits on a pipe or a device.
+
+    Raises:
+        DataError: it is no regular file or cannot be opened; the message does not name it.
+    """
+    try:
+        # Without O_NONBLOCK the mere opening of a named pipe would wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise DataError(f"it cannot be opened: {error.strerror}") from error
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError("it is not a regular file; move it out of the folder")
+        yield file, FileState(status.st_size, status.st_mtime_ns, status.st_ino)

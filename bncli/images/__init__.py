@@ -1,0 +1,1 @@
+"""Pictures in and out; the only rooms that import Pillow."""

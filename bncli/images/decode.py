@@ -1,0 +1,209 @@
+"""One file to one array, or an ImageError with the reason."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bncli.errors import ImageError
+from bncli.files import open_regular
+from bncli.images import deep
+from bncli.images.deep import PixelKind
+from bncli.images.header import Header, decoding, orientation_of, sixteen_bit_maximum
+from bncli.images.png import check_chunks
+from bncli.images.policy import FORMATS, ReadPolicy
+
+Pixels = NDArray[Any]
+"""(h, w, channels) as files hold them, alpha last."""
+
+_WHITE_IS_ZERO, _PHOTOMETRIC_TAG = 0, 262
+
+_GREY_STEPS = {"1": 255, "L;2": 85, "L;4": 17}
+"""Pillow's name of a low-depth grey -> the 8-bit distance of its neighbouring values."""
+
+_TURNS = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: a[::-1].swapaxes(0, 1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: a.swapaxes(0, 1)[::-1],
+}
+"""EXIF orientation -> how to turn (h, w, channels) upright."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The pixels of one picture, as flat rasters in the order files hold them.
+
+    Attributes:
+        values: what is normalized, (h * w * c,).
+        alpha: the alpha channel that is copied through, (h * w,), or None.
+        icc: the colour profile, where the values are still of its colours, or None.
+        digest: SHA-256 of the file's bytes, hexadecimal.
+    """
+
+    values: NDArray[Any]
+    alpha: NDArray[Any] | None
+    icc: bytes | None
+    digest: str
+
+
+def decode(header: Header, policy: ReadPolicy) -> Decoded:
+    """Read one picture.
+
+    Raises:
+        DataError: it cannot be read as its header says, or it has changed since; the message does
+            not name the file.
+    """
+    with open_regular(header.path) as (file, state):
+        content = file.read()
+    if state != header.state:
+        raise ImageError("it was changed while bncli was running; run again")
+    if content.startswith(b"\x89PNG"):
+        check_chunks(content)
+    with decoding():
+        pixels, icc = _read_deep(content, header) if header.deep else _read(content, header)
+        pixels = _converted(pixels, header.kind.alpha, policy)
+    colours, alpha = _split_alpha(pixels, header.kind.alpha, policy)
+    if header.kind.mode != policy.mode != "keep":
+        icc = None
+    digest = hashlib.sha256(content).hexdigest()
+    return Decoded(colours, alpha, icc, digest)
+
+
+def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    if header.frame:
+        image.seek(header.frame)
+    profile = image.info.get("icc_profile")
+    inverted = image.format == "TIFF" and (
+        getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
+    )
+    coloured = image.mode in {"CMYK", "YCbCr"}  # after the conversion the profile is another's
+    step = _GREY_STEPS.get(str(image.tile[0].args), 1) if image.tile else 1
+    image.load()
+    orientation = orientation_of(image)
+    pixels = _array(image, header.kind, step)
+    if inverted and image.mode.startswith("I;16"):  # Pillow inverts the 8-bit ones only
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    return _upright(pixels, orientation, header), None if coloured else profile
+
+
+def _read_deep(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
+    if deep.is_tiff(io.BytesIO(content)):
+        pixels, orientation = deep.decode_tiff(content, header.frame)
+        return _upright(pixels, orientation, header), None
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    largest = sixteen_bit_maximum(image)
+    if largest is None:
+        pixels = deep.decode_png(content)
+    else:
+        pixels = deep.decode_pnm(content, image.tile[0].offset, image.size, largest)
+    return _upright(pixels, orientation_of(image), header), image.info.get("icc_profile")
+
+
+def _array(image: Image.Image, kind: PixelKind, step: int) -> Pixels:
+    """The pixels of a loaded image, with the channels that its header promised."""
+    if kind.dtype != np.uint8:
+        pixels: Pixels = np.asarray(image)[..., None].astype(kind.dtype)
+        return _cut_out(pixels, image, 1) if kind.alpha else pixels
+    colour_key = isinstance(image.info.get("transparency"), int | tuple)
+    own_alpha = kind.alpha and not (colour_key and image.mode in {"1", "L", "RGB"})
+    target = {("L", False): "L", ("L", True): "LA", ("RGB", False): "RGB"}.get(
+        (kind.mode, own_alpha), "RGBA"
+    )
+    pixels = np.asarray(image if image.mode == target else image.convert(target))
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]  # noqa: PLR2004 - channel axis
+    if kind.alpha == own_alpha:
+        return pixels
+    return _cut_out(pixels, image, step)
+
+
+def _cut_out(pixels: Pixels, image: Image.Image, step: int) -> Pixels:
+    """Add the alpha channel of a PNG whose transparency is one colour.
+
+    Pillow's own conversion compares 2 and 4-bit greys without scaling the colour (*step*), and does
+    not know 16-bit grey.
+    """
+    seen = (pixels != np.array(image.info["transparency"]) * step).any(axis=2, keepdims=True)
+    opaque = np.where(seen, np.iinfo(pixels.dtype).max, 0).astype(pixels.dtype)
+    return np.concatenate([pixels, opaque], axis=2)
+
+
+def _upright(pixels: Pixels, orientation: int, header: Header) -> Pixels:
+    if orientation in _TURNS:
+        pixels = _TURNS[orientation](pixels)
+    height, width, channels = pixels.shape
+    promised = (1 if header.kind.mode == "L" else 3) + header.kind.alpha
+    if (width, height) != header.size or channels != promised or pixels.dtype != header.kind.dtype:
+        raise ImageError(
+            f"its pixels are {width}x{height}x{channels} {pixels.dtype}, but its header says "
+            f"{header.size[0]}x{header.size[1]}x{promised} {header.kind.dtype}; save it anew"
+        )
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        bad = int(np.count_nonzero(~np.isfinite(pixels)))
+        raise ImageError(f"it holds NaN or infinity in {bad} places; replace them")
+    return pixels
+
+
+def _converted(pixels: Pixels, alpha: bool, policy: ReadPolicy) -> Pixels:
+    """Bring the picture to the mode and size that the policy asks for."""
+    colours = pixels[..., :-1] if alpha else pixels
+    wanted = {"keep": colours.shape[2], "L": 1, "RGB": 3}[policy.mode]
+    if wanted < colours.shape[2]:
+        colours = _luma(colours)
+    elif wanted > colours.shape[2]:
+        colours = np.repeat(colours, wanted, axis=2)
+    if colours.shape[2] + alpha != pixels.shape[2]:
+        pixels = np.concatenate([colours, pixels[..., -1:]], axis=2) if alpha else colours
+    if policy.resize is not None and policy.resize != (pixels.shape[1], pixels.shape[0]):
+        pixels = _resized(pixels, policy.resize)
+    return pixels
+
+
+def _luma(pixels: Pixels) -> Pixels:
+    """ITU-R 601-2 luma, with the integer weights of Pillow's conversion to L."""
+    if pixels.dtype.kind == "f":
+        weighted = pixels.astype(np.float64) @ [0.299, 0.587, 0.114]
+        return weighted.astype(pixels.dtype)[..., None]
+    wide = pixels.astype(np.uint64) @ np.array([19595, 38470, 7471], np.uint64)
+    return ((wide + np.uint64(1 << 15)) >> np.uint64(16)).astype(pixels.dtype)[..., None]
+
+
+def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Lanczos, by Pillow: whole for 8 bits, where alpha weighs the colours, else per channel."""
+    if pixels.dtype == np.uint8:
+        squeezed = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+        image = Image.fromarray(np.ascontiguousarray(squeezed))
+        resized: Pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+        return resized if resized.ndim == 3 else resized[..., None]  # noqa: PLR2004 - channel axis
+    planes = [
+        np.asarray(
+            Image.fromarray(pixels[..., k].astype(np.float32)).resize(
+                size, Image.Resampling.LANCZOS
+            )
+        )
+        for k in range(pixels.shape[2])
+    ]
+    stacked = np.stack(planes, axis=2)
+    if pixels.dtype.kind == "u":
+        stacked = np.clip(np.rint(stacked), 0, np.iinfo(pixels.dtype).max)
+    return stacked.astype(pixels.dtype)
+
+
+def _split_alpha(
+    pixels: Pixels, alpha: bool, policy: ReadPolicy
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    if not alpha or policy.alpha == "normalize":
+        return np.ascontiguousarray(pixels).reshape(-1), None
+    colours = np.ascontiguousarray(pixels[..., :-1]).reshape(-1)
+    kept = np.ascontiguousarray(pixels[..., -1]).reshape(-1) if policy.alpha == "keep" else None
+    return colours, kept

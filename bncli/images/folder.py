@@ -1,0 +1,180 @@
+"""Finds and orders the files that make up a batch."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from bncli.errors import NoPicturesError
+from bncli.images.policy import SUFFIXES
+
+_GLOB_CHARACTERS = re.compile(r"[*?\[]")
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which files the user asked for.
+
+    Attributes:
+        sources: folders, files and globs, as given.
+        recursive: whether folders inside the folders are searched too.
+        include: if any, only relative paths or names that match one of these globs.
+        exclude: and none that matches one of these.
+    """
+
+    sources: tuple[str, ...]
+    recursive: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The files of a batch.
+
+    Attributes:
+        files: (path, name) in natural order of the names; a name is the path relative to its
+            source, with forward slashes.
+        ignored: how many files in the folders are hidden, or no pictures by their suffix.
+        excluded: how many the include and exclude globs left out.
+        roots: the folders that were searched.
+        parents: the folders of the files that were named one by one.
+    """
+
+    files: tuple[tuple[Path, str], ...]
+    ignored: int
+    excluded: int
+    roots: tuple[Path, ...]
+    parents: tuple[Path, ...]
+
+
+def find_pictures(selection: Selection) -> Found:
+    """Find the files of a batch.
+
+    Folders are searched for files whose suffix is that of a picture, hidden ones left out; a folder
+    is visited once, however many links lead to it. Files named one by one are taken whatever their
+    suffix, and are called by their path below the folder they share.
+
+    Raises:
+        NoPicturesError: a source does not exist, or nothing was found.
+    """
+    search = _Search(selection.recursive)
+    single: list[Path] = []
+    for source in selection.sources:
+        _take_source(source, search, single)
+    search.files += _named_below_common_folder(single)
+    if not search.files:
+        raise NoPicturesError(_nothing_found(selection, search.ignored))
+    kept = [pair for pair in search.files if _wanted(pair[1], selection)]
+    if not kept:
+        raise NoPicturesError(f"--include and --exclude leave none of {len(search.files)} pictures")
+    kept.sort(key=lambda pair: natural_key(pair[1]))
+    return Found(
+        files=tuple(kept),
+        ignored=search.ignored,
+        excluded=len(search.files) - len(kept),
+        roots=tuple(search.roots),
+        parents=tuple({path.parent for path in single}),
+    )
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[tuple[int, int, str], ...], ...], str]:
+    """Sort key by which ``a2`` comes before ``a10``; names that differ only in zeros by text."""
+    parts = tuple(
+        tuple(
+            (0, int(piece), "") if piece.isascii() and piece.isdigit() else (1, 0, piece)
+            for piece in _DIGITS.split(part)
+            if piece
+        )
+        for part in name.split("/")
+    )
+    return parts, name
+
+
+class _Search:
+    """Walks folders, each once."""
+
+    def __init__(self, recursive: bool) -> None:
+        self.recursive = recursive
+        self.files: list[tuple[Path, str]] = []
+        self.ignored = 0
+        self.roots: list[Path] = []
+        self._visited: set[tuple[int, int]] = set()
+
+    def walk(self, root: Path) -> None:
+        self.roots.append(root)
+        pending = [(root, PurePosixPath())]
+        while pending:
+            folder, below = pending.pop()
+            status = os.stat(folder)  # noqa: PTH116 - Path.stat is this
+            if (status.st_dev, status.st_ino) in self._visited:
+                continue
+            self._visited.add((status.st_dev, status.st_ino))
+            for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+                if entry.name.startswith("."):
+                    self.ignored += 1
+                elif _is_folder(entry):
+                    if self.recursive:
+                        pending.append((Path(entry.path), below / entry.name))
+                elif PurePosixPath(entry.name).suffix.lower() in SUFFIXES:
+                    self.files.append((Path(entry.path), str(below / entry.name)))
+                else:
+                    self.ignored += 1
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links; opening it as a file will name the fault
+        return False
+
+
+def _take_source(source: str, search: _Search, single: list[Path]) -> None:
+    path = Path(source)
+    if path.is_dir():
+        try:
+            search.walk(path)
+        except PermissionError as error:
+            raise NoPicturesError(
+                f"{error.filename}: the folder cannot be read: permission denied",
+                paths=(str(error.filename),),
+            ) from error
+    elif os.path.lexists(path):
+        single.append(path)
+    elif _GLOB_CHARACTERS.search(source):
+        matches = [Path(match) for match in glob.iglob(source, recursive=True)]  # noqa: PTH207
+        files = [match for match in matches if not match.is_dir()]
+        if not files:
+            raise NoPicturesError(f"{source}: the pattern matches no file", paths=(source,))
+        single.extend(files)
+    else:
+        raise NoPicturesError(f"{source}: there is no such file or folder", paths=(source,))
+
+
+def _named_below_common_folder(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+    whole = [(path, Path(os.path.abspath(path))) for path in paths]  # noqa: PTH100 - keeps links
+    if not whole:
+        return []
+    common = os.path.commonpath([str(absolute.parent) for _, absolute in whole])
+    return [(path, absolute.relative_to(common).as_posix()) for path, absolute in whole]
+
+
+def _wanted(name: str, selection: Selection) -> bool:
+    def matches(patterns: tuple[str, ...]) -> bool:
+        last = name.rpartition("/")[2]
+        return any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(last, p) for p in patterns)
+
+    return (not selection.include or matches(selection.include)) and not matches(selection.exclude)
+
+
+def _nothing_found(selection: Selection, ignored: int) -> str:
+    where = ", ".join(selection.sources) or "the list of files"
+    also = f" ({ignored} other files)" if ignored else ""
+    hint = "" if selection.recursive else "; -r searches the folders inside it"
+    return f"{where}: no pictures found{also}{hint}"

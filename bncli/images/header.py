@@ -1,0 +1,216 @@
+"""What a file says of itself before any pixel is decoded."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from bncli.errors import BncliError, ImageError, LimitError
+from bncli.files import FileState, open_regular
+from bncli.images import deep
+from bncli.images.deep import PixelKind
+from bncli.images.policy import FORMATS, ReadPolicy
+
+_U8 = np.dtype(np.uint8)
+_GREY = PixelKind("L", alpha=False, dtype=_U8)
+_GREY_ALPHA = PixelKind("L", alpha=True, dtype=_U8)
+_GREY_16 = PixelKind("L", alpha=False, dtype=np.dtype(np.uint16))
+_COLOUR = PixelKind("RGB", alpha=False, dtype=_U8)
+_COLOUR_ALPHA = PixelKind("RGB", alpha=True, dtype=_U8)
+
+_KINDS = {
+    "1": _GREY,
+    "L": _GREY,
+    "LA": _GREY_ALPHA,
+    "La": _GREY_ALPHA,
+    "P": _COLOUR,
+    "PA": _COLOUR_ALPHA,
+    "RGB": _COLOUR,
+    "RGBX": _COLOUR,
+    "RGBA": _COLOUR_ALPHA,
+    "RGBa": _COLOUR_ALPHA,
+    "CMYK": _COLOUR,
+    "YCbCr": _COLOUR,
+    "I;16": _GREY_16,
+    "I;16B": _GREY_16,
+    "I;16L": _GREY_16,
+    "F": PixelKind("L", alpha=False, dtype=np.dtype(np.float32)),
+}
+"""Pillow's mode -> what a picture of that mode becomes here."""
+
+_ORIENTATION_TAG = 0x0112
+_FIRST_TURNED = 5  # EXIF orientations 5 to 8 swap width and height
+_BITS_TAG, _SAMPLE_FORMAT_TAG, _SIGNED = 258, 339, 2
+_BYTE_BITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One picture as its file declares it.
+
+    Attributes:
+        path: the file.
+        name: what it is called in messages and in the summary; ends in ``#K`` for frame K of many.
+        frame: which frame of the file, from 0.
+        size: (width, height) as seen upright, before any resizing.
+        kind: colour mode, alpha and dtype.
+        deep: whether Pillow would lose depth, so that the extra ``codecs`` reads it.
+        state: of the file when it was looked at.
+    """
+
+    path: Path
+    name: str
+    frame: int
+    size: tuple[int, int]
+    kind: PixelKind
+    deep: bool
+    state: FileState
+
+
+@contextmanager
+def pillow_unlimited() -> Iterator[None]:
+    """Silence Pillow's own pixel limit and its warnings; bncli has its own and tells in errors."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Turn whatever a decoder raises into an ImageError with the reason."""
+    try:
+        yield
+    except BncliError:
+        raise
+    except MemoryError as error:
+        raise LimitError("there is not enough memory to decode it; use smaller pictures") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            "it is no picture of a known format (PNG JPEG TIFF BMP GIF WEBP PNM), or it is damaged"
+        ) from error
+    except Exception as error:  # decoders raise nearly every kind there is on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"it cannot be decoded ({reason}): it is damaged or incomplete") from error
+
+
+def read_headers(path: Path, name: str, policy: ReadPolicy) -> list[Header]:
+    """The headers of those pictures in one file that the policy asks for.
+
+    Raises:
+        DataError: it cannot be used; the message does not name the file.
+        LimitError: it has more pixels than the policy allows.
+    """
+    with open_regular(path) as (file, state), decoding():
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError:
+            if not deep.is_tiff(file):
+                raise
+            frames, found = deep.read_tiff_header(file, 0)
+            facts = [(found.size, found.kind, True)]
+        else:
+            frames = getattr(image, "n_frames", 1)
+            wanted = frames if policy.frames == "all" else 1
+            facts = [_frame_facts(image, file, frame) for frame in range(wanted)]
+    if frames > 1 and policy.frames == "error":
+        raise ImageError(f"it has {frames} frames; choose --frames first or --frames all")
+    numbered = frames > 1 and policy.frames == "all"
+    headers = [
+        Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, state)
+        for frame, fact in enumerate(facts)
+    ]
+    for header in headers:
+        _check_size(header, policy)
+    return headers
+
+
+def orientation_of(image: ImageFile.ImageFile) -> int:
+    """The EXIF orientation, 1 to 8, that is still to be applied to *image*."""
+    # Pillow turns TIFF itself while loading, and asking a PNG without the chunk would decode it.
+    if image.format == "TIFF" or "exif" not in image.info:
+        return 1
+    try:
+        found = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # noqa: BLE001 - a mangled EXIF block says nothing about the pixels
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def sixteen_bit_maximum(image: ImageFile.ImageFile) -> int | None:
+    """The largest value a 16-bit PNM declares; None for all other pictures."""
+    if image.format != "PPM" or not image.tile:
+        return None
+    arguments = image.tile[0].args
+    if isinstance(arguments, tuple) and isinstance(arguments[-1], int):
+        return arguments[-1] if arguments[-1] >= 1 << _BYTE_BITS else None
+    return (1 << 16) - 1 if str(arguments).startswith("I;16") else None
+
+
+def _frame_facts(
+    image: ImageFile.ImageFile, file: BinaryIO, frame: int
+) -> tuple[tuple[int, int], PixelKind, bool]:
+    if frame:
+        image.seek(frame)
+    if image.format == "TIFF" and _tiff_is_deep(image):
+        found = deep.read_tiff_header(file, frame)[1]
+        return found.size, found.kind, True
+    width, height = image.size
+    if orientation_of(image) >= _FIRST_TURNED:
+        width, height = height, width
+    kind = _KINDS.get(image.mode)
+    transparent = "transparency" in image.info
+    if sixteen_bit_maximum(image) is not None:
+        kind = PixelKind(
+            image.mode if image.mode == "RGB" else "L", alpha=False, dtype=_GREY_16.dtype
+        )
+        return (width, height), kind, image.mode == "RGB"
+    if image.format == "PNG" and image.mode != "I;16" and _rawmode(image).endswith(";16B"):
+        deep.require("imagecodecs", "it has 16 bits per channel in colour or with alpha")
+        mode, alpha = {"LA;16B": ("L", True), "RGBA;16B": ("RGB", True)}.get(
+            _rawmode(image), ("RGB", transparent)
+        )
+        return (width, height), PixelKind(mode, alpha, _GREY_16.dtype), True
+    if kind is None:
+        raise ImageError(
+            f"its pixels are of Pillow's mode {image.mode}, which has no value scale; "
+            "convert it to 8 or 16-bit grey or RGB, or to floating-point grey"
+        )
+    return (width, height), PixelKind(kind.mode, kind.alpha or transparent, kind.dtype), False
+
+
+def _rawmode(image: ImageFile.ImageFile) -> str:
+    return str(image.tile[0].args) if image.tile else ""
+
+
+def _tiff_is_deep(image: ImageFile.ImageFile) -> bool:
+    tags: Any = getattr(image, "tag_v2", {})
+    if _SIGNED in _as_tuple(tags.get(_SAMPLE_FORMAT_TAG, 1)):
+        raise ImageError("it holds signed integers; convert it to unsigned 8 or 16-bit")
+    return max(_as_tuple(tags.get(_BITS_TAG, 1))) > _BYTE_BITS and image.mode in {
+        "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB",
+    }  # fmt: skip
+
+
+def _as_tuple(value: Any) -> tuple[int, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _check_size(header: Header, policy: ReadPolicy) -> None:
+    width, height = header.size
+    if width * height > policy.max_pixels:
+        raise LimitError(
+            f"it is {width}x{height}, {width * height:,} pixels, above the limit of "
+            f"{policy.max_pixels:,}; raise --max-pixels if you trust it"
+        )

@@ -1,0 +1,166 @@
+"""Preflight: the pictures of a batch, looked at and found to fit together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bncli.errors import BncliError, DataError, ImageError, LimitError
+from bncli.images.decode import Decoded, decode
+from bncli.images.folder import Found
+from bncli.images.header import Header, read_headers
+from bncli.images.layout import Shape
+from bncli.images.policy import ReadPolicy
+
+_LISTED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A file that cannot be used, and why."""
+
+    name: str
+    reason: str
+    limit: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """The pictures of a batch, in order, all of one shape and dtype.
+
+    Attributes:
+        headers: one for every picture.
+        policy: how they are read.
+        shape: (w, h, c) of the array that each becomes.
+        dtype: of that array: uint8, uint16 or a floating-point type.
+        faults: the files that were left out, where the user asked for that.
+    """
+
+    headers: tuple[Header, ...]
+    policy: ReadPolicy
+    shape: Shape
+    dtype: np.dtype[Any]
+    faults: tuple[Fault, ...] = ()
+
+    kind: ClassVar[str] = "pictures"
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What each picture is called."""
+        return [header.name for header in self.headers]
+
+    @property
+    def unit(self) -> float:
+        """The value that value scale calls 1: 255, 65535, or 1 for floating-point pictures."""
+        return float(np.iinfo(self.dtype).max) if self.dtype.kind == "u" else 1.0
+
+    def read(self, index: int) -> Decoded:
+        """Decode one picture.
+
+        Raises:
+            DataError: it cannot be decoded; the message does not name it.
+        """
+        return decode(self.headers[index], self.policy)
+
+
+def preflight(
+    found: Found, policy: ReadPolicy, executor: Executor, *, skip: bool = False
+) -> ImageSet:
+    """Look at every header; all faults are reported at once.
+
+    Args:
+        found: the files.
+        policy: how they are to be read.
+        executor: where the headers are read.
+        skip: leave out the files that cannot be used, instead of refusing the batch.
+
+    Raises:
+        ImageError: files cannot be used, or the pictures do not agree in mode, depth or size.
+        LimitError: the only fault is that files have too many pixels.
+    """
+
+    def look(pair: tuple[Any, str]) -> list[Header] | Fault:
+        path, name = pair
+        try:
+            return read_headers(path, name, policy)
+        except (DataError, LimitError) as error:
+            return Fault(name, str(error), isinstance(error, LimitError))
+
+    headers: list[Header] = []
+    faults: list[Fault] = []
+    for result in executor.map(look, found.files):
+        if isinstance(result, Fault):
+            faults.append(result)
+        else:
+            headers.extend(result)
+    faults += _disagreements(headers, policy)
+    if faults and not skip:
+        raise faults_error(faults, len(found.files))
+    left_out = {fault.name for fault in faults}
+    kept = tuple(header for header in headers if header.name not in left_out)
+    if not kept:
+        raise faults_error(faults, len(found.files))
+    return ImageSet(kept, policy, _shape(kept[0], policy), kept[0].kind.dtype, tuple(faults))
+
+
+def faults_error(faults: Sequence[Fault], total: int) -> BncliError:
+    """One error for all faults: a line each, at most 20, then a count."""
+    lines = [str(fault) for fault in faults[:_LISTED]]
+    if len(faults) > _LISTED:
+        lines.append(f"and {len(faults) - _LISTED} more of {total} files")
+    kind = LimitError if all(fault.limit for fault in faults) else ImageError
+    return kind(*lines, paths=tuple(fault.name for fault in faults))
+
+
+def _shape(header: Header, policy: ReadPolicy) -> Shape:
+    width, height = policy.resize or header.size
+    mode = header.kind.mode if policy.mode == "keep" else policy.mode
+    alpha = header.kind.alpha and policy.alpha == "normalize"
+    return width, height, (1 if mode == "L" else 3) + alpha
+
+
+def _disagreements(headers: Sequence[Header], policy: ReadPolicy) -> list[Fault]:
+    """The pictures that differ from most: in mode, alpha or depth, then in size."""
+    faults: dict[str, Fault] = {}
+    if policy.mode == "keep":
+        remedy = "choose --mode L or --mode RGB, or move it out of the folder"
+        _compare(headers, lambda h: h.kind.mode, "of mode", remedy, faults)
+    if policy.alpha == "normalize":
+        remedy = "choose --alpha keep or --alpha drop"
+        _compare(headers, _alpha_word, "pictures", remedy, faults)
+    remedy = "convert it to the same depth"
+    _compare(headers, lambda h: h.kind.dtype.name, "of", remedy, faults)
+    if policy.resize is None:
+        remedy = "choose --resize WxH, or move it out of the folder"
+        _compare(headers, lambda h: "{}x{}".format(*h.size), "of size", remedy, faults)
+    return list(faults.values())
+
+
+def _alpha_word(header: Header) -> str:
+    return "with alpha" if header.kind.alpha else "without alpha"
+
+
+def _compare(
+    headers: Iterable[Header],
+    fact: Callable[[Header], str],
+    noun: str,
+    remedy: str,
+    faults: dict[str, Fault],
+) -> None:
+    facts = [(header.name, fact(header)) for header in headers]
+    counts = Counter(value for _, value in facts)
+    if len(counts) <= 1:
+        return
+    usual, times = counts.most_common(1)[0]
+    for name, value in facts:
+        if value != usual and name not in faults:
+            reason = f"it is {noun} {value}, but {times} of {len(facts)} are {usual}; {remedy}"
+            faults[name] = Fault(name, reason)

@@ -1,0 +1,125 @@
+"""PNG containers: a fast writer, and the check of chunk checksums that Pillow leaves out.
+
+Format: "Portable Network Graphics (PNG) Specification", W3C, third edition.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bncli.errors import ImageError
+
+try:  # the extra `fast`: Intel's ISA-L, four to eight times as fast as zlib at the same size
+    from isal import isal_zlib
+except ImportError:
+    isal_zlib = None  # type: ignore[assignment]
+
+Bytes2D = NDArray[np.uint8]
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+"""Channels -> PNG colour type: grey, grey with alpha, RGB, RGBA."""
+
+_SUB, _UP = 1, 2
+_SAMPLE_ROWS = 16
+_SAMPLE_BANDS = 4
+
+
+def encode_png(pixels: NDArray[Any], icc: bytes | None = None) -> bytes:
+    """The bytes of a PNG file.
+
+    Args:
+        pixels: (h, w, channels), uint8 or uint16; 1 to 4 channels are grey, grey with alpha, RGB,
+            RGBA.
+        icc: a colour profile to carry along.
+    """
+    height, width, channels = pixels.shape
+    depth = 8 * pixels.dtype.itemsize
+    big_endian = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">"))
+    rows: Bytes2D = big_endian.reshape(height, -1).view(np.uint8)
+    step = channels * pixels.dtype.itemsize
+    filtered = _filtered(rows, step, _better_filter(rows, step))
+    header = struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPES[channels], 0, 0, 0)
+    chunks = [_chunk(b"IHDR", header)]
+    if icc is not None:
+        chunks.append(_chunk(b"iCCP", b"icc\0\0" + zlib.compress(icc)))
+    chunks += [_chunk(b"IDAT", _deflate(filtered)), _chunk(b"IEND", b"")]
+    return b"".join([_SIGNATURE, *chunks])
+
+
+def encoder_name() -> str:
+    """The compressor in use, which decides the bytes of a PNG, though not its pixels."""
+    return "isal" if isal_zlib is not None else "zlib"
+
+
+def check_chunks(content: bytes) -> None:
+    """Walk the chunks of a PNG file up to IEND.
+
+    Raises:
+        ImageError: a checksum is wrong, or the file ends early.
+    """
+    position = len(_SIGNATURE)
+    while True:
+        if position + 12 > len(content):
+            raise ImageError("it ends in the middle: it is truncated or damaged")
+        (length,) = struct.unpack_from(">I", content, position)
+        kind = content[position + 4 : position + 8]
+        end = position + 8 + length
+        if end + 4 > len(content):
+            raise ImageError("it ends in the middle: it is truncated or damaged")
+        checksum = zlib.crc32(memoryview(content)[position + 4 : end])
+        if checksum != struct.unpack_from(">I", content, end)[0]:
+            raise ImageError(f"the checksum of its {kind!r} chunk is wrong: it is damaged")
+        if kind == b"IEND":
+            return
+        position = end + 4
+
+
+def _filtered(rows: Bytes2D, step: int, kind: int) -> Bytes2D:
+    """Rows with their filter byte in front, (h, 1 + row bytes)."""
+    out = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
+    out[:, 0] = kind
+    body = out[:, 1:]
+    if kind == _SUB:
+        body[:, :step] = rows[:, :step]
+        np.subtract(rows[:, step:], rows[:, :-step], out=body[:, step:])
+    else:
+        body[0] = rows[0]
+        np.subtract(rows[1:], rows[:-1], out=body[1:])
+    return out
+
+
+def _better_filter(rows: Bytes2D, step: int) -> int:
+    """Sub or Up, whichever makes some bands of the picture smaller: the other may double it."""
+    stride = max(_SAMPLE_ROWS, len(rows) // _SAMPLE_BANDS)
+    bands = [rows[start : start + _SAMPLE_ROWS] for start in range(0, len(rows), stride)]
+
+    def size(kind: int) -> int:
+        return sum(len(_deflate(_filtered(band, step, kind))) for band in bands)
+
+    return _SUB if size(_SUB) <= size(_UP) else _UP
+
+
+def _zlib_deflate(data: Bytes2D) -> bytes:
+    # Filtered photographs hold few repeats but runs, and looking for runs alone is 3 times faster.
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    return packer.compress(data.data) + packer.flush()
+
+
+def _isal_deflate(data: Bytes2D) -> bytes:
+    packed: bytes = isal_zlib.compress(data.data, 1)
+    return packed
+
+
+_deflate: Callable[[Bytes2D], bytes] = _zlib_deflate if isal_zlib is None else _isal_deflate
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    checksum = zlib.crc32(body, zlib.crc32(kind))
+    return b"".join([struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)])

@@ -1,0 +1,58 @@
+"""What this process may use of the machine: cores and memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def allowed_cores() -> int:
+    """Cores this process may use: the least of affinity, cgroup quota and Slurm's allocation."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        cores = os.cpu_count() or 1
+    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if slurm.isdigit() and int(slurm) > 0:
+        cores = min(cores, int(slurm))
+    quota = _cgroup_quota()
+    return cores if quota is None else max(1, min(cores, quota))
+
+
+def allowed_memory() -> int:
+    """Bytes this process may use: the least of the memory available and the cgroup's limit."""
+    limits = [_available_memory()]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        text = _read(_CGROUP / name)
+        if text.isdigit():
+            limits.append(int(text))
+    return min(limits)
+
+
+def _cgroup_quota() -> int | None:
+    quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
+    if not quota:
+        quota = _read(_CGROUP / "cpu/cpu.cfs_quota_us")
+        period = _read(_CGROUP / "cpu/cpu.cfs_period_us")
+    if not (quota.isdigit() and period.isdigit() and int(quota) > 0):
+        return None
+    return max(1, int(quota) // max(1, int(period)))
+
+
+def _available_memory() -> int:
+    for line in _read(Path("/proc/meminfo")).splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows, which has no sysconf
+        return 4 << 30
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,131 @@
+"""The first pass: every picture decoded once, and what must be known of all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bncli.batchnorm.moments import PixelMoments, moments_for
+from bncli.batchnorm.streaming import GradientSums
+from bncli.errors import DataError, ImageError, LimitError, SinglePictureError
+from bncli.images.decode import Decoded
+from bncli.images.image_set import Fault, faults_error
+from bncli.pipeline.engine import in_order
+from bncli.pipeline.plan import Plan
+from bncli.pipeline.source import Source
+
+Raster = NDArray[Any]
+DeltaRows = Callable[[int], Raster]
+Progress = Callable[[str, int, int], None]
+"""Is told a stage, and how many of how many pictures are through it."""
+
+
+def no_progress(_stage: str, _done: int, _total: int) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What the first pass knows of the pictures that could be decoded.
+
+    Attributes:
+        indexes: their places in the source.
+        digests: SHA-256 of what was decoded, one for each.
+        moments: of all of them.
+        sums: behind the gradients, where there is a delta.
+        pictures: as decoded, where the plan keeps them.
+        faults: those that could not be decoded.
+    """
+
+    moments: PixelMoments
+    indexes: list[int] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    sums: GradientSums | None = None
+    pictures: list[Decoded] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def collect(
+    source: Source, executor: Executor, plan: Plan, delta: DeltaRows | None,
+    *, skip: bool, progress: Progress,
+) -> Batch:  # fmt: skip
+    """Decode every picture and take its moments.
+
+    Raises:
+        ImageError, LimitError: pictures cannot be decoded; all are named at once.
+        SinglePictureError: fewer than two are left.
+    """
+    total = len(source.names)
+
+    def read(index: int) -> Decoded | Fault:
+        try:
+            return source.read(index)
+        except (DataError, LimitError) as error:
+            return Fault(source.names[index], str(error), isinstance(error, LimitError))
+
+    batch = Batch(moments_for(math.prod(source.shape), source.dtype))
+    block: list[Raster] = []
+    results = in_order(executor, read, range(total), 2 * plan.jobs)
+    for index, result in enumerate(results):
+        progress("read", index + 1, total)
+        if isinstance(result, Fault):
+            batch.faults.append(result)
+            continue
+        _take(batch, index, result, None if delta is None else delta(index), keep=plan.cached)
+        block.append(result.values)
+        if len(block) == plan.block:
+            batch.moments.add(np.stack(block))
+            block.clear()
+    if block:
+        batch.moments.add(np.stack(block))
+    _check(batch, source, skip=skip)
+    return batch
+
+
+def reread(source: Source, batch: Batch, position: int) -> Decoded:
+    """The picture at *position* of the batch again, from memory or from its file.
+
+    Raises:
+        ImageError: the file is no longer what the first pass read.
+    """
+    if batch.pictures:
+        return batch.pictures[position]
+    index = batch.indexes[position]
+    try:
+        decoded = source.read(index)
+    except DataError as error:
+        raise ImageError(f"{source.names[index]}: {error}", paths=(source.names[index],)) from error
+    if decoded.digest != batch.digests[position]:
+        raise ImageError(
+            f"{source.names[index]}: it was changed while bncli was running; run again",
+            paths=(source.names[index],),
+        )
+    return decoded
+
+
+def _take(batch: Batch, index: int, decoded: Decoded, delta: Raster | None, *, keep: bool) -> None:
+    batch.indexes.append(index)
+    batch.digests.append(decoded.digest)
+    if keep:
+        batch.pictures.append(decoded)
+    if delta is not None:
+        if batch.sums is None:
+            batch.sums = GradientSums(decoded.values)
+        batch.sums.add(decoded.values, delta)
+
+
+def _check(batch: Batch, source: Source, *, skip: bool) -> None:
+    if batch.faults and not (skip and batch.indexes):
+        raise faults_error(batch.faults, len(source.names))
+    if len(batch.indexes) < 2:  # noqa: PLR2004 - a batch
+        name = source.names[batch.indexes[0]]
+        raise SinglePictureError(
+            f"{name}: it is the only picture, so every output would be beta; give two or more",
+            paths=(name,),
+        )

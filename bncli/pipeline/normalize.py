@@ -1,0 +1,182 @@
+"""The main job: a folder of pictures normalized, with the backward pass if there is a delta."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from bncli.errors import NonFiniteError
+from bncli.images.header import pillow_unlimited
+from bncli.machine import allowed_cores
+from bncli.pipeline.collect import Batch, Progress, collect, no_progress, reread
+from bncli.pipeline.emit import (
+    Emitted,
+    Emitter,
+    Gradient,
+    Levels,
+    array_emitter,
+    png_emitter,
+    tiff_emitter,
+)
+from bncli.pipeline.engine import in_order
+from bncli.pipeline.planes import Planes, black_and_white, channels_of, level_planes
+from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, Job, picture_names, prepare
+from bncli.pipeline.request import NormalizeOptions, build_request
+from bncli.pipeline.results import result_files
+from bncli.pipeline.summary import Output, RunSummary, Scaling
+from bncli.storage.run_folder import RunFolder
+
+
+def normalize_folder(
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    progress: Progress = no_progress,
+    **options: Unpack[NormalizeOptions],
+) -> RunSummary:
+    """Normalize a batch of pictures: ``bncli normalize`` as a function.
+
+    Args:
+        sources: folders, files, globs, or one .npy batch.
+        out: the output folder.
+        progress: is told of every picture that has passed a stage.
+        **options: those of the command, by the same names, with underscores.
+
+    Returns:
+        What was done; its ``exit_code`` is 3 where pictures were skipped.
+
+    Raises:
+        BncliError: nothing was written, and what was there before is as it was.
+    """
+    began = time.perf_counter()
+    listed = [sources] if isinstance(sources, str | Path) else sources
+    request = build_request(listed, out, options)
+    jobs = request.jobs or allowed_cores()
+    with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
+        job = prepare(request, executor)
+        if not request.dry_run:
+            _run(job, executor, progress)
+    job.summary.seconds = time.perf_counter() - began
+    return job.summary
+
+
+def _run(job: Job, executor: Executor, progress: Progress) -> None:
+    source, summary = job.source, job.summary
+    batch = collect(source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress)
+    with np.errstate(all="ignore"):  # what overflows is found and named below
+        planes = Planes.of(
+            batch.moments, source.unit, job.request.layer.eps, job.gamma.values, job.beta.values
+        )
+        summary.channels = channels_of(planes, batch.moments, source.unit, source.shape)
+    _check_finite(summary)
+    summary.count = len(batch.indexes)
+    summary.faults = (*source.faults, *batch.faults)
+    summary.dead_pixels = int(np.count_nonzero(planes.dead))
+    levels = _levels(job, planes)
+    with job.folder as run:
+        with ExitStack() as open_arrays:
+            emitter = _emitter(job, batch, planes, levels, run, open_arrays)
+            gradient = _gradient(job, batch, planes, run, open_arrays)
+            emitted = _emit(job, batch, planes, emitter, gradient, executor, progress)
+        _report(job, batch, emitted, gradient, run)
+        for name, content in result_files(job, batch, gradient).items():
+            run.write(name, content)
+        summary.arrays = {name: run.digest(name) for name in run.array_names()}
+        run.commit(summary.document(), executor)
+
+
+def _check_finite(summary: RunSummary) -> None:
+    if not all(np.isfinite([c.low, c.high, c.std]).all() for c in summary.channels):
+        raise NonFiniteError("y overflows: gamma, beta or the pictures are too large; rescale them")
+
+
+def _levels(job: Job, planes: Planes) -> Levels | None:
+    """How y becomes pixel values; notes it in the summary. None where no PNG is written."""
+    output = job.request.output
+    if output.picture_format != "png":
+        job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
+        return None
+    deep = output.depth == "16" or (output.depth == "auto" and job.source.dtype != np.uint8)
+    dtype: np.dtype[Any] = np.dtype(np.uint16 if deep else np.uint8)
+    scale, depth = output.scale, 8 * dtype.itemsize
+    if scale.kind == "image":
+        job.summary.scaling = Scaling(scale.kind, "png", depth, None, None)
+        return Levels(dtype)
+    low, high = black_and_white(scale, planes, job.summary.channels)
+    job.summary.scaling = Scaling(scale.kind, "png", depth, low, high)
+    return Levels(dtype, *level_planes(planes, low, high, int(np.iinfo(dtype).max)))
+
+
+def _emitter(
+    job: Job, batch: Batch, planes: Planes, levels: Levels | None, run: RunFolder,
+    open_arrays: ExitStack,
+) -> Emitter:  # fmt: skip
+    shape = job.source.shape
+    names = picture_names(job.request, [job.source.names[index] for index in batch.indexes])
+    if levels is not None:
+        return png_emitter(run, names, shape, planes, levels)
+    if job.request.output.picture_format == "tiff":
+        return tiff_emitter(run, names, shape, planes)
+    whole = (len(batch.indexes), *shape)
+    out = open_arrays.enter_context(run.array(NORMALIZED, whole, job.request.output.dtype))
+    return array_emitter(out, shape, planes)
+
+
+def _gradient(
+    job: Job, batch: Batch, planes: Planes, run: RunFolder, open_arrays: ExitStack
+) -> Gradient | None:
+    if batch.sums is None or job.delta is None:
+        return None
+    count = len(batch.indexes)
+    whole = (count, *job.source.shape)
+    out = open_arrays.enter_context(run.array(GRAD_INPUT, whole, job.request.output.dtype))
+    sums = batch.sums.gradients(planes.mean, planes.x_scale)
+    return Gradient(job.delta, *sums, count, out)
+
+
+def _emit(
+    job: Job, batch: Batch, planes: Planes, emitter: Emitter, gradient: Gradient | None,
+    executor: Executor, progress: Progress,
+) -> list[Emitted]:  # fmt: skip
+    def write(position: int) -> Emitted:
+        picture = reread(job.source, batch, position)
+        emitted = emitter(position, picture)
+        if gradient is None:
+            return emitted
+        squares = gradient.write(position, picture.values, planes, job.source.shape)
+        return emitted.with_gradient(squares)
+
+    total = len(batch.indexes)
+    emitted = []
+    for result in in_order(executor, write, range(total), 2 * job.plan.jobs):
+        emitted.append(result)
+        progress("write", len(emitted), total)
+    return emitted
+
+
+def _report(
+    job: Job, batch: Batch, emitted: list[Emitted], gradient: Gradient | None, run: RunFolder
+) -> None:
+    summary = job.summary
+    summary.clipped = tuple(map(sum, zip(*(e.clipped for e in emitted), strict=True)))
+    if gradient is not None:
+        squares = {
+            "grad_input": sum(e.grad_square_sum for e in emitted),
+            "grad_gamma": float(gradient.grad_gamma @ gradient.grad_gamma),
+            "grad_beta": float(gradient.grad_beta @ gradient.grad_beta),
+        }
+        summary.gradients = {name: float(np.sqrt(square)) for name, square in squares.items()}
+        if not np.isfinite(list(summary.gradients.values())).all():
+            raise NonFiniteError("a gradient overflows: delta or gamma is too large; rescale it")
+    names = [job.source.names[index] for index in batch.indexes]
+    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
+    summary.outputs = [
+        Output(position, name, batch.digests[position], path, run.digest(path))
+        for position, (name, path) in enumerate(zip(names, paths, strict=True))
+    ]

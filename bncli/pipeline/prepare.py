@@ -1,0 +1,146 @@
+"""A request found possible: everything that can be checked without decoding is checked."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from bncli.errors import OptionError, OutputError, SinglePictureError
+from bncli.images.encode import output_name
+from bncli.pipeline.collect import DeltaRows
+from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
+from bncli.pipeline.plan import Plan, make_plan
+from bncli.pipeline.request import NormalizeRequest
+from bncli.pipeline.source import Source, open_source
+from bncli.pipeline.summary import PlanFacts, RunSummary
+from bncli.storage.run_folder import RunFolder, check_apart
+from bncli.version import __version__
+
+NORMALIZED, STATS, STATE = "normalized.npy", "stats.npz", "state.npz"
+GRAD_INPUT, GRAD_GAMMA, GRAD_BETA = "grad_input.npy", "grad_gamma.npy", "grad_beta.npy"
+_WRITABLE_CHANNELS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run needs to begin.
+
+    Attributes:
+        request: what the user asked.
+        source: the pictures.
+        plan: how the machine is used.
+        gamma, beta: the parameters.
+        delta: gives the delta of one picture; None without a backward pass.
+        descent: where the descent stands; None without an update.
+        folder: where the results go.
+        summary: of the run, as far as it is known.
+    """
+
+    request: NormalizeRequest
+    source: Source
+    plan: Plan
+    gamma: Parameter
+    beta: Parameter
+    delta: DeltaRows | None
+    descent: Descent | None
+    folder: RunFolder
+    summary: RunSummary
+
+
+def prepare(request: NormalizeRequest, executor: Executor) -> Job:
+    """Look at everything a run will use, and write nothing.
+
+    Raises:
+        BncliError: something cannot be used.
+    """
+    source, found = open_source(request.selection, request.policy, executor, skip=request.skip)
+    check_apart(request.output.folder, found.roots, found.parents)
+    count, backward = len(source.names), request.backward
+    if count == 1:
+        raise SinglePictureError(
+            f"{source.names[0]}: it is the only picture, so every output would be beta; give two "
+            "or more",
+            paths=(source.names[0],),
+        )
+    gamma, beta = (load_parameter(name, request.layer, source.shape) for name in ("gamma", "beta"))
+    delta = descent = None
+    if backward is not None:
+        delta = delta_rows(backward, request.layer.seed, count, source.shape)
+        if backward.update:
+            descent = Descent.start(len(gamma.values))
+            if backward.state is not None:
+                descent = Descent.load(backward.state, source.shape)
+    summary = RunSummary(
+        version=__version__,
+        count=count,
+        shape=source.shape,
+        dtype=source.dtype.name,
+        ignored=found.ignored,
+        excluded=found.excluded,
+        eps=request.layer.eps,
+        gamma=gamma.origin,
+        beta=beta.origin,
+        seed=request.layer.seed,
+        faults=source.faults,
+    )
+    plan = make_plan(source, request)
+    if request.dry_run:
+        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
+    names = [*_picture_names(request, source), *_array_names(request, gamma, beta)]
+    folder = RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
+    return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
+
+
+def picture_names(request: NormalizeRequest, names: Sequence[str]) -> list[str]:
+    """The files that pictures of these names are written to; none for one array."""
+    if request.output.picture_format == "npy":
+        return []
+    return [output_name(name, request.output.picture_format) for name in names]
+
+
+def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
+    """The picture files of the run, found to be all different.
+
+    Raises:
+        OptionError: the pictures have more channels than picture files.
+        OutputError: two pictures would be written to one file.
+    """
+    channels = source.shape[2]
+    outputs = picture_names(request, source.names)
+    if outputs and channels > _WRITABLE_CHANNELS:
+        raise OptionError(
+            f"--format {request.output.picture_format}: the pictures have {channels} channels, and "
+            f"picture files at most {_WRITABLE_CHANNELS}; choose --format npy"
+        )
+    sources = defaultdict(list)
+    for name, output in zip(source.names, outputs, strict=bool(outputs)):
+        sources[output].append(name)
+    shared = {output: names for output, names in sources.items() if len(names) > 1}
+    if shared:
+        raise OutputError(
+            *(
+                f"{' and '.join(names)}: all would be written to {output}; rename them or "
+                "choose --format npy"
+                for output, names in shared.items()
+            ),
+            paths=tuple(name for names in shared.values() for name in names),
+        )
+    return outputs
+
+
+def _array_names(request: NormalizeRequest, gamma: Parameter, beta: Parameter) -> list[str]:
+    backward = request.backward
+    update = backward is not None and backward.update
+    wanted = {
+        NORMALIZED: request.output.picture_format == "npy",
+        GRAD_INPUT: backward is not None,
+        GRAD_GAMMA: backward is not None,
+        GRAD_BETA: backward is not None,
+        "gamma.npy": gamma.random or update,
+        "beta.npy": beta.random or update,
+        STATE: update,
+        STATS: True,
+    }
+    return [name for name, written in wanted.items() if written]

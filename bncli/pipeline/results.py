@@ -1,0 +1,101 @@
+"""The arrays a run leaves beside the pictures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bncli.batchnorm.kernels import descend
+from bncli.errors import NonFiniteError
+from bncli.images.layout import to_array
+from bncli.pipeline.collect import Batch
+from bncli.pipeline.emit import Gradient
+from bncli.pipeline.parameters import Descent, Parameter
+from bncli.pipeline.prepare import GRAD_BETA, GRAD_GAMMA, STATE, STATS, Job
+from bncli.storage.arrays import array_bytes, members_bytes
+from bncli.storage.statistics import statistics_bytes
+
+
+def result_files(job: Job, batch: Batch, gradient: Gradient | None) -> dict[str, bytes]:
+    """Name -> content of every array but the big ones, which are written piece by piece.
+
+    Raises:
+        NonFiniteError: the step of the descent overflows.
+    """
+    shape, dtype = job.source.shape, np.dtype(job.request.output.dtype)
+
+    def array(plane: NDArray[Any]) -> bytes:
+        return array_bytes(to_array(plane, shape).astype(dtype))
+
+    files = {}
+    parameters = {"gamma": job.gamma.values, "beta": job.beta.values}
+    written = {"gamma": job.gamma.random, "beta": job.beta.random}
+    if gradient is not None:
+        files[GRAD_GAMMA] = array(gradient.grad_gamma)
+        files[GRAD_BETA] = array(gradient.grad_beta)
+        if job.descent is not None:
+            parameters, descent = _stepped(job, job.descent, gradient)
+            files[STATE] = members_bytes(descent.members(shape))
+            written = {"gamma": True, "beta": True}
+    files |= {f"{name}.npy": array(parameters[name]) for name in parameters if written[name]}
+    files[STATS] = _statistics(job, batch)
+    return files
+
+
+def _stepped(
+    job: Job, descent: Descent, gradient: Gradient
+) -> tuple[dict[str, NDArray[Any]], Descent]:
+    """Gamma and beta after one step, and where the descent stands then."""
+    settings = job.request.backward
+    assert settings is not None  # noqa: S101 - there is a descent
+    rate = settings.lr * descent.rate_factor
+    with np.errstate(all="ignore"):
+        gamma, velocity_gamma = descend(
+            job.gamma.values, gradient.grad_gamma, descent.velocity_gamma,
+            settings.momentum, settings.decay, rate,
+        )  # fmt: skip
+        beta, velocity_beta = descend(
+            job.beta.values, gradient.grad_beta, descent.velocity_beta,
+            settings.momentum, settings.decay, rate,
+        )  # fmt: skip
+    if not (np.isfinite(gamma).all() and np.isfinite(beta).all()):
+        raise NonFiniteError("the step on gamma and beta overflows; choose a smaller --lr")
+    job.summary.update = {
+        "lr": settings.lr,
+        "rate": rate,
+        "momentum": settings.momentum,
+        "decay": settings.decay,
+        "lr_decay": settings.lr_decay,
+    }
+    factor = descent.rate_factor * settings.lr_decay
+    return {"gamma": gamma, "beta": beta}, Descent(velocity_gamma, velocity_beta, factor)
+
+
+def _statistics(job: Job, batch: Batch) -> bytes:
+    """stats.npz: what the batch was normalized with, gamma and beta of this run's forward."""
+    shape, source = job.source.shape, job.source
+    planes = dict(batch.moments.planes())
+    named: dict[str, Parameter] = {"gamma": job.gamma, "beta": job.beta}
+    facts: dict[str, Any] = {}
+    for name, parameter in named.items():
+        first = float(parameter.values[0])
+        if (parameter.values == first).all():
+            facts[name] = first
+        else:
+            planes[name] = parameter.values
+    facts |= {
+        "bncli": job.summary.version,
+        "count": batch.moments.count,
+        "shape": list(shape),
+        "dtype": source.dtype.name,
+        "unit": source.unit,
+        "eps": job.request.layer.eps,
+        "policy": asdict(source.policy),
+        "orientation": "upright",
+        "channel_order": {1: "L", 3: "RGB", 4: "RGBA"}.get(shape[2], "as given"),
+        "inputs": batch.digests,
+    }
+    return statistics_bytes(facts, {k: to_array(v, shape) for k, v in planes.items()})

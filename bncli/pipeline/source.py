@@ -1,0 +1,112 @@
+"""Where the pictures of a batch come from: a folder of files, or one .npy batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bncli.errors import NoPicturesError, OptionError
+from bncli.images.decode import Decoded
+from bncli.images.folder import Found, Selection, find_pictures
+from bncli.images.image_set import Fault, preflight
+from bncli.images.layout import Shape, to_raster
+from bncli.images.policy import ReadPolicy
+from bncli.storage.arrays import load_array
+
+_BATCH_AXES = "(batch, w, h, c)"
+
+
+class Source(Protocol):
+    """Pictures in order, all of one shape and dtype."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What each picture is called; ends in the suffix that its output loses."""
+
+    @property
+    def shape(self) -> Shape:
+        """(w, h, c) of each picture."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8, uint16 or a floating-point type."""
+
+    @property
+    def unit(self) -> float:
+        """The value that value scale calls 1."""
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The files left out at the user's wish."""
+
+    @property
+    def policy(self) -> ReadPolicy:
+        """How the pictures are read."""
+
+    def read(self, index: int) -> Decoded:
+        """Read one picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayBatch:
+    """The pictures of one .npy batch, taken as they are: value scale is that of the numbers."""
+
+    path: Path
+    array: NDArray[Any]
+    dtype: np.dtype[Any]
+
+    unit: ClassVar[float] = 1.0
+    faults: ClassVar[tuple[Fault, ...]] = ()
+    policy: ClassVar[ReadPolicy] = ReadPolicy()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """File name and number, as of frames."""
+        return [f"{self.path.name}#{index}" for index in range(len(self.array))]
+
+    @property
+    def shape(self) -> Shape:
+        """(w, h, c) of each picture."""
+        width, height, channels = self.array.shape[1:]
+        return width, height, channels
+
+    def read(self, index: int) -> Decoded:
+        """Read one picture; its digest is that of its numbers in C order."""
+        numbers = np.ascontiguousarray(self.array[index])
+        digest = hashlib.sha256(numbers.data).hexdigest()
+        return Decoded(to_raster(numbers, self.dtype), None, None, digest)
+
+
+def open_source(
+    selection: Selection, policy: ReadPolicy, executor: Executor, *, skip: bool
+) -> tuple[Source, Found]:
+    """Find the pictures and look at them all.
+
+    Raises:
+        BncliError: nothing is found, or some of it cannot be used.
+    """
+    batches = [source for source in selection.sources if source.lower().endswith(".npy")]
+    if not batches:
+        found = find_pictures(selection)
+        return preflight(found, policy, executor, skip=skip), found
+    if len(selection.sources) > 1:
+        raise OptionError(f"{batches[0]}: a .npy batch must be the only source")
+    if policy != ReadPolicy(max_pixels=policy.max_pixels):
+        raise OptionError(
+            f"{batches[0]}: --mode, --alpha, --frames and --resize are for pictures, not .npy"
+        )
+    path = Path(batches[0])
+    if not path.exists():
+        raise NoPicturesError(f"{path}: there is no such file", paths=(str(path),))
+    array = load_array(path, (None, None, None, None), _BATCH_AXES)
+    narrow = array.dtype in (np.uint8, np.uint16)
+    dtype = array.dtype.newbyteorder("=") if narrow else np.dtype(np.float64)
+    found = Found(((path, path.name),), 0, 0, (), (path.parent,))
+    return ArrayBatch(path, array, dtype), found

@@ -1,0 +1,133 @@
+"""What a run reports: plain data, the document of ``--json`` and of summary.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bncli.images.image_set import Fault
+from bncli.images.layout import Shape
+from bncli.pipeline.planes import Channel
+
+SCHEMA = "bncli.normalize/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One picture of the batch: where it came from and where it went."""
+
+    index: int
+    source: str
+    source_sha256: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How y became pixel values; low and high are None where each picture has its own range."""
+
+    kind: str
+    format: str
+    depth: int | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """What a run will use: threads, bytes of memory at the peak, bytes of disk."""
+
+    jobs: int
+    memory_bytes: int
+    disk_bytes: int
+    decodes_each_file: int
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """Everything a run of normalize reports.
+
+    Attributes:
+        version: of bncli.
+        count, shape, dtype: of the batch; shape is (w, h, c).
+        ignored, excluded: files that were not taken for pictures, or left out by a glob.
+        eps, gamma, beta, seed: of the layer; gamma and beta say where they come from.
+        faults: pictures that were skipped at the user's wish.
+        dead_pixels: pixels whose variance is exactly 0.
+        clipped: values that were clipped, for each channel.
+        channels: input statistics and range of y.
+        scaling: how y became pixel values.
+        gradients: name -> Euclidean norm.
+        update: the settings of the step, or None.
+        outputs: one for each picture.
+        arrays: name of each array written -> SHA-256 of the file.
+        plan: of a dry run, else None: a run leaves the same summary whatever it used.
+        seconds: the whole run took; not part of the document.
+    """
+
+    version: str
+    count: int
+    shape: Shape
+    dtype: str
+    ignored: int
+    excluded: int
+    eps: float
+    gamma: str
+    beta: str
+    seed: int
+    faults: tuple[Fault, ...] = ()
+    dead_pixels: int = 0
+    clipped: tuple[int, ...] = ()
+    channels: list[Channel] = field(default_factory=list)
+    scaling: Scaling | None = None
+    gradients: dict[str, float] = field(default_factory=dict)
+    update: Mapping[str, float] | None = None
+    outputs: list[Output] = field(default_factory=list)
+    arrays: dict[str, str] = field(default_factory=dict)
+    plan: PlanFacts | None = None
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 3 where pictures were skipped."""
+        return 3 if self.faults else 0
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document."""
+        document: dict[str, Any] = {
+            "schema": SCHEMA,
+            "status": "skipped" if self.faults else "ok",
+            "exit_code": self.exit_code,
+            "version": self.version,
+            "images": {
+                "count": self.count,
+                "shape": list(self.shape),
+                "dtype": self.dtype,
+                "order": "natural",
+                "ignored_files": self.ignored,
+                "excluded_files": self.excluded,
+            },
+            "layer": {
+                "eps": self.eps,
+                "gamma": self.gamma,
+                "beta": self.beta,
+                "seed": self.seed,
+            },
+            "dead_pixels": self.dead_pixels,
+            "clipped_values": sum(self.clipped),
+            "channels": [
+                {**asdict(channel), "clipped_values": clipped}
+                for channel, clipped in zip(self.channels, self.clipped, strict=True)
+            ],
+            "scale": None if self.scaling is None else asdict(self.scaling),
+            "gradients": {name: {"norm": norm} for name, norm in self.gradients.items()},
+            "update": None if self.update is None else dict(self.update),
+            "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
+            "outputs": [asdict(output) for output in self.outputs],
+            "arrays": [{"path": path, "sha256": sha} for path, sha in self.arrays.items()],
+        }
+        if self.plan is not None:
+            document["plan"] = asdict(self.plan)
+        return document

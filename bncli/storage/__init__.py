@@ -1,0 +1,1 @@
+"""Everything on disk that is no picture."""

@@ -1,0 +1,200 @@
+"""Arrays in files (.npy, .npz): checked before they are trusted.
+
+Format: NEP 1, "A Simple File Format for NumPy Arrays". Nothing is unpickled, nothing broadcast; the
+size that a header declares is held against the size of the file before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import DTypeLike, NDArray
+
+from bncli.errors import ArrayError, BncliError, DataError, NonFiniteError, ShapeError
+from bncli.files import open_regular
+
+_HEADER_LIMIT = 10_000
+_KINDS = "fiu"
+_ROWS_BYTES = 1 << 24
+_VERSIONS = {(1, 0): (2, npy_format.read_array_header_1_0),
+             (2, 0): (4, npy_format.read_array_header_2_0)}  # fmt: skip
+
+
+def load_array(path: Path, expected: tuple[int | None, ...], meaning: str) -> NDArray[Any]:
+    """Map a .npy file of finite numbers into memory, read-only.
+
+    Args:
+        path: the file.
+        expected: its shape; None stands for any length.
+        meaning: what the axes are, for messages: ``(w, h, c)``.
+
+    Raises:
+        ArrayError: it is no sound .npy file of integers or floating-point numbers.
+        ShapeError: its shape is another.
+        NonFiniteError: it holds NaN or infinity.
+    """
+    with _naming(path), open_regular(path) as (file, state):
+        shape, fortran, dtype = _read_header(file, state.size)
+        _check_shape(shape, expected, meaning)
+        offset = file.tell()
+        order = "F" if fortran else "C"
+        array: NDArray[Any] = np.memmap(file, dtype, "r", offset, shape, order)  # type: ignore[call-overload]
+        _check_finite(array)
+    return array
+
+
+def load_members(path: Path, expected: Mapping[str, tuple[int | None, ...]]) -> dict[str, Any]:
+    """The arrays of an .npz file that must hold exactly the *expected* members.
+
+    Args:
+        path: the file.
+        expected: name of each array and its shape; None stands for any length.
+
+    Raises:
+        ArrayError: it is no sound .npz file, or holds other members.
+        ShapeError, NonFiniteError: as for :func:`load_array`.
+    """
+    with _naming(path), open_regular(path) as (file, state), zipfile.ZipFile(file) as archive:
+        names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if set(names) != set(expected) or len(archive.infolist()) != len(expected):
+            raise ArrayError(f"it holds {sorted(names)}, not {sorted(expected)}")
+        return {
+            name: _read_member(archive, info, name, expected[name], state.size)
+            for name, info in names.items()
+        }
+
+
+def array_bytes(array: NDArray[Any]) -> bytes:
+    """The bytes of a .npy file, in C order."""
+    buffer = io.BytesIO()
+    npy_format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def members_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The bytes of an uncompressed .npz file; the same arrays give the same bytes at any time."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            archive.writestr(member, array_bytes(array))
+    return buffer.getvalue()
+
+
+def header_bytes(shape: tuple[int, ...], dtype: DTypeLike) -> bytes:
+    """The header of a .npy file in C order, to be followed by the numbers."""
+    buffer = io.BytesIO()
+    described = {
+        "descr": npy_format.dtype_to_descr(np.dtype(dtype)),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    npy_format.write_array_header_1_0(buffer, described)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file's name before whatever is found wrong with it."""
+    try:
+        yield
+    except DataError as error:
+        kind = ArrayError if type(error) is DataError else type(error)
+        raise kind(f"{path}: {error}", paths=(str(path),)) from error
+    except BncliError:
+        raise
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise ArrayError(f"{path}: it cannot be read ({reason})", paths=(str(path),)) from error
+
+
+def _read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        version = npy_format.read_magic(file)
+    except ValueError as error:
+        raise ArrayError("it is no .npy file") from error
+    if version not in _VERSIONS:
+        raise ArrayError(f"it is of .npy version {version}; save it with numpy.save")
+    length_bytes, read = _VERSIONS[version]
+    declared = int.from_bytes(file.read(length_bytes), "little")
+    if declared > _HEADER_LIMIT:
+        # numpy would allocate what the header claims before it compares it with its own limit.
+        raise ArrayError(f"its header claims {declared:,} bytes; it is damaged or hostile")
+    file.seek(-length_bytes, io.SEEK_CUR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = read(file, max_header_size=_HEADER_LIMIT)
+    except Exception as error:  # tokenizer, type and memory errors besides ValueError
+        raise ArrayError("its header is damaged; save it with numpy.save") from error
+    if dtype.kind not in _KINDS:
+        raise ArrayError(f"it holds {dtype}; it must hold integers or floating-point numbers")
+    if any(isinstance(length, bool) or length < 0 for length in shape):
+        raise ArrayError(f"its header declares the shape {shape}; it is damaged")
+    expected = math.prod(shape) * dtype.itemsize
+    present = size - file.tell()
+    if expected != present:
+        raise ArrayError(
+            f"its header declares {expected:,} bytes of numbers, but it has {present:,}; "
+            "it is truncated or damaged"
+        )
+    return shape, fortran, dtype
+
+
+def _check_shape(
+    shape: tuple[int, ...], expected: tuple[int | None, ...], meaning: str
+) -> None:  # fmt: skip
+    fits = len(shape) == len(expected) and all(
+        length == given or (length is None and given > 0)
+        for given, length in zip(shape, expected, strict=True)
+    )
+    if fits:
+        return
+    wanted = ", ".join("any" if length is None else str(length) for length in expected)
+    message = f"its shape is {shape}, but it must be {meaning} = ({wanted})"
+    swapped = (*expected[:-3], *expected[-3:-1][::-1], *expected[-1:])
+    if len(expected) >= 3 and shape == swapped != expected:  # noqa: PLR2004 - (w, h, c)
+        message += "; width and height are swapped: transpose it, the width comes first"
+    raise ShapeError(message)
+
+
+def _check_finite(array: NDArray[Any]) -> None:
+    if array.dtype.kind != "f" or array.size == 0:
+        return
+    array = array.reshape(1) if array.ndim == 0 else array
+    rows = max(1, _ROWS_BYTES // array[0].nbytes)
+    bad, first = 0, None
+    for start in range(0, len(array), rows):
+        wrong = ~np.isfinite(array[start : start + rows])
+        if wrong.any():
+            if first is None:
+                place = np.unravel_index(int(wrong.argmax()), wrong.shape)
+                first = (start + int(place[0]), *map(int, place[1:]))
+            bad += int(np.count_nonzero(wrong))
+    if first is not None:
+        raise NonFiniteError(f"it holds NaN or infinity in {bad} places, the first at {first}")
+
+
+def _read_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str,
+    expected: tuple[int | None, ...], archive_size: int,
+) -> NDArray[Any]:  # fmt: skip
+    # Ours are stored, not compressed: what is larger than the archive is a bomb.
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > archive_size:
+        raise ArrayError(f"its member {name} is compressed, which bncli never writes")
+    member = io.BytesIO(archive.read(info))
+    shape, fortran, dtype = _read_header(member, info.file_size)
+    _check_shape(shape, expected, name)
+    numbers: NDArray[Any] = np.frombuffer(member.getbuffer(), dtype, offset=member.tell())
+    array = numbers.reshape(shape, order="F" if fortran else "C")
+    _check_finite(array)
+    return array

@@ -1,0 +1,286 @@
+"""The output folder of a run: a lock, files that are whole or absent, the summary last.
+
+Everything is first written to a folder ``.bncli-run`` inside the output folder. Only when all of it
+is there and flushed to disk is each file renamed to its place, the summary last of all. Whatever
+kills the process before leaves no name that a run promises; what it leaves, the next run sweeps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from bncli.errors import OptionError, OutputError
+from bncli.storage.arrays import header_bytes
+
+try:
+    import fcntl
+except ImportError:  # Windows, where the lock is left out
+    fcntl = None  # type: ignore[assignment]
+
+SUMMARY = "summary.json"
+_STAGING = ".bncli-run"
+_REMEDIES = {
+    errno.ENOSPC: "free some space or choose another disk",
+    errno.EDQUOT: "free some space or choose another disk",
+    errno.EFBIG: "the file-size limit is too small for it",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that you may write to",
+    errno.ENAMETOOLONG: "choose shorter names",
+}
+
+
+def check_apart(out: Path, searched: Sequence[Path], parents: Sequence[Path]) -> None:
+    """Refuse an output folder that is, lies in or holds a folder that is read.
+
+    Args:
+        out: the output folder, which need not exist.
+        searched: folders all of whose files are read.
+        parents: folders of which some files are read: *out* may lie in them.
+
+    Raises:
+        OptionError: it does.
+    """
+    target = _identity(out)
+    for folder in searched:
+        source = _identity(folder)
+        if target == source:
+            raise OptionError(f"{out}: the output folder is the input folder; choose another")
+        if source in target.parents:
+            raise OptionError(
+                f"{out}: the output folder lies inside the input folder {folder}; choose another"
+            )
+        if target in source.parents:
+            raise OptionError(
+                f"{out}: the output folder holds the input folder {folder}; choose another"
+            )
+    if any(target == _identity(folder) for folder in parents):
+        raise OptionError(f"{out}: the output folder is that of the input files; choose another")
+
+
+class RunFolder:
+    """What one run writes. Use it in a with block; without :meth:`commit` it leaves nothing.
+
+    Args:
+        path: the output folder; it is made on the first write.
+        names: of all files the run will write, relative, with forward slashes, but the summary.
+        overwrite: whether files of these names may be replaced.
+
+    Raises:
+        OutputError: a file of one of the names exists, another run is writing here, or the folder
+            cannot be written.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], *, overwrite: bool) -> None:
+        self.path = path
+        self._names = [*names, SUMMARY]
+        self._overwrite = overwrite
+        self._staging = path / _STAGING
+        self._digests: dict[str, str] = {}
+        self._made: list[Path] = []
+        self._lock: int | None = None
+        self._committed = False
+        self.check()
+
+    def check(self) -> None:
+        """Raise OutputError if the run could not write what it is going to."""
+        with _writing(self.path):
+            if os.path.lexists(self.path) and not self.path.is_dir():
+                raise OutputError(f"{self.path}: it exists and is not a folder; choose another")
+            self._check_names()
+        existing = self.path
+        while not existing.exists():
+            existing = existing.parent
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise OutputError(f"{existing}: no permission to write; choose another folder")
+
+    def __enter__(self) -> Self:
+        with _writing(self.path):
+            try:
+                self._open()
+            except BaseException:
+                self._leave()
+                raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def write(self, name: str, content: bytes) -> str:
+        """Stage one file whole.
+
+        Returns:
+            The SHA-256 of its bytes, hexadecimal.
+        """
+        with _writing(self.path / name):
+            staged = self._stage(name)
+            with open(staged, "xb") as file:  # noqa: PTH123 - x refuses what is there already
+                file.write(content)
+        self._digests[name] = hashlib.sha256(content).hexdigest()
+        return self._digests[name]
+
+    @contextmanager
+    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[NDArray[Any]]:
+        """Stage a .npy file that is filled piece by piece, as an array mapped into memory."""
+        with _writing(self.path / name):
+            staged = self._stage(name)
+            header = header_bytes(shape, dtype)
+            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            with open(staged, "xb") as file:  # noqa: PTH123
+                file.write(header)
+                _reserve(file.fileno(), len(header), size)
+            mapped: NDArray[Any] = np.memmap(staged, dtype, "r+", len(header), shape)
+        yield mapped
+        with _writing(self.path / name):
+            mapped.flush()  # type: ignore[attr-defined]
+            del mapped
+            with staged.open("rb") as file:
+                self._digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of a file already staged, hexadecimal."""
+        return self._digests[name]
+
+    def array_names(self) -> list[str]:
+        """The .npy and .npz files staged so far."""
+        return [name for name in self._digests if name.endswith((".npy", ".npz"))]
+
+    def commit(self, summary: Mapping[str, Any], executor: Executor) -> None:
+        """Flush everything, bring it to its place, and write the summary last."""
+        text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+        self.write(SUMMARY, text.encode())
+        with _writing(self.path):
+            for _ in executor.map(_flush_file, [self._staging / name for name in self._digests]):
+                pass
+            self._check_names()
+            # While files of two runs may lie side by side, no summary vouches for them.
+            (self.path / SUMMARY).unlink(missing_ok=True)
+            folders = {self.path}
+            for name in self._digests:
+                target = self.path / name
+                folders.update(self._make_folders(target.parent))
+                (self._staging / name).replace(target)
+            for folder in sorted(folders):
+                _flush_folder(folder)
+        self._committed = True
+
+    def _open(self) -> None:
+        self._make_folders(self.path)
+        if fcntl is not None:
+            self._lock = os.open(self.path, os.O_RDONLY)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(self._lock)
+                self._lock = None
+                raise OutputError(
+                    f"{self.path}: another bncli is writing here; wait for it to end"
+                ) from error
+        self._check_names()
+        self._sweep()
+        self._staging.mkdir()
+
+    def _leave(self) -> None:
+        if self._lock is None and fcntl is not None:
+            return
+        with contextlib.suppress(OSError):
+            self._sweep()
+        if not self._committed:
+            for folder in reversed(self._made):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _sweep(self) -> None:
+        if self._staging.is_symlink():
+            raise OutputError(f"{self._staging}: it is a link, which bncli never makes; remove it")
+        if self._staging.exists():
+            shutil.rmtree(self._staging)
+
+    def _check_names(self) -> None:
+        if self._overwrite:
+            folders = [name for name in self._names if (self.path / name).is_dir()]
+            if folders:
+                raise OutputError(f"{self.path / folders[0]}: it is a folder; move it away")
+            return
+        present = [name for name in self._names if os.path.lexists(self.path / name)]
+        if present:
+            more = f" and {len(present) - 1} more" if len(present) > 1 else ""
+            raise OutputError(
+                f"{self.path / present[0]}{more}: it exists; choose another folder or --overwrite",
+                paths=tuple(str(self.path / name) for name in present),
+            )
+
+    def _stage(self, name: str) -> Path:
+        staged = self._staging / name
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        return staged
+
+    def _make_folders(self, folder: Path) -> list[Path]:
+        """Make *folder* and those above it; those made are removed again if the run fails."""
+        missing = []
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            self._made.append(path)
+        return [*missing, folder]
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = error.filename if isinstance(error.filename, str) else str(path)
+        reason = error.strerror or str(error)
+        remedy = _REMEDIES.get(error.errno or 0, "see that the disk is sound")
+        message = f"{place}: it cannot be written: {reason}; {remedy}"
+        raise OutputError(message, paths=(place,)) from error
+
+
+def _identity(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _reserve(descriptor: int, start: int, size: int) -> None:
+    """Claim the space now: a full disk must be an error here, not a crash in mapped memory."""
+    if hasattr(os, "posix_fallocate") and size:
+        os.posix_fallocate(descriptor, start, size)
+    else:
+        os.ftruncate(descriptor, start + size)
+
+
+def _flush_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folder(path: Path) -> None:
+    with contextlib.suppress(PermissionError):  # Windows does not open folders
+        _flush_file(path)
