@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+settings.register_profile("bncli", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("bncli")
+
+
+@pytest.fixture
+def rng():
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(20150211)
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """A folder of five RGB pictures, 7 wide and 5 high, p1.png to p11.png in natural order."""
+    path = tmp_path / "pictures"
+    path.mkdir()
+    for number in (1, 2, 3, 10, 11):
+        pixels = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path / f"p{number}.png")
+    return path
+
+
+@pytest.fixture
+def batch(folder):
+    """The pictures of `folder` as (batch, w, h, c) in value scale, read by Pillow alone."""
+    names = ["p1", "p2", "p3", "p10", "p11"]
+    pictures = [np.asarray(Image.open(folder / f"{name}.png")) for name in names]
+    return np.stack(pictures).transpose(0, 2, 1, 3) / 255

@@ -1,0 +1,84 @@
+"""Independent answers: the textbook in float64, nothing shared with the code under test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Textbook(NamedTuple):
+    output: np.ndarray
+    x_norm: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    grad_input: np.ndarray | None = None
+    grad_gamma: np.ndarray | None = None
+    grad_beta: np.ndarray | None = None
+
+
+def textbook(x, gamma=1.0, beta=0.0, eps=1e-8, delta=None) -> Textbook:
+    """Ioffe & Szegedy 2015, algorithm 1 and the chain rule after it, step by step as printed."""
+    x = np.asarray(x, np.float64)
+    batch = len(x)
+    mean = x.sum(axis=0) / batch
+    variance = ((x - mean) ** 2).sum(axis=0) / batch
+    x_norm = (x - mean) / np.sqrt(variance + eps)
+    output = gamma * x_norm + beta
+    if delta is None:
+        return Textbook(output, x_norm, mean, variance)
+    d_norm = delta * gamma
+    d_variance = (d_norm * (x - mean) * -0.5 * (variance + eps) ** -1.5).sum(axis=0)
+    d_mean = (d_norm * -1 / np.sqrt(variance + eps)).sum(axis=0)
+    d_mean = d_mean + d_variance * (-2 * (x - mean)).sum(axis=0) / batch
+    grad_input = d_norm / np.sqrt(variance + eps) + d_variance * 2 * (x - mean) / batch
+    grad_input = grad_input + d_mean / batch
+    return Textbook(
+        output,
+        x_norm,
+        mean,
+        variance,
+        grad_input,
+        (delta * x_norm).sum(axis=0),
+        delta.sum(axis=0),
+    )
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self):
+        return json.loads(self.out)
+
+
+def bncli(*arguments, cwd=None, env=None, stdin=None) -> Ran:
+    """Run the real command in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bncli", *map(str, arguments)],
+        capture_output=True,
+        cwd=cwd,
+        env=env,
+        input=stdin,
+        check=False,
+    )
+    return Ran(
+        done.returncode,
+        done.stdout.decode(errors="surrogateescape"),
+        done.stderr.decode(errors="surrogateescape"),
+    )
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder and its bytes."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
