@@ -84,6 +84,6 @@ def command(
     from bncli.pipeline.normalize import normalize_folder
 
     with display.following() as follow:
-        summary = normalize_folder(listed, out, progress=follow, **chosen)
+        summary = normalize_folder(listed, out, progress=follow, tell=display.tell, **chosen)
     display.normalize_summary(summary, out)
     return summary.exit_code

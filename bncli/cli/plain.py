@@ -25,6 +25,11 @@ def print_warning(line: str) -> None:
     _say("Warning", line)
 
 
+def print_note(line: str) -> None:
+    """One line on stderr."""
+    _say("Note", line)
+
+
 def print_document(document: Mapping[str, Any]) -> None:
     """One JSON document on stdout, in ASCII."""
     json.dump(document, sys.stdout, indent=2, allow_nan=False)

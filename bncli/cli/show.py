@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bncli.cli.plain import print_document, print_warning, printable
+from bncli.cli.plain import print_document, print_note, print_warning, printable
 
 if TYPE_CHECKING:
     from bncli.pipeline.summary import RunSummary
@@ -55,6 +55,11 @@ class Display:
                 yield follow
         else:
             yield _heartbeat()
+
+    def tell(self, line: str) -> None:
+        """Say on stderr what was decided, where the user wants to know."""
+        if self.verbose:
+            print_note(line)
 
     def document(self, document: dict[str, Any]) -> None:
         """Print the document where the user wants one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,6 +38,7 @@ def normalize_folder(
     out: str | Path,
     *,
     progress: Progress = no_progress,
+    tell: Callable[[str], None] | None = None,
     **options: Unpack[NormalizeOptions],
 ) -> RunSummary:
     """Normalize a batch of pictures: ``bncli normalize`` as a function.
@@ -46,6 +47,7 @@ def normalize_folder(
         sources: folders, files, globs, or one .npy batch.
         out: the output folder.
         progress: is told of every picture that has passed a stage.
+        tell: is told, in words, what was decided before it is done.
         **options: those of the command, by the same names, with underscores.
 
     Returns:
@@ -60,6 +62,8 @@ def normalize_folder(
     jobs = request.jobs or allowed_cores()
     with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
         job = prepare(request, executor)
+        for line in job.decisions() if tell is not None else ():
+            tell(line)
         if not request.dry_run:
             _run(job, executor, progress)
     job.summary.seconds = time.perf_counter() - began

@@ -48,6 +48,17 @@ class Job:
     folder: RunFolder
     summary: RunSummary
 
+    def decisions(self) -> list[str]:
+        """What was decided, in words."""
+        names, plan = self.source.names, self.plan
+        decoded = "once, and kept" if plan.cached else "twice, and not kept"
+        return [
+            f"{len(names)} pictures in natural order, from {names[0]} to {names[-1]}",
+            f"each is decoded {decoded}; {plan.jobs} threads",
+            f"{plan.memory / 1e6:,.0f} MB of memory of {plan.limit / 1e6:,.0f} MB allowed; at most "
+            f"{plan.disk / 1e6:,.0f} MB of disk",
+        ]
+
 
 def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     """Look at everything a run will use, and write nothing.

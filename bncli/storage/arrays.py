@@ -76,7 +76,7 @@ def load_members(path: Path, expected: Mapping[str, tuple[int | None, ...]]) -> 
 def array_bytes(array: NDArray[Any]) -> bytes:
     """The bytes of a .npy file, in C order."""
     buffer = io.BytesIO()
-    npy_format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+    npy_format.write_array(buffer, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False)
     return buffer.getvalue()
 
 
