@@ -11,7 +11,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -24,14 +24,35 @@ _COMMANDS = {
 }
 """Name -> where it lives and its line in the group's help, which so needs no import."""
 
-_EXIT_BUG, _EXIT_INTERRUPTED, _EXIT_TERMINATED, _EXIT_CLOSED_PIPE = 70, 130, 143, 141
+_EXIT_BUG = 70
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived; raised so that everything under way cleans up after itself."""
+class Ended(BaseException):
+    """The run was ended from outside; raised so that everything under way cleans up after itself.
+
+    Args:
+        kind: what the document calls it.
+        code: the exit code.
+        line: what is said of it; nothing where it is empty.
+    """
+
+    def __init__(self, kind: str, code: int, line: str) -> None:
+        super().__init__(line)
+        self.kind = kind
+        self.code = code
+        self.lines = [line] if line else []
 
 
 class _LazyGroup(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        # click itself would turn both into exit code 1.
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Ended("Interrupted", 130, "interrupted; nothing was written") from None
+        except BrokenPipeError:
+            raise Ended("ClosedPipe", 141, "") from None
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
         return list(_COMMANDS)
@@ -68,32 +89,30 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # A name that the terminal's encoding lacks must not end the program.
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    with contextlib.suppress(ValueError, AttributeError):  # not the main thread, or Windows
+    with contextlib.suppress(ValueError):  # only the main thread may
         signal.signal(signal.SIGTERM, _terminate)
+        signal.signal(signal.SIGINT, _interrupt)
     code = _guarded(argv)
-    with contextlib.suppress(BrokenPipeError, OSError, ValueError):
+    try:
         sys.stdout.flush()
-    _leave(code)
+    except (OSError, ValueError):
+        _abandon_stdout()
+    sys.exit(code)
 
 
-def _guarded(argv: list[str]) -> int:  # noqa: PLR0911 - a return for each way to end
+def _guarded(argv: list[str]) -> int:
     try:
         result = bncli.main(argv, prog_name="bncli", standalone_mode=False)
-        sys.stdout.flush()
     except BncliError as error:
         _report(argv, type(error).__name__, error.exit_code, error.lines, error.paths)
         return error.exit_code
     except click.ClickException as error:
         _report(argv, "UsageError", 2, [_usage_message(error)], ())
         return 2
-    except click.exceptions.Abort:
-        _report(argv, "Interrupted", _EXIT_INTERRUPTED, ["interrupted; nothing was written"], ())
-        return _EXIT_INTERRUPTED
-    except Terminated:
-        _report(argv, "Terminated", _EXIT_TERMINATED, ["terminated; nothing was written"], ())
-        return _EXIT_TERMINATED
-    except BrokenPipeError:
-        return _EXIT_CLOSED_PIPE
+    except Ended as error:
+        with contextlib.suppress(OSError):
+            _report(argv, error.kind, error.code, error.lines, ())
+        return error.code
     except Exception as error:  # noqa: BLE001 - the one boundary for bugs
         return _report_bug(argv, error)
     return result if isinstance(result, int) else 0
@@ -117,8 +136,6 @@ def _report(
 
 def _report_bug(argv: list[str], error: Exception) -> int:
     trace = traceback.format_exc()
-    if isinstance(error, OSError) and error.filename is None and not sys.stdout.writable():
-        return _EXIT_CLOSED_PIPE
     if "--debug" in argv:
         click.echo(printable(trace, keep="\n"), err=True, nl=False)
         place = "above"
@@ -144,12 +161,17 @@ def _command_of(argv: list[str]) -> str:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     del number, frame
-    raise Terminated
+    raise Ended("Terminated", 143, "terminated; nothing was written")
 
 
-def _leave(code: int) -> NoReturn:
-    if code == _EXIT_CLOSED_PIPE:
-        # Python would flush stdout once more at its end, and complain.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    # Who asks twice does not want to wait for the cleaning; the next run sweeps what is left.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    raise KeyboardInterrupt
+
+
+def _abandon_stdout() -> None:
+    """Python would flush stdout once more at its end, and complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

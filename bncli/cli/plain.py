@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from bncli.errors import OutputError
+
 _ESCAPED_BYTE = range(0xDC80, 0xDD00)  # how Python holds the bytes of a name that is no UTF-8
 
 
@@ -30,11 +32,25 @@ def print_note(line: str) -> None:
     _say("Note", line)
 
 
+def print_result(text: str) -> None:
+    """Text on stdout.
+
+    Raises:
+        OutputError: stdout cannot be written; what the run wrote is there all the same.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, AttributeError) as error:  # stdout is None where it was closed at the start
+        reason = getattr(error, "strerror", None) or "it is closed"
+        raise OutputError(f"stdout cannot be written: {reason}; the results are whole") from error
+
+
 def print_document(document: Mapping[str, Any]) -> None:
     """One JSON document on stdout, in ASCII."""
-    json.dump(document, sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
+    print_result(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def _say(kind: str, line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bncli.cli.plain import print_document, print_note, print_warning, printable
+from bncli.cli.plain import print_document, print_note, print_result, print_warning, printable
 
 if TYPE_CHECKING:
     from bncli.pipeline.summary import RunSummary
@@ -22,6 +23,19 @@ _HEARTBEAT_SECONDS = 30.0
 _WIDE = 100_000
 _LISTED = 20
 Follower = Callable[[str, int, int], None]
+
+
+class _Paper(io.StringIO):
+    """Text for a stream, in whose encoding rich chooses its lines."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self._encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Of the stream."""
+        return str(self._encoding)
 
 
 class Display:
@@ -71,15 +85,15 @@ class Display:
         if self.as_json or self.quiet:
             return
         styled = self._styled(sys.stdout)
-        console = self._console(sys.stdout)
-        with console.capture() as captured:
-            for part in parts:
-                console.print(part if styled else _unboxed(part))
-        text = captured.get()
+        # On paper first: rich's own capture still touches the stream, which may be full or closed.
+        paper = _Paper(sys.stdout)
+        console = self._console(sys.stdout, paper)
+        for part in parts:
+            console.print(part if styled else _unboxed(part))
+        text = paper.getvalue()
         if not styled:
             text = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        print_result(text)
 
     def normalize_summary(self, summary: RunSummary, out: str) -> None:
         """The results of a run of normalize."""
@@ -95,13 +109,13 @@ class Display:
             return _is_terminal(stream)
         return self.color == "always"
 
-    def _console(self, stream: Any) -> Console:
+    def _console(self, stream: Any, paper: io.StringIO | None = None) -> Console:
         styled = self._styled(stream)
         plain = not styled or (
             self.color != "always" and (os.environ.get("NO_COLOR") or _is_dumb())
         )
         return Console(
-            file=stream,
+            file=stream if paper is None else paper,
             force_terminal=styled,
             color_system=None if plain else "auto" if _is_terminal(stream) else "standard",
             width=None if styled else _WIDE,

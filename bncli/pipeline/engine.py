@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -29,3 +29,5 @@ def in_order(
     finally:
         for future in waiting:
             future.cancel()
+        # Who cleans up next must not meet a task that is still writing.
+        wait(waiting)

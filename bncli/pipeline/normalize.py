@@ -62,8 +62,9 @@ def normalize_folder(
     jobs = request.jobs or allowed_cores()
     with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
         job = prepare(request, executor)
-        for line in job.decisions() if tell is not None else ():
-            tell(line)
+        if tell is not None:
+            for line in job.decisions():
+                tell(line)
         if not request.dry_run:
             _run(job, executor, progress)
     job.summary.seconds = time.perf_counter() - began

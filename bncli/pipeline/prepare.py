@@ -52,11 +52,11 @@ class Job:
         """What was decided, in words."""
         names, plan = self.source.names, self.plan
         decoded = "once, and kept" if plan.cached else "twice, and not kept"
+        memory, limit, disk = (size / 1e6 for size in (plan.memory, plan.limit, plan.disk))
         return [
             f"{len(names)} pictures in natural order, from {names[0]} to {names[-1]}",
             f"each is decoded {decoded}; {plan.jobs} threads",
-            f"{plan.memory / 1e6:,.0f} MB of memory of {plan.limit / 1e6:,.0f} MB allowed; at most "
-            f"{plan.disk / 1e6:,.0f} MB of disk",
+            f"{memory:,.0f} MB of memory of {limit:,.0f} MB allowed; {disk:,.0f} MB of disk",
         ]
 
 

@@ -46,7 +46,7 @@ def test_constructor_refuses(arguments, error, says):
         (X[:1], SinglePictureError, "one picture"),
         (X.astype(str), ShapeError, "numbers"),
         (X[:, :, :2], ShapeError, "scales"),
-        (np.where(X == X[1, 1, 2, 0], np.nan, X), NonFiniteError, r"1 places.*\(1, 1, 2, 0\)"),
+        (np.where(X[1, 1, 2, 0] == X, np.nan, X), NonFiniteError, r"1 places.*\(1, 1, 2, 0\)"),
         (np.where(X > 300, np.inf, X), NonFiniteError, "infinity"),
         (X * 1e200, NonFiniteError, "overflows"),
     ],

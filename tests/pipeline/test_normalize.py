@@ -237,7 +237,7 @@ def test_identical_pictures(tmp_path):
 
 
 def test_alpha_is_copied_through(tmp_path, rng):
-    """alpha keep: the colours are normalized, the alpha channel is the source's, at either depth."""
+    """alpha keep: the colours are normalized, the alpha channel is the source's."""
     source = tmp_path / "source"
     source.mkdir()
     pixels = rng.integers(0, 256, (3, 5, 7, 4), dtype=np.uint8)

@@ -1,0 +1,346 @@
+"""The real command: exit codes, streams, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracle import bncli, textbook, tree
+from PIL import Image
+
+ESCAPE = "\x1b"
+
+
+def test_twice_the_same_bytes(folder, batch, tmp_path):
+    """The same command twice gives the same bytes, and equals the textbook on the same arrays."""
+    delta = np.random.default_rng(1).standard_normal(batch.shape)
+    np.save(tmp_path / "d.npy", delta)
+    arguments = ["--delta", tmp_path / "d.npy", "--gamma", "random", "--beta", "random"]
+    arguments += ["--seed", 7, "--update", "--lr", 0.1, "--format", "npy"]
+    runs = [bncli("normalize", folder, "-o", tmp_path / out, *arguments) for out in "ab"]
+
+    assert [run.code for run in runs] == [0, 0], runs[0].err
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    from bncli import uniform
+
+    gamma, beta = (uniform(name, (7, 5, 3), 7) for name in ("gamma", "beta"))
+    book = textbook(batch, gamma, beta, delta=delta)
+    out = tmp_path / "a"
+    assert np.allclose(np.load(out / "normalized.npy"), book.output, rtol=0, atol=1e-12)
+    assert np.allclose(np.load(out / "gamma.npy"), gamma - 0.1 * book.grad_gamma, atol=1e-12)
+    assert np.allclose(np.load(out / "beta.npy"), beta - 0.1 * book.grad_beta, atol=1e-12)
+
+
+def test_table_in_a_pipe(folder, tmp_path):
+    """Plain text, nothing elided, no escape byte; nothing on stderr."""
+    out = tmp_path / ("long" * 40)
+    run = bncli("normalize", folder, "-o", out, "--delta", "ones")
+
+    assert (run.code, run.err) == (0, "")
+    assert ESCAPE not in run.out
+    assert "…" not in run.out
+    assert str(out) in run.out
+    for word in ("5 pictures, 7x5, 3 x uint8", "input mean", "dead pixels  0 of 105", "grad_gamma",
+                 "pictures per second"):  # fmt: skip
+        assert word in run.out
+
+
+def test_json_and_quiet(folder, tmp_path):
+    """--json prints one document, with or without -q; it is summary.json; -q alone is silent."""
+    run = bncli("normalize", folder, "-o", tmp_path / "a", "--json", "-q")
+    silent = bncli("normalize", folder, "-o", tmp_path / "b", "-q")
+
+    assert run.document == json.loads((tmp_path / "a" / "summary.json").read_text())
+    assert run.document["schema"] == "bncli.normalize/1"
+    assert (
+        run.document["images"] | {"count": 5, "shape": [7, 5, 3], "dtype": "uint8"}
+        == (run.document["images"])
+    )
+    assert (silent.code, silent.out, silent.err) == (0, "", "")
+
+
+def spoil_all(folder):
+    (folder / "p1.png").write_bytes(b"")
+    (folder / "p2.png").write_text("no picture")
+    Image.new("RGB", (9, 9)).save(folder / "p3.png")
+
+
+def empty(folder):
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "notes.txt").write_text("no picture")
+
+
+def exists(folder):
+    (folder.parent / "out").mkdir()
+    (folder.parent / "out" / "p1.png").write_text("mine")
+
+
+def nothing(folder):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "code", "kind", "lines"),
+    [
+        (nothing, ["--bogus"], 2, "UsageError", 1),
+        (nothing, ["--eps", "0"], 2, "OptionError", 1),
+        (nothing, ["--scale", "wide"], 2, "OptionError", 1),
+        (nothing, ["--resize", "7"], 2, "UsageError", 1),
+        (nothing, ["--jobs", "none"], 2, "UsageError", 1),
+        (nothing, ["--update"], 2, "OptionError", 1),
+        (empty, [], 4, "NoPicturesError", 1),
+        (nothing, ["--include", "*.gif"], 4, "NoPicturesError", 1),
+        (spoil_all, [], 5, "ImageError", 3),
+        (nothing, ["--gamma", "missing.npy"], 2, "OptionError", 1),
+        (exists, [], 6, "OutputError", 1),
+        (nothing, ["--max-pixels", "34"], 7, "LimitError", 5),
+    ],
+)
+def test_every_error_of_the_contract(folder, tmp_path, spoil, arguments, code, kind, lines):
+    """Exit code, one line a fault on stderr, one document on stdout, OUT untouched."""
+    spoil(folder)
+    before = tree(tmp_path)
+    run = bncli("normalize", folder, "-o", tmp_path / "out", "--json", *arguments)
+
+    assert run.code == code
+    assert len(run.err.splitlines()) == lines
+    assert all(line.startswith("Error: ") for line in run.err.splitlines())
+    assert run.document["status"] == "error"
+    assert run.document["schema"] == "bncli.normalize/1"
+    assert run.document["exit_code"] == code
+    assert run.document["error"]["kind"] == kind
+    assert run.document["error"]["message"]
+    assert tree(tmp_path) == before
+    assert (tmp_path / "out").exists() == (spoil is exists)
+
+
+def test_skipping_is_loud(folder, tmp_path):
+    """--on-error skip: exit 3, every skipped file on stderr and in the summary."""
+    spoil_all(folder)
+    run = bncli("normalize", folder, "-o", tmp_path / "out", "--on-error", "skip", "--json")
+
+    assert run.code == run.document["exit_code"] == 3
+    assert run.document["status"] == "skipped"
+    assert {s["source"] for s in run.document["skipped"]} == {"p1.png", "p2.png", "p3.png"}
+    assert run.err.count("Warning: skipped p") == 3
+    assert run.document["images"]["count"] == 2
+
+
+NAMES = [b"a[\\].png", b"cat[old].png", b"esc\x1b[2J.png", b"new\nline.png", b"\xff\xfe.png",
+         b"%s{0}$(touch PWNED).png", b"-dash.png",
+         "rtl\u202egpj.png".encode(), b"\xc2\x9bc1.png"]  # fmt: skip
+
+
+def test_hostile_names(tmp_path):
+    """Any name works, comes out escaped and whole, and moves no cursor; locale or none."""
+    source = tmp_path / "pictures"
+    (source / "[").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in [*NAMES, b"[/a].png"]:
+        picture = Image.fromarray(rng.integers(0, 256, (3, 4), dtype=np.uint8))
+        with open(os.fsencode(source) + b"/" + name, "wb") as file:
+            picture.save(file, "png")
+    ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii:strict", "COLUMNS": "20"}
+    for number, env in enumerate([None, ascii_only, {"PATH": os.environ["PATH"]}]):
+        out = tmp_path / f"out{number}"
+        run = bncli("normalize", source, "-r", "-o", out, env=env)
+        assert run.code == 0, run.err
+        assert ESCAPE not in run.out + run.err
+        written = {os.fsencode(path.relative_to(out)) for path in out.rglob("*.png")}
+        assert written == {*NAMES, b"[/a].png"}
+    for name in NAMES[:5]:
+        with open(os.fsencode(source) + b"/" + name, "wb") as file:
+            file.write(b"spoiled")
+    run = bncli("normalize", source, "-o", tmp_path / "no", "--color", "always")
+    assert run.code == 5
+    assert ESCAPE not in run.err
+    assert "esc\\x1b[2J.png: " in run.err
+    assert "new\\nline.png: " in run.err
+    assert "cat[old].png: " in run.err
+    assert "\\xff\\xfe.png: " in run.err
+    assert not list(Path().glob("**/PWNED"))
+
+
+def on_a_terminal(arguments, env=None):
+    """Run with stdout and stderr on a pseudo-terminal; returns exit code and all that it showed."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bncli", *map(str, arguments)],
+        stdout=child,
+        stderr=child,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **(env or {})},
+    )
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(parent, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(parent)
+    return process.wait(), shown.decode(errors="replace")
+
+
+def test_terminal(folder, tmp_path):
+    """On a terminal: boxes and colours; NO_COLOR and TERM=dumb take the colours away."""
+    code, shown = on_a_terminal(["normalize", folder, "-o", tmp_path / "a"])
+    assert code == 0
+    assert "┃" in shown
+    assert "\x1b[1" in shown
+    code, shown = on_a_terminal(
+        ["normalize", folder, "-o", tmp_path / "b", "--progress", "never"], {"NO_COLOR": "1"}
+    )
+    assert code == 0
+    assert "input mean" in shown
+    assert ESCAPE not in shown
+
+
+def test_files_from(folder, tmp_path):
+    """--files-from takes lines or NUL-ended names, from a file or stdin, in natural order."""
+    names = [str(folder / f"p{n}.png") for n in (10, 2, 1)]
+    (tmp_path / "list").write_text("\n".join(names) + "\n")
+    by_file = bncli("normalize", "--files-from", tmp_path / "list", "-o", tmp_path / "a", "--json")
+    by_stdin = bncli(
+        "normalize", "--files-from", "-", "-o", tmp_path / "b", "--json",
+        stdin=b"\0".join(map(os.fsencode, names)),
+    )  # fmt: skip
+
+    assert by_file.code == 0, by_file.err
+    assert [o["source"] for o in by_file.document["outputs"]] == ["p1.png", "p2.png", "p10.png"]
+    assert by_file.document == by_stdin.document
+    assert bncli("normalize", "-o", tmp_path / "c").code == 2
+    assert bncli("normalize", "--files-from", "missing", "-o", tmp_path / "c").code == 2
+
+
+def test_verbose_and_dry_run(folder, tmp_path):
+    """-v says what is decided before it is done; a dry run writes nothing."""
+    run = bncli("normalize", folder, "-o", tmp_path / "out", "-n", "-v")
+
+    assert run.code == 0
+    assert "from p1.png to p11.png" in run.err
+    assert "MB of memory" in run.err
+    assert "nothing was written" in run.out
+    assert not (tmp_path / "out").exists()
+
+
+def many(folder, count=400):
+    content = (folder / "p1.png").read_bytes()
+    for number in range(count):
+        (folder / f"q{number}.png").write_bytes(content)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals(folder, tmp_path, number, code):
+    """Interrupted or terminated: its exit code, no traceback, nothing left behind."""
+    many(folder)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, "normalize", str(folder), "-o", str(tmp_path / "out")],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "out" / ".bncli-run").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+
+    assert process.returncode == code, err
+    assert b"Traceback" not in err
+    assert err.count(b"\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+SLOW = """
+import sys, time
+from bncli.storage.run_folder import RunFolder
+write = RunFolder.write
+def slowly(self, name, content):
+    time.sleep(0.05)
+    return write(self, name, content)
+RunFolder.write = slowly
+from bncli.cli.entry import main
+main(sys.argv[1:])
+"""
+
+
+def test_reader_goes_away(folder, tmp_path):
+    """A closed pipe: exit 141, no traceback, and the results are whole."""
+    process = subprocess.Popen(
+        ["bash", "-c", 'set -o pipefail; "$@" | true', "-", sys.executable, "-c", LATE, "normalize",
+         str(folder), "-o", str(tmp_path / "out")],
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 141, err
+    assert err == b""
+    assert (tmp_path / "out" / "summary.json").exists()
+
+
+LATE = """
+import sys, time
+time.sleep(0.3)
+from bncli.cli.entry import main
+main(sys.argv[1:])
+"""
+
+
+def test_bugs_have_their_own_exit_code(folder, tmp_path):
+    """An error that is nobody's fault but ours: exit 70, one line, the trace in a file."""
+    code = "import bncli.pipeline.normalize as n; n.normalize_folder = lambda *a, **k: 1 / 0\n"
+    code += "import sys; from bncli.cli.entry import main; main(sys.argv[1:])"
+    arguments = [sys.executable, "-c", code, "normalize", str(folder), "-o", str(tmp_path / "out")]
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    run = subprocess.run(arguments, capture_output=True, text=True, env=env, check=False)
+    traced = subprocess.run([*arguments, "--debug"], capture_output=True, text=True, check=False)
+
+    assert run.returncode == traced.returncode == 70
+    assert len(run.stderr.splitlines()) == 1
+    assert "ZeroDivisionError" in run.stderr
+    [trace] = tmp_path.glob("bncli-trace-*.txt")
+    assert str(trace) in run.stderr
+    assert "Traceback" in trace.read_text()
+    assert "Traceback" in traced.stderr
+
+
+def test_stdout_that_cannot_be_written(folder, tmp_path):
+    """A full stdout is an error with one line; the results are whole all the same."""
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "bncli", "normalize", folder, "-o", tmp_path / "out"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert process.returncode == 6
+    assert process.stderr.count(b"\n") == 1
+    assert (tmp_path / "out" / "summary.json").exists()
+
+
+def test_progress_lines_in_a_log(folder, tmp_path):
+    """When stderr is no terminal, a line now and then instead of a bar, without escape bytes."""
+    code = "import bncli.cli.show as s; s._HEARTBEAT_SECONDS = 0\n"
+    code += "import sys; from bncli.cli.entry import main; main(sys.argv[1:])"
+    run = subprocess.run(
+        [sys.executable, "-c", code, "normalize", str(folder), "-o", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0
+    assert "read 5 of 5" in run.stderr
+    assert "write 5 of 5" in run.stderr
+    assert ESCAPE not in run.stderr
+    assert "\r" not in run.stderr
