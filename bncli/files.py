@@ -30,12 +30,16 @@ def open_regular(path: Path) -> Iterator[tuple[BinaryIO, FileState]]:
         DataError: it is no regular file or cannot be opened; the message does not name it.
     """
     try:
-        # Without O_NONBLOCK the mere opening of a named pipe would wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        file = open(path, "rb", opener=_never_waiting)  # noqa: SIM115 - closed below
     except OSError as error:
         raise DataError(f"it cannot be opened: {error.strerror}") from error
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        status = os.fstat(descriptor)
+    with file:
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise DataError("it is not a regular file; move it out of the folder")
         yield file, FileState(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def _never_waiting(path: str, flags: int) -> int:
+    # Without O_NONBLOCK the mere opening of a named pipe would wait for its writer.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
