@@ -9,22 +9,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from bncli.errors import ImageError
 from bncli.files import open_regular
 from bncli.images import deep
 from bncli.images.deep import PixelKind
-from bncli.images.header import Header, decoding, orientation_of, sixteen_bit_maximum
-from bncli.images.png import check_chunks
-from bncli.images.policy import FORMATS, ReadPolicy
+from bncli.images.header import (
+    Header,
+    decoding,
+    open_picture,
+    orientation_of,
+    sixteen_bit_maximum,
+)  # fmt: skip
+from bncli.images.png import check_chunks, check_rows
+from bncli.images.policy import ReadPolicy
 
 Pixels = NDArray[Any]
 """(h, w, channels) as files hold them, alpha last."""
 
 _WHITE_IS_ZERO, _PHOTOMETRIC_TAG = 0, 262
+_TWELVE_BIT_WHITE = 4095
 
-_GREY_STEPS = {"1": 255, "L;2": 85, "L;4": 17}
+_GREY_STEPS = {"L;2": 85, "L;4": 17}
 """Pillow's name of a low-depth grey -> the 8-bit distance of its neighbouring values."""
 
 _TURNS = {
@@ -63,7 +70,7 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
         DataError: it cannot be read as its header says, or it has changed since; the message does
             not name the file.
     """
-    with open_regular(header.path) as (file, state):
+    with open_regular(header.path) as (file, state), decoding():
         content = file.read()
     if state != header.state:
         raise ImageError("it was changed while bncli was running; run again")
@@ -80,7 +87,7 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
 
 
 def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
-    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    image = open_picture(io.BytesIO(content))
     if header.frame:
         image.seek(header.frame)
     profile = image.info.get("icc_profile")
@@ -88,20 +95,33 @@ def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
         getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
     )
     coloured = image.mode in {"CMYK", "YCbCr"}  # after the conversion the profile is another's
-    step = _GREY_STEPS.get(str(image.tile[0].args), 1) if image.tile else 1
+    rawmode = str(image.tile[0].args) if image.tile else ""
+    twelve_bit = image.format == "TIFF" and "I;12" in rawmode
+    step = _GREY_STEPS.get(rawmode, 1)
     image.load()
+    if image.format == "PNG" and not header.frame and _may_lack_rows(image):
+        check_rows(content)
     orientation = orientation_of(image)
     pixels = _array(image, header.kind, step)
+    if twelve_bit:
+        pixels = deep.at_full_scale(pixels, _TWELVE_BIT_WHITE)
     if inverted and image.mode.startswith("I;16"):  # Pillow inverts the 8-bit ones only
         pixels = np.iinfo(pixels.dtype).max - pixels
     return _upright(pixels, orientation, header), None if coloured else profile
 
 
+def _may_lack_rows(image: ImageFile.ImageFile) -> bool:
+    """Whether the end is black, as Pillow leaves rows that a PNG promises and does not hold."""
+    width, height = image.size
+    end = np.asarray(image.crop((0, max(0, height - 2), width, height)))
+    return bool(image.info.get("interlace")) or not end.reshape(len(end), -1).any(axis=1).all()
+
+
 def _read_deep(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
     if deep.is_tiff(io.BytesIO(content)):
-        pixels, orientation = deep.decode_tiff(content, header.frame)
-        return _upright(pixels, orientation, header), None
-    image = Image.open(io.BytesIO(content), formats=FORMATS)
+        pixels, orientation, icc = deep.decode_tiff(content, header.frame)
+        return _upright(pixels, orientation, header), icc
+    image = open_picture(io.BytesIO(content))
     largest = sixteen_bit_maximum(image)
     if largest is None:
         pixels = deep.decode_png(content)
@@ -148,10 +168,16 @@ def _upright(pixels: Pixels, orientation: int, header: Header) -> Pixels:
             f"its pixels are {width}x{height}x{channels} {pixels.dtype}, but its header says "
             f"{header.size[0]}x{header.size[1]}x{promised} {header.kind.dtype}; save it anew"
         )
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        bad = int(np.count_nonzero(~np.isfinite(pixels)))
+    bad = _non_finite(pixels)
+    if bad:
         raise ImageError(f"it holds NaN or infinity in {bad} places; replace them")
     return pixels
+
+
+def _non_finite(pixels: Pixels) -> int:
+    if pixels.dtype.kind != "f":
+        return 0
+    return pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
 
 
 def _converted(pixels: Pixels, alpha: bool, policy: ReadPolicy) -> Pixels:
@@ -185,18 +211,20 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         image = Image.fromarray(np.ascontiguousarray(squeezed))
         resized: Pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
         return resized if resized.ndim == 3 else resized[..., None]  # noqa: PLR2004 - channel axis
+    with np.errstate(over="ignore"):  # what overflows is told below
+        single = pixels.astype(np.float32)
     planes = [
-        np.asarray(
-            Image.fromarray(pixels[..., k].astype(np.float32)).resize(
-                size, Image.Resampling.LANCZOS
-            )
-        )
+        np.asarray(Image.fromarray(single[..., k]).resize(size, Image.Resampling.LANCZOS))
         for k in range(pixels.shape[2])
     ]
     stacked = np.stack(planes, axis=2)
     if pixels.dtype.kind == "u":
         stacked = np.clip(np.rint(stacked), 0, np.iinfo(pixels.dtype).max)
-    return stacked.astype(pixels.dtype)
+    with np.errstate(over="ignore"):
+        resized = stacked.astype(pixels.dtype)
+    if _non_finite(resized):
+        raise ImageError(f"its numbers are too large to be resized as {pixels.dtype} numbers")
+    return resized
 
 
 def _split_alpha(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import logging
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 
 from bncli.errors import ImageError
 
-_REMEDY = "Pillow would cut it to 8 bits; pip install 'bncli[codecs]' reads it at full depth"
+_REMEDY = "pip install 'bncli[codecs]' reads it whole"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION_TAG = 274
+_ICC_TAG = 34675
 _FIRST_TURNED = 5
+_ASSOCIATED_ALPHA = 1
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _COLOURS = {("MINISBLACK", 1): "L", ("MINISWHITE", 1): "L", ("RGB", 3): "RGB"}
 
@@ -41,12 +44,23 @@ class PixelKind:
 
 @dataclass(frozen=True, slots=True)
 class TiffHeader:
-    """What tifffile says of one page: upright size, kind, and what is left to do."""
+    """What tifffile says of one page: upright size, kind, and what is left to do.
+
+    Attributes:
+        size: (width, height) as seen upright.
+        kind: colour mode, alpha and dtype.
+        orientation: as in EXIF, still to be applied.
+        inverted: whether 0 is white.
+        largest: the value of white, of integers.
+        premultiplied: whether the colours are multiplied by alpha.
+    """
 
     size: tuple[int, int]
     kind: PixelKind
     orientation: int
     inverted: bool
+    largest: int
+    premultiplied: bool
 
 
 def require(module: str, fact: str) -> None:
@@ -67,31 +81,34 @@ def read_tiff_header(file: BinaryIO, frame: int) -> tuple[int, TiffHeader]:
     Raises:
         ImageError: its pixels have no rule here, or tifffile is not installed.
     """
-    require("tifffile", "it is a TIFF with more than 8 bits per channel in colour or with alpha")
+    require("tifffile", "it is a TIFF of more bits or channels than Pillow reads without loss")
     import tifffile
 
+    # What it finds strange, it logs, with text from the file in it: that is not for a terminal.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
         page: Any = tiff.pages[frame]
         return len(tiff.pages), _page_header(page)
 
 
-def decode_tiff(content: bytes, frame: int) -> tuple[NDArray[Any], int]:
-    """Pixels (h, w, channels with alpha last) and the EXIF orientation still to be applied."""
+def decode_tiff(content: bytes, frame: int) -> tuple[NDArray[Any], int, bytes | None]:
+    """Pixels (h, w, channels with alpha last), the EXIF orientation to be applied, and the ICC."""
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(content)) as tiff:
         page: Any = tiff.pages[frame]
         header = _page_header(page)
-        pixels: NDArray[Any] = page.asarray()
-        planar = page.planarconfig is not None and page.planarconfig.name == "SEPARATE"
-    if pixels.ndim == 2:  # noqa: PLR2004 - a page without a channel axis
-        pixels = pixels[..., None]
-    elif planar:
-        pixels = np.moveaxis(pixels, 0, -1)
+        # (planes, depth, h, w, channels of a plane), of which planes or channels is 1
+        planes: NDArray[Any] = page.asarray(squeeze=False)[:, 0]
+        icc = page.tags.valueof(_ICC_TAG)
+    pixels = np.moveaxis(planes, 0, -1).reshape(*planes.shape[1:3], -1)
+    pixels = at_full_scale(pixels.astype(header.kind.dtype, copy=False), header.largest)
     if header.inverted:
         pixels = np.iinfo(pixels.dtype).max - pixels
-    return pixels.astype(header.kind.dtype, copy=False), header.orientation
+    if header.premultiplied:
+        pixels = _divided_by_alpha(pixels)
+    return pixels, header.orientation, icc if isinstance(icc, bytes) else None
 
 
 def decode_png(content: bytes) -> NDArray[Any]:
@@ -110,23 +127,46 @@ def decode_pnm(content: bytes, offset: int, size: tuple[int, int], largest: int)
     count = width * height * 3
     if len(content) - offset < 2 * count:
         raise ImageError("it ends before its last pixel: it is incomplete")
-    values = np.frombuffer(content, ">u2", count, offset).astype(np.uint32)
+    values = np.frombuffer(content, ">u2", count, offset).astype(np.uint16)
+    return at_full_scale(values, largest).reshape(height, width, 3)
+
+
+def at_full_scale(values: NDArray[Any], largest: int) -> NDArray[Any]:
+    """Integers of which *largest* is white, rounded to the whole range of their dtype.
+
+    Raises:
+        ImageError: one is above *largest*.
+    """
+    if values.dtype.kind != "u" or largest == np.iinfo(values.dtype).max:
+        return values
     if int(values.max()) > largest:
         raise ImageError(f"it holds values above the {largest} that it declares")
-    scaled = (values * np.uint32(65535) + np.uint32(largest // 2)) // np.uint32(largest)
-    return scaled.astype(np.uint16).reshape(height, width, 3)
+    white = np.uint32(np.iinfo(values.dtype).max)
+    scaled = (values.astype(np.uint32) * white + np.uint32(largest // 2)) // np.uint32(largest)
+    return scaled.astype(values.dtype)
+
+
+def _divided_by_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Colours as they are without the alpha that they were multiplied by."""
+    colours, alpha = pixels[..., :-1].astype(np.float64), pixels[..., -1:].astype(np.float64)
+    white = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+    np.divide(colours * white, alpha, out=colours, where=alpha != 0)
+    if pixels.dtype.kind == "u":
+        colours = np.clip(np.rint(colours), 0, white)
+    return np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], axis=2)
 
 
 def _page_header(page: Any) -> TiffHeader:
     extras = len(page.extrasamples)
     colours = page.samplesperpixel - extras
-    mode = _COLOURS.get((page.photometric.name, colours))
-    inverted = page.photometric.name == "MINISWHITE"
+    photometric = getattr(page.photometric, "name", str(page.photometric))
+    mode = _COLOURS.get((photometric, colours))
+    inverted = photometric == "MINISWHITE"
     dtype = np.dtype(page.dtype) if page.dtype is not None else np.dtype(object)
     usable = dtype.name in _DTYPES and not (inverted and dtype.kind == "f")
     if mode is None or extras > 1 or not usable or page.imagedepth > 1:
         raise ImageError(
-            f"it is a TIFF of {page.samplesperpixel} x {dtype} ({page.photometric.name}), "
+            f"it is a TIFF of {page.samplesperpixel} x {dtype} ({photometric}), "
             "which has no value scale; convert it to 8 or 16-bit or floating-point grey or RGB"
         )
     orientation = page.tags.valueof(_ORIENTATION_TAG, 1)
@@ -134,5 +174,7 @@ def _page_header(page: Any) -> TiffHeader:
     size = (page.imagewidth, page.imagelength)
     if orientation >= _FIRST_TURNED:
         size = size[::-1]
-    native = dtype.newbyteorder("=")
-    return TiffHeader(size, PixelKind(mode, extras == 1, native), orientation, inverted)
+    kind = PixelKind(mode, extras == 1, dtype.newbyteorder("="))
+    largest = (1 << page.bitspersample) - 1
+    premultiplied = extras == 1 and page.extrasamples[0] == _ASSOCIATED_ALPHA
+    return TiffHeader(size, kind, orientation, inverted, largest, premultiplied)

@@ -137,12 +137,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _take_source(source: str, search: _Search, single: list[Path]) -> None:
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         try:
             search.walk(path)
-        except PermissionError as error:
+        except OSError as error:
             raise NoPicturesError(
-                f"{error.filename}: the folder cannot be read: permission denied",
+                f"{error.filename}: the folder cannot be read: {error.strerror}",
                 paths=(str(error.filename),),
             ) from error
     elif os.path.lexists(path):

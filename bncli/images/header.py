@@ -16,6 +16,7 @@ from bncli.errors import BncliError, ImageError, LimitError
 from bncli.files import FileState, open_regular
 from bncli.images import deep
 from bncli.images.deep import PixelKind
+from bncli.images.png import late_exif
 from bncli.images.policy import FORMATS, ReadPolicy
 
 _U8 = np.dtype(np.uint8)
@@ -47,7 +48,8 @@ _KINDS = {
 
 _ORIENTATION_TAG = 0x0112
 _FIRST_TURNED = 5  # EXIF orientations 5 to 8 swap width and height
-_BITS_TAG, _SAMPLE_FORMAT_TAG, _SIGNED = 258, 339, 2
+_BITS_TAG, _PHOTOMETRIC_TAG, _SAMPLES_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 277, 339
+_SIGNED, _WHITE_IS_ZERO = 2, 0
 _BYTE_BITS = 8
 
 
@@ -113,27 +115,37 @@ def read_headers(path: Path, name: str, policy: ReadPolicy) -> list[Header]:
         LimitError: it has more pixels than the policy allows.
     """
     with open_regular(path) as (file, state), decoding():
+        image: ImageFile.ImageFile | None = None
         try:
-            image = Image.open(file, formats=FORMATS)
+            image = open_picture(file)
+            frames = getattr(image, "n_frames", 1)
         except UnidentifiedImageError:
             if not deep.is_tiff(file):
                 raise
-            frames, found = deep.read_tiff_header(file, 0)
-            facts = [(found.size, found.kind, True)]
-        else:
-            frames = getattr(image, "n_frames", 1)
-            wanted = frames if policy.frames == "all" else 1
-            facts = [_frame_facts(image, file, frame) for frame in range(wanted)]
+            frames = deep.read_tiff_header(file, 0)[0]
+        facts: list[tuple[tuple[int, int], PixelKind, bool]] = []
+        for frame in range(frames if policy.frames == "all" else 1):
+            facts.append(_frame_facts(image, file, frame))
+            # Before the next frame, for the sake of which Pillow may decode this one.
+            _check_size(facts[-1][0], policy)
     if frames > 1 and policy.frames == "error":
         raise ImageError(f"it has {frames} frames; choose --frames first or --frames all")
     numbered = frames > 1 and policy.frames == "all"
-    headers = [
+    return [
         Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, state)
         for frame, fact in enumerate(facts)
     ]
-    for header in headers:
-        _check_size(header, policy)
-    return headers
+
+
+def open_picture(file: BinaryIO) -> ImageFile.ImageFile:
+    """Open an image of a known format; nothing is decoded."""
+    image = Image.open(file, formats=FORMATS)
+    if image.format == "PNG" and "exif" not in image.info:
+        # Pillow finds what stands after the pixels only once it has decoded them.
+        exif = late_exif(file)
+        if exif is not None:
+            image.info["exif"] = exif
+    return image
 
 
 def orientation_of(image: ImageFile.ImageFile) -> int:
@@ -159,11 +171,11 @@ def sixteen_bit_maximum(image: ImageFile.ImageFile) -> int | None:
 
 
 def _frame_facts(
-    image: ImageFile.ImageFile, file: BinaryIO, frame: int
+    image: ImageFile.ImageFile | None, file: BinaryIO, frame: int
 ) -> tuple[tuple[int, int], PixelKind, bool]:
-    if frame:
+    if image is not None and frame:
         image.seek(frame)
-    if image.format == "TIFF" and _tiff_is_deep(image):
+    if image is None or (image.format == "TIFF" and _tiff_is_deep(image)):
         found = deep.read_tiff_header(file, frame)[1]
         return found.size, found.kind, True
     width, height = image.size
@@ -177,7 +189,12 @@ def _frame_facts(
         )
         return (width, height), kind, image.mode == "RGB"
     if image.format == "PNG" and image.mode != "I;16" and _rawmode(image).endswith(";16B"):
-        deep.require("imagecodecs", "it has 16 bits per channel in colour or with alpha")
+        deep.require(
+            "imagecodecs",
+            "it has 16 bits per channel in colour or with alpha, which Pillow would cut to 8",
+        )
+        if frame:
+            raise ImageError("its later frames have 16 bits per channel; choose --frames first")
         mode, alpha = {"LA;16B": ("L", True), "RGBA;16B": ("RGB", True)}.get(
             _rawmode(image), ("RGB", transparent)
         )
@@ -187,6 +204,9 @@ def _frame_facts(
             f"its pixels are of Pillow's mode {image.mode}, which has no value scale; "
             "convert it to 8 or 16-bit grey or RGB, or to floating-point grey"
         )
+    if image.format == "GIF":
+        # Pillow calls it grey where the palette happens to be a ramp, but its later frames colour.
+        kind = _COLOUR
     return (width, height), PixelKind(kind.mode, kind.alpha or transparent, kind.dtype), False
 
 
@@ -198,6 +218,10 @@ def _tiff_is_deep(image: ImageFile.ImageFile) -> bool:
     tags: Any = getattr(image, "tag_v2", {})
     if _SIGNED in _as_tuple(tags.get(_SAMPLE_FORMAT_TAG, 1)):
         raise ImageError("it holds signed integers; convert it to unsigned 8 or 16-bit")
+    if image.mode == "F" and tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:
+        raise ImageError("it is floating-point grey with 0 as white; convert it to 0 as black")
+    if tags.get(_SAMPLES_TAG, 1) > len(image.getbands()):
+        return True
     return max(_as_tuple(tags.get(_BITS_TAG, 1))) > _BYTE_BITS and image.mode in {
         "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB",
     }  # fmt: skip
@@ -207,8 +231,8 @@ def _as_tuple(value: Any) -> tuple[int, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _check_size(header: Header, policy: ReadPolicy) -> None:
-    width, height = header.size
+def _check_size(size: tuple[int, int], policy: ReadPolicy) -> None:
+    width, height = size
     if width * height > policy.max_pixels:
         raise LimitError(
             f"it is {width}x{height}, {width * height:,} pixels, above the limit of "

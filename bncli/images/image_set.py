@@ -132,26 +132,25 @@ def _disagreements(headers: Sequence[Header], policy: ReadPolicy) -> list[Fault]
     faults: dict[str, Fault] = {}
     if policy.mode == "keep":
         remedy = "choose --mode L or --mode RGB, or move it out of the folder"
-        _compare(headers, lambda h: h.kind.mode, "of mode", remedy, faults)
+        _compare(headers, lambda h: f"of mode {h.kind.mode}", remedy, faults)
     if policy.alpha == "normalize":
         remedy = "choose --alpha keep or --alpha drop"
-        _compare(headers, _alpha_word, "pictures", remedy, faults)
+        _compare(headers, _alpha_words, remedy, faults)
     remedy = "convert it to the same depth"
-    _compare(headers, lambda h: h.kind.dtype.name, "of", remedy, faults)
+    _compare(headers, lambda h: f"of {h.kind.dtype.name}", remedy, faults)
     if policy.resize is None:
         remedy = "choose --resize WxH, or move it out of the folder"
-        _compare(headers, lambda h: "{}x{}".format(*h.size), "of size", remedy, faults)
+        _compare(headers, lambda h: "of size {}x{}".format(*h.size), remedy, faults)
     return list(faults.values())
 
 
-def _alpha_word(header: Header) -> str:
+def _alpha_words(header: Header) -> str:
     return "with alpha" if header.kind.alpha else "without alpha"
 
 
 def _compare(
     headers: Iterable[Header],
     fact: Callable[[Header], str],
-    noun: str,
     remedy: str,
     faults: dict[str, Fault],
 ) -> None:
@@ -162,5 +161,5 @@ def _compare(
     usual, times = counts.most_common(1)[0]
     for name, value in facts:
         if value != usual and name not in faults:
-            reason = f"it is {noun} {value}, but {times} of {len(facts)} are {usual}; {remedy}"
+            reason = f"it is {value}, but {times} of {len(facts)} are {usual}; {remedy}"
             faults[name] = Fault(name, reason)

@@ -49,7 +49,7 @@ class Scale:
         if colon and numbers and all(map(math.isfinite, numbers)):
             if first == "sigma" and numbers[0] > 0:
                 return cls("sigma", width=numbers[0])
-            if first != "sigma" and numbers[0] < numbers[1]:
+            if first != "sigma" and 0 < numbers[1] - numbers[0] < math.inf:
                 return cls("range", low=numbers[0], high=numbers[1])
         raise OptionError(
             f"--scale {text}: choose minmax, image, sigma:K with K > 0, LO:HI with LO < HI, or none"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,11 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """Channels -> PNG colour type: grey, grey with alpha, RGB, RGBA."""
 
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+          (0, 1, 1, 2))  # fmt: skip
+"""First column, first row and the steps of both, of each pass of an interlaced PNG."""
+
+_PIECE = 1 << 20
 _SUB, _UP = 1, 2
 _SAMPLE_ROWS = 16
 _SAMPLE_BANDS = 4
@@ -79,6 +84,57 @@ def check_chunks(content: bytes) -> None:
         if kind == b"IEND":
             return
         position = end + 4
+
+
+def check_rows(content: bytes) -> None:
+    """Unpack the pixels of a PNG file with sound chunks and count them.
+
+    Raises:
+        ImageError: rows are missing.
+    """
+    packed = zlib.decompressobj()
+    present, position = 0, len(_SIGNATURE)
+    while content[position + 4 : position + 8] != b"IEND":
+        (length,) = struct.unpack_from(">I", content, position)
+        if content[position + 4 : position + 8] == b"IDAT":
+            rest = memoryview(content)[position + 8 : position + 8 + length]
+            while len(rest) and not packed.eof:
+                present += len(packed.decompress(rest, _PIECE))
+                rest = memoryview(packed.unconsumed_tail)
+        position += 12 + length
+    present += len(packed.flush())
+    if present < _unpacked_size(content):
+        raise ImageError("rows of pixels are missing: it is incomplete")
+
+
+def _unpacked_size(content: bytes) -> int:
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", content, 16)
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    size = 0
+    for x, y, dx, dy in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -((x - width) // dx), -((y - height) // dy)
+        if columns > 0:
+            size += max(0, rows) * (1 + (columns * bits + 7) // 8)
+    return size
+
+
+def late_exif(file: BinaryIO) -> bytes | None:
+    """The EXIF block of a PNG file that stands after its pixels; the file stays where it is."""
+    before = file.tell()
+    position = len(_SIGNATURE)
+    found = None
+    while True:
+        file.seek(position)
+        head = file.read(8)
+        if len(head) < 8 or head[4:] == b"IEND":  # noqa: PLR2004 - length and kind
+            break
+        length = int.from_bytes(head[:4], "big")
+        if head[4:] == b"eXIf":
+            found = file.read(length)
+            break
+        position += 12 + length
+    file.seek(before)
+    return found
 
 
 def _filtered(rows: Bytes2D, step: int, kind: int) -> Bytes2D:
