@@ -10,7 +10,7 @@ import io
 import math
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,12 +19,21 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import DTypeLike, NDArray
 
-from bncli.errors import ArrayError, BncliError, DataError, NonFiniteError, ShapeError
+from bncli.errors import (
+    ArrayError,
+    BncliError,
+    DataError,
+    LimitError,
+    NonFiniteError,
+    ShapeError,
+)  # fmt: skip
 from bncli.files import open_regular
 
 _HEADER_LIMIT = 10_000
 _KINDS = "fiu"
 _ROWS_BYTES = 1 << 24
+_UNIX = 3
+_NAMED = 3
 _VERSIONS = {(1, 0): (2, npy_format.read_array_header_1_0),
              (2, 0): (4, npy_format.read_array_header_2_0)}  # fmt: skip
 
@@ -65,8 +74,8 @@ def load_members(path: Path, expected: Mapping[str, tuple[int | None, ...]]) -> 
     """
     with _naming(path), open_regular(path) as (file, state), zipfile.ZipFile(file) as archive:
         names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if set(names) != set(expected) or len(archive.infolist()) != len(expected):
-            raise ArrayError(f"it holds {sorted(names)}, not {sorted(expected)}")
+        if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in expected):
+            raise ArrayError(_other_members(archive.namelist(), expected))
         return {
             name: _read_member(archive, info, name, expected[name], state.size)
             for name, info in names.items()
@@ -86,6 +95,7 @@ def members_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            member.create_system = _UNIX  # by itself it would name the system that it runs on
             archive.writestr(member, array_bytes(array))
     return buffer.getvalue()
 
@@ -112,9 +122,21 @@ def _naming(path: Path) -> Iterator[None]:
         raise kind(f"{path}: {error}", paths=(str(path),)) from error
     except BncliError:
         raise
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except MemoryError as error:
+        raise LimitError(
+            f"{path}: there is not enough memory for it", paths=(str(path),)
+        ) from error
+    except Exception as error:  # zipfile raises nearly every kind there is on damaged files
         reason = " ".join(str(error).split())
         raise ArrayError(f"{path}: it cannot be read ({reason})", paths=(str(path),)) from error
+
+
+def _other_members(found: Sequence[str], expected: Mapping[str, Any]) -> str:
+    missing = [name for name in expected if f"{name}.npy" not in found]
+    if missing:
+        return f"it holds no {', '.join(missing[:_NAMED])}; make it anew"
+    more = [repr(name) for name in found if name.removesuffix(".npy") not in expected]
+    return f"it holds what it should not: {', '.join(more[:_NAMED]) or 'a member twice'}"
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -11,12 +11,13 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any, Self
 
@@ -92,6 +93,7 @@ class RunFolder:
         self._staging = path / _STAGING
         self._digests: dict[str, str] = {}
         self._made: list[Path] = []
+        self._placed: list[Path] = []
         self._lock: int | None = None
         self._committed = False
         self.check()
@@ -99,12 +101,12 @@ class RunFolder:
     def check(self) -> None:
         """Raise OutputError if the run could not write what it is going to."""
         with _writing(self.path):
-            if os.path.lexists(self.path) and not self.path.is_dir():
-                raise OutputError(f"{self.path}: it exists and is not a folder; choose another")
+            existing = self.path
+            while not os.path.lexists(existing):
+                existing = existing.parent
+            if not existing.is_dir():
+                raise OutputError(f"{existing}: it exists and is not a folder; choose another")
             self._check_names()
-        existing = self.path
-        while not existing.exists():
-            existing = existing.parent
         if not os.access(existing, os.W_OK | os.X_OK):
             raise OutputError(f"{existing}: no permission to write; choose another folder")
 
@@ -144,7 +146,7 @@ class RunFolder:
         with _writing(self.path / name):
             staged = self._stage(name)
             header = header_bytes(shape, dtype)
-            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            size = math.prod(shape) * np.dtype(dtype).itemsize
             with open(staged, "xb") as file:  # noqa: PTH123
                 file.write(header)
                 _reserve(file.fileno(), len(header), size)
@@ -179,6 +181,8 @@ class RunFolder:
                 target = self.path / name
                 folders.update(self._make_folders(target.parent))
                 (self._staging / name).replace(target)
+                self._placed.append(target)
+            folders.update(made.parent for made in self._made)
             for folder in sorted(folders):
                 _flush_folder(folder)
         self._committed = True
@@ -200,17 +204,24 @@ class RunFolder:
         self._staging.mkdir()
 
     def _leave(self) -> None:
-        if self._lock is None and fcntl is not None:
-            return
-        with contextlib.suppress(OSError):
-            self._sweep()
+        if self._lock is not None or fcntl is None:
+            with contextlib.suppress(OSError, OutputError):
+                self._sweep()
         if not self._committed:
-            for folder in reversed(self._made):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+            self._take_back()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _take_back(self) -> None:
+        """Remove what a commit that failed half-way has brought to its place, and empty folders."""
+        # Where files were replaced, the new ones stay: the old ones are gone, and no summary is.
+        for path in [] if self._overwrite else self._placed:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        for folder in reversed(self._made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def _sweep(self) -> None:
         if self._staging.is_symlink():
@@ -219,6 +230,10 @@ class RunFolder:
             shutil.rmtree(self._staging)
 
     def _check_names(self) -> None:
+        for folder in sorted({parent for name in self._names for parent in PurePath(name).parents}):
+            path = self.path / folder
+            if path != self.path and (path.is_symlink() or (path.exists() and not path.is_dir())):
+                raise OutputError(f"{path}: it is a link or a file, not a folder; move it away")
         if self._overwrite:
             folders = [name for name in self._names if (self.path / name).is_dir()]
             if folders:
