@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from images.handmade import grey_tiff, tiff
+from PIL import Image
+
+DEEP = ["uint16", "float16", "float32", "float64"]
+
+
+def numbers(rng, dtype, shape):
+    """Random numbers that fill the range of an integer dtype, or floats around zero."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "u":
+        return rng.integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
+    return rng.normal(scale=3, size=shape).astype(dtype)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["uint8", *DEEP])
+def test_grey_tiff(tmp_path, read_one, rng, dtype, order):
+    """Grey TIFF of either byte order keeps every number."""
+    values = numbers(rng, dtype, (5, 7))
+    tifffile.imwrite(tmp_path / "a.tif", values, byteorder=order)
+
+    pixels = read_one(tmp_path / "a.tif")
+
+    assert pixels.dtype == dtype
+    assert np.array_equal(pixels[..., 0], values)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("dtype", ["uint8", *DEEP])
+def test_colour_tiff(tmp_path, read_one, rng, dtype, planar, order):
+    """Colour TIFF, its channels interleaved or in planes, keeps every number."""
+    values = numbers(rng, dtype, (5, 7, 3))
+    stored = np.ascontiguousarray(np.moveaxis(values, 2, 0)) if planar else values
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        stored,
+        photometric="rgb",
+        planarconfig="separate" if planar else "contig",
+        byteorder=order,
+    )
+
+    pixels = read_one(tmp_path / "a.tif")
+
+    assert pixels.dtype == dtype
+    assert np.array_equal(pixels, values)
+
+
+@pytest.mark.parametrize("compression", ["deflate", "lzw"])
+@pytest.mark.parametrize("predictor", [False, True])
+def test_compressed_deep_tiff(tmp_path, read_one, rng, compression, predictor):
+    """Compression and predictors do not change the numbers of 16-bit colour."""
+    values = numbers(rng, "uint16", (40, 30, 3))
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, values, photometric="rgb", compression=compression, predictor=predictor, tile=(16, 16)
+    )
+
+    assert np.array_equal(read_one(path), values)
+
+
+@pytest.mark.parametrize("shape", [(1, 7, 3), (5, 1, 3), (1, 1, 3)])
+def test_thin_deep_tiff(tmp_path, read_one, rng, shape):
+    """A side of one pixel is no reason to mistake the axes."""
+    values = numbers(rng, "uint16", shape)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
+
+    assert np.array_equal(read_one(tmp_path / "a.tif"), values)
+
+
+@pytest.mark.parametrize("extra", ["unassalpha", "unspecified"])
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_one_channel_more_is_alpha(tmp_path, read_one, rng, dtype, colours, extra):
+    """The channel after the colours is copied through as alpha, also where the file leaves open
+    what it means: it is not lost.
+    """  # fmt: skip
+    values = numbers(rng, dtype, (5, 7, colours + 1))
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        values,
+        photometric="rgb" if colours == 3 else "minisblack",
+        planarconfig="contig",
+        extrasamples=[extra],
+    )
+
+    assert np.array_equal(read_one(tmp_path / "a.tif"), values)
+
+
+def test_premultiplied_colours_are_divided_by_alpha(tmp_path, read_one, rng):
+    """Colours stored multiplied by alpha come back as colours, to the rounding of the store."""
+    alpha = rng.integers(1, 65536, (5, 7, 1)).astype(np.float64)
+    colours = rng.integers(0, 65536, (5, 7, 3)).astype(np.float64)
+    stored = np.concatenate([np.rint(colours * alpha / 65535), alpha], axis=2).astype(np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stored, photometric="rgb", extrasamples=["assocalpha"])
+
+    pixels = read_one(path)
+
+    assert np.array_equal(pixels[..., 3:], alpha)
+    assert (np.abs(pixels[..., :3] - colours) <= 0.5 * 65535 / alpha + 0.5).all()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_white_is_zero(write, read_one, rng, bits, order):
+    """Where 0 means white, values are turned round, at every depth."""
+    values = rng.integers(0, 1 << bits, (5, 8))
+    data = {
+        1: np.packbits(values.astype(np.uint8), axis=1).tobytes(),
+        8: values.astype(np.uint8).tobytes(),
+        16: values.astype(f"{order}u2").tobytes(),
+    }[bits]
+    path = write(tiff(data, grey_tiff(8, 5, bits, photometric=0), order), "a.tif")
+
+    white = (1 << bits) - 1
+    assert np.array_equal(read_one(path)[..., 0], (white - values) * (255 if bits == 1 else 1))
+
+
+def test_twelve_bit_white_is_white(write, read_one, rng):
+    """12-bit grey is brought to the whole 16-bit range, as any declared maximum is."""
+    values = rng.integers(0, 4096, (5, 8))
+    values[0, :2] = 0, 4095
+    bits = (values[..., None] >> np.arange(11, -1, -1)) & 1
+    data = np.packbits(bits.reshape(5, -1).astype(np.uint8), axis=1).tobytes()
+    path = write(tiff(data, grey_tiff(8, 5, 12)), "a.tif")
+
+    pixels = read_one(path)
+
+    assert np.array_equal(pixels[..., 0], np.rint(values / 4095 * 65535))
+
+
+def test_palette_and_cmyk_tiff(tmp_path, read_one, rng):
+    """Palette and 8-bit CMYK TIFF become the colours that they show."""
+    indices = Image.fromarray(rng.integers(0, 256, (5, 7), dtype=np.uint8), "L").convert("P")
+    colours = rng.integers(0, 256, (256, 3), dtype=np.uint8)
+    indices.putpalette(colours.tobytes())
+    indices.save(tmp_path / "palette.tif")
+    inks = rng.integers(0, 256, (5, 7, 4), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "inks.tif", inks, photometric="separated")
+
+    assert np.array_equal(read_one(tmp_path / "palette.tif"), colours[np.asarray(indices)])
+    assert np.array_equal(
+        read_one(tmp_path / "inks.tif"),
+        np.asarray(Image.fromarray(inks, "CMYK").convert("RGB")),
+    )
+
+
+def test_deep_tiff_keeps_its_profile(tmp_path, gather, rng):
+    """The ICC profile of a 16-bit colour TIFF is carried along."""
+    values = numbers(rng, "uint16", (5, 7, 3))
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", iccprofile=b"profile")
+
+    assert gather([tmp_path / "a.tif"]).read(0).icc == b"profile"
