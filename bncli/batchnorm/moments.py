@@ -21,7 +21,9 @@ Raster = NDArray[Any]
 _ROWS_AT_ONCE = 256
 """So many squares of 8-bit or sums of 16-bit values stay below 2**32."""
 
+_NARROW_TOTAL = 1 << 32
 _SAFE_TOTAL = 1 << 63
+_ALL = slice(None)
 
 
 class PixelMoments(Protocol):
@@ -34,11 +36,11 @@ class PixelMoments(Protocol):
     def add(self, rows: Raster) -> None:
         """Take in pictures, (batch, pixels)."""
 
-    def mean(self) -> Raster:
-        """Mean of every pixel, float64, (pixels,)."""
+    def mean(self, tile: slice = _ALL) -> Raster:
+        """Mean of every pixel, or of some, float64, (pixels,)."""
 
-    def variance(self) -> Raster:
-        """Variance of every pixel, divided by the count, float64, (pixels,)."""
+    def variance(self, tile: slice = _ALL) -> Raster:
+        """Variance of every pixel, or of some, divided by the count, float64, (pixels,)."""
 
     def planes(self) -> dict[str, Raster]:
         """All there is but the count, by name, each (pixels,)."""
@@ -59,7 +61,8 @@ class Moments:
 
     Attributes:
         count: how many pictures were added.
-        total, square_total: sum and sum of squares of every pixel, uint64, (pixels,).
+        total, square_total: sum and sum of squares of every pixel, uint32 as long as they must fit,
+            then uint64, (pixels,).
         minimum, maximum: of every pixel, of the pictures' dtype, (pixels,).
 
     Examples:
@@ -74,8 +77,8 @@ class Moments:
 
     def __init__(self, pixels: int, dtype: np.dtype[Any]) -> None:
         self.count = 0
-        self.total = np.zeros(pixels, np.uint64)
-        self.square_total = np.zeros(pixels, np.uint64)
+        self.total = np.zeros(pixels, np.uint32)
+        self.square_total = np.zeros(pixels, np.uint32)
         self.minimum = np.full(pixels, np.iinfo(dtype).max, dtype)
         self.maximum = np.zeros(pixels, dtype)
 
@@ -98,7 +101,7 @@ class Moments:
         Raises:
             LimitError: a sum could pass 2**63; nothing was added then.
         """
-        self._check_room(len(rows))
+        self._make_room(self.count + len(rows))
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             block = rows[start : start + _ROWS_AT_ONCE]
             for tile in tile_slices(block.shape[1], len(block) * 4 * block.itemsize):
@@ -106,11 +109,13 @@ class Moments:
         self.count += len(rows)
 
     def __add__(self, other: Moments) -> Moments:
-        self._check_room(other.count)
         both = Moments(len(self.total), self.dtype)
+        both._make_room(self.count + other.count)
         both.count = self.count + other.count
-        both.total = self.total + other.total
-        both.square_total = self.square_total + other.square_total
+        for name in ("total", "square_total"):
+            # The sum is taken in the wide type: adding two narrow ones would wrap around first.
+            whole = getattr(both, name)
+            np.add(getattr(self, name), getattr(other, name), out=whole, dtype=whole.dtype)
         both.minimum = np.minimum(self.minimum, other.minimum)
         both.maximum = np.maximum(self.maximum, other.maximum)
         return both
@@ -128,23 +133,23 @@ class Moments:
 
     __hash__ = None  # type: ignore[assignment]  # it changes as pictures are added
 
-    def mean(self) -> Raster:
-        """Mean of every pixel, float64, rounded once, (pixels,)."""
-        return self.total / np.float64(self.count)
+    def mean(self, tile: slice = _ALL) -> Raster:
+        """Mean of every pixel, or of some, float64, rounded once, (pixels,)."""
+        return self.total[tile] / np.float64(self.count)
 
-    def variance(self) -> Raster:
-        """Variance of every pixel, divided by the count, float64, (pixels,).
+    def variance(self, tile: slice = _ALL) -> Raster:
+        """Variance of every pixel, or of some, divided by the count, float64, (pixels,).
 
         It is ``(count * square_total - total**2) / count**2`` with an exact integer above the line.
         """
-        count = self.count
+        count, squares = self.count, self.square_total[tile]
+        total = self.total[tile].astype(np.uint64)
         # The product may wrap around; the difference is right modulo 2**64, and that is enough as
         # long as the variance, at most (range / 2)**2, times count**2 stays below 2**64.
         if count**2 * (int(np.iinfo(self.dtype).max) ** 2 // 4 + 1) < 1 << 64:
-            scaled = self.square_total * np.uint64(count) - self.total * self.total
-            return scaled / np.float64(count) ** 2
-        pairs = zip(self.square_total.tolist(), self.total.tolist(), strict=True)
-        return np.array([(count * square - total * total) / count**2 for square, total in pairs])
+            return (squares * np.uint64(count) - total * total) / np.float64(count) ** 2
+        pairs = zip(squares.tolist(), total.tolist(), strict=True)
+        return np.array([(count * square - once * once) / count**2 for square, once in pairs])
 
     def planes(self) -> dict[str, Raster]:
         """All there is but the count, by name, each (pixels,)."""
@@ -155,13 +160,18 @@ class Moments:
             "maximum": self.maximum,
         }
 
-    def _check_room(self, more: int) -> None:
+    def _make_room(self, count: int) -> None:
+        """Widen the sums if those of *count* pictures may not fit."""
         largest = int(np.iinfo(self.dtype).max)
-        if (self.count + more) * largest**2 >= _SAFE_TOTAL:
+        if count * largest**2 >= _SAFE_TOTAL:
             raise LimitError(
-                f"{self.count + more} pictures of {self.dtype} are too many for exact sums; "
+                f"{count} pictures of {self.dtype} are too many for exact sums; "
                 f"at most {_SAFE_TOTAL // largest**2 - 1} fit"
             )
+        if count * largest >= _NARROW_TOTAL:
+            self.total = self.total.astype(np.uint64, copy=False)
+        if count * largest**2 >= _NARROW_TOTAL:
+            self.square_total = self.square_total.astype(np.uint64, copy=False)
 
     def _add_tile(self, block: Raster, tile: slice) -> None:
         wide = block.astype(np.uint16 if block.dtype == np.uint8 else np.uint32)
@@ -211,13 +221,13 @@ class FloatMoments:
             raise NonFiniteError("the values are too large: their variance overflows; rescale them")
         self.count += len(rows)
 
-    def mean(self) -> Raster:
-        """Mean of every pixel, float64, (pixels,)."""
-        return self._mean.copy()
+    def mean(self, tile: slice = _ALL) -> Raster:
+        """Mean of every pixel, or of some, float64, (pixels,)."""
+        return self._mean[tile].copy()
 
-    def variance(self) -> Raster:
-        """Variance of every pixel, divided by the count, float64, (pixels,)."""
-        return self.square_deviation / self.count
+    def variance(self, tile: slice = _ALL) -> Raster:
+        """Variance of every pixel, or of some, divided by the count, float64, (pixels,)."""
+        return self.square_deviation[tile] / self.count
 
     def planes(self) -> dict[str, Raster]:
         """All there is but the count, by name, each (pixels,)."""

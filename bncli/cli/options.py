@@ -13,6 +13,8 @@ import click
 
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
 
+_WHOLE = 100.0
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -45,6 +47,31 @@ class Jobs(click.ParamType["int | None"]):
         if not str(value).isascii() or not str(value).isdigit() or int(value) < 1:
             self.fail(f"{value} is neither auto nor a whole number above 0", param, ctx)
         return int(value)
+
+
+class Memory(click.ParamType["Memory"]):
+    """``auto``, bytes with a unit, or a share of what is available."""
+
+    name = "auto|SIZE|N%"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """None for auto, else bytes, or a share between 0 and 1 as a float."""
+        if value == "auto":
+            return None
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(%|[kmgt]?(?:i?b)?)", str(value).lower())
+        if match is None or float(match[1]) <= 0:
+            self.fail(f"{value} is no size; give it as 512M, 2GiB or 50%", param, ctx)
+        number, unit = float(match[1]), match[2]
+        if unit == "%":
+            if number > _WHOLE:
+                self.fail(f"{value} is more than there is", param, ctx)
+            return number / _WHOLE
+        power = "kmgt".find(unit[:1]) + 1 if unit[:1] in set("kmgt") else 0
+        # As in dd and GNU sort: M and MiB count in 1024, MB in 1000.
+        base = 1000 if unit.endswith("b") and "i" not in unit and power else 1024
+        return int(number * base**power)
 
 
 def _together(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -108,6 +135,13 @@ reading = _together(
 running = _together(
     click.option(
         "--jobs", type=Jobs(), default="auto", show_default=True, help="How many threads."
+    ),
+    click.option(
+        "--max-memory",
+        type=Memory(),
+        default="auto",
+        show_default=True,
+        help="Memory the run may take: 512M, 2GiB, 50% of what is available.",
     ),
     click.option(
         "--on-error",

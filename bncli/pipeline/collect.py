@@ -37,13 +37,13 @@ class Batch:
     Attributes:
         indexes: their places in the source.
         digests: SHA-256 of what was decoded, one for each.
-        moments: of all of them.
+        moments: of all of them; None once they are no longer needed.
         sums: behind the gradients, where there is a delta.
         pictures: as decoded, where the plan keeps them.
         faults: those that could not be decoded.
     """
 
-    moments: PixelMoments
+    moments: PixelMoments | None
     indexes: list[int] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     sums: GradientSums | None = None
@@ -69,7 +69,8 @@ def collect(
         except (DataError, LimitError) as error:
             return Fault(source.names[index], str(error), isinstance(error, LimitError))
 
-    batch = Batch(moments_for(math.prod(source.shape), source.dtype))
+    moments = moments_for(math.prod(source.shape), source.dtype)
+    batch = Batch(moments)
     block: list[Raster] = []
     results = in_order(executor, read, range(total), 2 * plan.jobs)
     for index, result in enumerate(results):
@@ -80,10 +81,10 @@ def collect(
         _take(batch, index, result, None if delta is None else delta(index), keep=plan.cached)
         block.append(result.values)
         if len(block) == plan.block:
-            batch.moments.add(np.stack(block))
+            moments.add(np.stack(block))
             block.clear()
     if block:
-        batch.moments.add(np.stack(block))
+        moments.add(np.stack(block))
     _check(batch, source, skip=skip)
     return batch
 

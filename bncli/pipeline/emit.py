@@ -20,6 +20,8 @@ from bncli.storage.run_folder import RunFolder
 
 Raster = NDArray[Any]
 
+_TILE = 1 << 14
+
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
@@ -46,63 +48,63 @@ class Gradient:
 
     Attributes:
         delta: gives the delta of one picture.
+        planes: of the batch.
         grad_gamma, grad_beta: (pixels,), sums over the batch.
         batch: number of pictures.
         out: (batch, w, h, c), receives the gradients.
     """
 
     delta: DeltaRows
+    planes: Planes
     grad_gamma: Raster
     grad_beta: Raster
     batch: int
     out: NDArray[Any]
 
-    def write(self, position: int, x: Raster, planes: Planes, shape: Shape) -> float:
+    def write(self, position: int, x: Raster, shape: Shape) -> float:
         """Write the gradient of one picture; returns the sum of its squares."""
-        x_norm = planes.x_norm(x)
-        gradient = np.empty_like(x_norm)
-        input_gradient(
-            self.delta(position), x_norm, planes.gamma * planes.inv_std,
-            self.grad_gamma, self.grad_beta, self.batch, gradient,
-        )  # fmt: skip
+        delta = self.delta(position)
+        gradient = np.empty(len(x))
+        for start in range(0, len(x), _TILE):
+            tile = slice(start, start + _TILE)
+            part = self.planes.part(tile)
+            scale = part.gamma * part.x_scale * part.unit
+            sums = self.grad_gamma[tile], self.grad_beta[tile]
+            x_norm = part.x_norm(x[tile])
+            input_gradient(delta[tile], x_norm, scale, *sums, self.batch, gradient[tile])
         self.out[position] = to_array(gradient, shape)
-        return float(gradient @ gradient)
+        return square_sum(gradient)
 
 
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """How y becomes pixel values.
+Levels = Callable[[Raster], tuple[Raster, Raster | None]]
+"""From one picture to its pixel values, and which were clipped, or None for none."""
 
-    Attributes:
-        dtype: uint8 or uint16.
-        slope, intercept: from source units to pixel values, (pixels,); None where each picture has
-            a range of its own.
-    """
 
-    dtype: np.dtype[Any]
-    slope: Raster | None = None
-    intercept: Raster | None = None
+def batch_levels(slope: Raster, intercept: Raster, dtype: np.dtype[Any]) -> Levels:
+    """Pixel values of one range for the whole batch."""
+    return lambda x: to_levels(x, slope, intercept, dtype)
 
-    def of(self, x: Raster, planes: Planes) -> tuple[Raster, Raster | None]:
-        """Pixel values of one picture, and which were clipped, or None for none."""
-        if self.slope is not None and self.intercept is not None:
-            return to_levels(x, self.slope, self.intercept, self.dtype)
+
+def picture_levels(planes: Planes, dtype: np.dtype[Any]) -> Levels:
+    """Pixel values of a range for each picture: its own least and greatest y."""
+
+    def levels(x: Raster) -> tuple[Raster, None]:
         y = planes.y(x)
-        white = np.iinfo(self.dtype).max
-        return np.rint(rescaled(y, y.min(), y.max(), white)).astype(self.dtype), None
+        white = int(np.iinfo(dtype).max)
+        return np.rint(rescaled(y, y.min(), y.max(), white)).astype(dtype), None
+
+    return levels
 
 
 Emitter = Callable[[int, Decoded], Emitted]
 """Writes the picture at a place of the batch."""
 
 
-def png_emitter(
-    run: RunFolder, names: list[str], shape: Shape, planes: Planes, levels: Levels
-) -> Emitter:
+def png_emitter(run: RunFolder, names: list[str], shape: Shape, levels: Levels) -> Emitter:
     """Write each picture as a PNG file."""
 
     def emit(position: int, picture: Decoded) -> Emitted:
-        values, clipped = levels.of(picture.values, planes)
+        values, clipped = levels(picture.values)
         content = png_bytes(values, picture.alpha, shape, picture.icc)
         return Emitted(run.write(names[position], content), _by_channel(clipped, shape[2]))
 
@@ -127,6 +129,11 @@ def array_emitter(out: NDArray[Any], shape: Shape, planes: Planes) -> Emitter:
         return Emitted(None, (0,) * shape[2])
 
     return emit
+
+
+def square_sum(values: Raster) -> float:
+    """Sum of squares; not by BLAS, whose last bits depend on how many threads it takes."""
+    return float(np.einsum("p,p->", values, values))
 
 
 def _by_channel(clipped: Raster | None, channels: int) -> tuple[int, ...]:

@@ -21,14 +21,17 @@ from bncli.pipeline.emit import (
     Gradient,
     Levels,
     array_emitter,
+    batch_levels,
+    picture_levels,
     png_emitter,
+    square_sum,
     tiff_emitter,
 )
 from bncli.pipeline.engine import in_order
-from bncli.pipeline.planes import Planes, black_and_white, channels_of, level_planes
-from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, Job, picture_names, prepare
+from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
+from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, picture_names, prepare
 from bncli.pipeline.request import NormalizeOptions, build_request
-from bncli.pipeline.results import result_files
+from bncli.pipeline.results import result_files, statistics_file
 from bncli.pipeline.summary import Output, RunSummary, Scaling
 from bncli.storage.run_folder import RunFolder
 
@@ -72,65 +75,74 @@ def normalize_folder(
 
 
 def _run(job: Job, executor: Executor, progress: Progress) -> None:
+    batch = collect(
+        job.source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress
+    )
+    planes, found = _survey(job, batch, executor)
+    with job.folder as run:
+        run.write(STATS, statistics_file(job, batch))
+        batch.moments = None
+        with ExitStack() as open_arrays:
+            emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
+            gradient = _gradient(job, batch, planes, run, open_arrays)
+            # For large pictures planes are most of the memory: only who needs them keeps them.
+            del planes
+            emitted = _emit(job, batch, emitter, gradient, executor, progress)
+        _report(job, batch, emitted, gradient, run)
+        for name, content in result_files(job, gradient).items():
+            run.write(name, content)
+        job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
+        run.commit(job.summary.document(), executor)
+
+
+def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
+    """Mean and scale of every pixel, and what the summary says of the batch."""
     source, summary = job.source, job.summary
-    batch = collect(source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress)
-    with np.errstate(all="ignore"):  # what overflows is found and named below
-        planes = Planes.of(
-            batch.moments, source.unit, job.request.layer.eps, job.gamma.values, job.beta.values
-        )
-        summary.channels = channels_of(planes, batch.moments, source.unit, source.shape)
-    _check_finite(summary)
+    assert batch.moments is not None  # noqa: S101 - the first pass has just ended
+    planes = Planes.blank(job.gamma.values, job.beta.values, source.unit)
+    found = survey(batch.moments, planes, job.request.layer.eps, source.shape, executor)
+    _check_finite(found)
     summary.count = len(batch.indexes)
     summary.faults = (*source.faults, *batch.faults)
-    summary.dead_pixels = int(np.count_nonzero(planes.dead))
-    levels = _levels(job, planes)
-    with job.folder as run:
-        with ExitStack() as open_arrays:
-            emitter = _emitter(job, batch, planes, levels, run, open_arrays)
-            gradient = _gradient(job, batch, planes, run, open_arrays)
-            emitted = _emit(job, batch, planes, emitter, gradient, executor, progress)
-        _report(job, batch, emitted, gradient, run)
-        for name, content in result_files(job, batch, gradient).items():
-            run.write(name, content)
-        summary.arrays = {name: run.digest(name) for name in run.array_names()}
-        run.commit(summary.document(), executor)
+    summary.channels, summary.dead_pixels = found.channels, found.dead
+    return planes, found
 
 
-def _check_finite(summary: RunSummary) -> None:
-    if not all(np.isfinite([c.low, c.high, c.std]).all() for c in summary.channels):
+def _check_finite(found: Survey) -> None:
+    if not all(np.isfinite([c.low, c.high, c.std]).all() for c in found.channels):
         raise NonFiniteError("y overflows: gamma, beta or the pictures are too large; rescale them")
 
 
-def _levels(job: Job, planes: Planes) -> Levels | None:
-    """How y becomes pixel values; notes it in the summary. None where no PNG is written."""
-    output = job.request.output
-    if output.picture_format != "png":
-        job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
-        return None
-    deep = output.depth == "16" or (output.depth == "auto" and job.source.dtype != np.uint8)
-    dtype: np.dtype[Any] = np.dtype(np.uint16 if deep else np.uint8)
-    scale, depth = output.scale, 8 * dtype.itemsize
-    if scale.kind == "image":
-        job.summary.scaling = Scaling(scale.kind, "png", depth, None, None)
-        return Levels(dtype)
-    low, high = black_and_white(scale, planes, job.summary.channels)
-    job.summary.scaling = Scaling(scale.kind, "png", depth, low, high)
-    return Levels(dtype, *level_planes(planes, low, high, int(np.iinfo(dtype).max)))
-
-
 def _emitter(
-    job: Job, batch: Batch, planes: Planes, levels: Levels | None, run: RunFolder,
-    open_arrays: ExitStack,
+    job: Job, batch: Batch, planes: Planes, found: Survey, run: RunFolder,
+    open_arrays: ExitStack, executor: Executor,
 ) -> Emitter:  # fmt: skip
-    shape = job.source.shape
+    shape, output = job.source.shape, job.request.output
     names = picture_names(job.request, [job.source.names[index] for index in batch.indexes])
-    if levels is not None:
-        return png_emitter(run, names, shape, planes, levels)
-    if job.request.output.picture_format == "tiff":
+    if output.picture_format == "png":
+        return png_emitter(run, names, shape, _levels(job, planes, found, executor))
+    job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
+    if output.picture_format == "tiff":
         return tiff_emitter(run, names, shape, planes)
     whole = (len(batch.indexes), *shape)
-    out = open_arrays.enter_context(run.array(NORMALIZED, whole, job.request.output.dtype))
-    return array_emitter(out, shape, planes)
+    return array_emitter(
+        open_arrays.enter_context(run.array(NORMALIZED, whole, output.dtype)), shape, planes
+    )
+
+
+def _levels(job: Job, planes: Planes, found: Survey, executor: Executor) -> Levels:
+    """How y becomes pixel values; notes it in the summary."""
+    output, scale = job.request.output, job.request.output.scale
+    deep = output.depth == "16" or (output.depth == "auto" and job.source.dtype != np.uint8)
+    dtype: np.dtype[Any] = np.dtype(np.uint16 if deep else np.uint8)
+    depth = 8 * dtype.itemsize
+    if scale.kind == "image":
+        job.summary.scaling = Scaling(scale.kind, "png", depth, None, None)
+        return picture_levels(planes, dtype)
+    low, high = black_and_white(scale, found)
+    job.summary.scaling = Scaling(scale.kind, "png", depth, low, high)
+    white = int(np.iinfo(dtype).max)
+    return batch_levels(*level_planes(planes, low, high, white, executor), dtype)
 
 
 def _gradient(
@@ -142,11 +154,12 @@ def _gradient(
     whole = (count, *job.source.shape)
     out = open_arrays.enter_context(run.array(GRAD_INPUT, whole, job.request.output.dtype))
     sums = batch.sums.gradients(planes.mean, planes.x_scale)
-    return Gradient(job.delta, *sums, count, out)
+    batch.sums = None
+    return Gradient(job.delta, planes, *sums, count, out)
 
 
 def _emit(
-    job: Job, batch: Batch, planes: Planes, emitter: Emitter, gradient: Gradient | None,
+    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None,
     executor: Executor, progress: Progress,
 ) -> list[Emitted]:  # fmt: skip
     def write(position: int) -> Emitted:
@@ -154,7 +167,7 @@ def _emit(
         emitted = emitter(position, picture)
         if gradient is None:
             return emitted
-        squares = gradient.write(position, picture.values, planes, job.source.shape)
+        squares = gradient.write(position, picture.values, job.source.shape)
         return emitted.with_gradient(squares)
 
     total = len(batch.indexes)
@@ -173,8 +186,8 @@ def _report(
     if gradient is not None:
         squares = {
             "grad_input": sum(e.grad_square_sum for e in emitted),
-            "grad_gamma": float(gradient.grad_gamma @ gradient.grad_gamma),
-            "grad_beta": float(gradient.grad_beta @ gradient.grad_beta),
+            "grad_gamma": square_sum(gradient.grad_gamma),
+            "grad_beta": square_sum(gradient.grad_beta),
         }
         summary.gradients = {name: float(np.sqrt(square)) for name, square in squares.items()}
         if not np.isfinite(list(summary.gradients.values())).all():

@@ -29,10 +29,12 @@ class Parameter:
     Attributes:
         values: (pixels,), float64.
         origin: ``1.0``, ``random`` or a file name: where they come from.
+        number: the one number they all are, or None.
     """
 
     values: Raster
     origin: str
+    number: float | None = None
 
     @property
     def random(self) -> bool:
@@ -98,7 +100,8 @@ def load_parameter(name: str, request: LayerRequest, shape: Shape) -> Parameter:
     if number is not None:
         if not math.isfinite(number):
             raise OptionError(f"--{name} is {text}; it must be finite")
-        return Parameter(np.full(math.prod(shape), number), repr(number))
+        values = np.broadcast_to(np.float64(number), math.prod(shape))  # takes no memory
+        return Parameter(values, repr(number), number)
     if text == "random":
         return Parameter(to_raster(uniform(name, shape, request.seed)), text)
     path = _array_path(name, text, "a number, random, or FILE.npy")

@@ -10,16 +10,8 @@ from bncli.machine import allowed_cores, allowed_memory
 from bncli.pipeline.request import NormalizeRequest
 from bncli.pipeline.source import Source
 
-_PROGRAM_BYTES = 96 << 20
-_MOMENT_BYTES = {1: 18, 2: 20, 4: 40, 8: 40}
-"""Dtype's bytes -> bytes of the moments of a pixel."""
-
-_PLANE_BYTES = 8 * 12
-"""Of a pixel: mean, variance, inv_std, x_scale, gamma, beta, slope, intercept, and what they are
-computed from."""
-
-_WORKER_BYTES = 8 * 6
-"""Of a pixel: one picture being decoded, scaled, filtered and compressed."""
+_PROGRAM_BYTES = 72 << 20
+"""Python, numpy, Pillow and rich, with room for what threads leave lying about."""
 
 _BLOCK_BYTES = 8 << 20
 
@@ -56,20 +48,18 @@ def make_plan(source: Source, request: NormalizeRequest) -> Plan:
     count, pixels = len(source.names), math.prod(source.shape)
     value_bytes = source.dtype.itemsize
     block = max(1, min(64, _BLOCK_BYTES // (pixels * value_bytes)))
-    memory = (
-        _PROGRAM_BYTES
-        + pixels * (_MOMENT_BYTES.get(value_bytes, 40) + _PLANE_BYTES)
-        + pixels * jobs * _WORKER_BYTES
-        + pixels * value_bytes * (block + 2 * jobs)
-    )
-    limit = allowed_memory()
+    limit = _limit(request.max_memory)
+    memory = _streaming_bytes(request, source, pixels, block, jobs)
+    while memory > limit and jobs > 1 and request.jobs is None:
+        jobs -= 1  # each holds a picture of its own
+        memory = _streaming_bytes(request, source, pixels, block, jobs)
     if memory > limit:
         raise LimitError(
-            f"pictures of {'x'.join(map(str, source.shape))} need {memory / 1e9:.2f} GB, but this "
-            f"process may use {limit / 1e9:.2f} GB; use smaller pictures or fewer --jobs"
+            f"pictures of {'x'.join(map(str, source.shape))} need {_megabytes(memory)} of memory, "
+            f"but {_megabytes(limit)} are allowed; raise --max-memory, or use smaller pictures"
         )
     cache = count * pixels * value_bytes
-    cached = memory + cache <= limit // 2
+    cached = memory + cache <= limit
     return Plan(
         jobs=jobs,
         block=block,
@@ -80,9 +70,54 @@ def make_plan(source: Source, request: NormalizeRequest) -> Plan:
     )
 
 
+def _limit(wanted: float | None) -> int:
+    """Bytes: those asked for, or half of what is available, and never more than is available."""
+    available = allowed_memory()
+    if wanted is None:
+        return available // 2
+    return min(available, int(wanted * available if wanted <= 1 else wanted))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+def _streaming_bytes(
+    request: NormalizeRequest, source: Source, pixels: int, block: int, jobs: int
+) -> int:
+    """Bytes at the peak of a run that keeps no decoded picture: the most of its stages.
+
+    Each figure is bytes for one pixel; what is named is alive at the same time.
+    """
+    value = source.dtype.itemsize
+    backward = request.backward is not None
+    moments = {1: 18, 2: 20}.get(value, 40)
+    parameters = 8 * sum(_is_array(text) for text in (request.layer.gamma, request.layer.beta))
+    sums = 8 * 3 * backward
+    fixed = parameters + sums
+    planes, levels = 17, 16 * (request.output.picture_format == "png")
+    decoding = value * (block + 3 * jobs) + jobs * (6 * value + 8 * backward)
+    emitting = {"png": 8 * value, "tiff": 24, "npy": 24}[request.output.picture_format]
+    writing = jobs * (emitting + 40 * backward) + 16 * backward
+    step = 8 * 10 * backward
+    stages = (
+        moments + fixed + decoding,
+        moments + fixed + planes + 8,
+        fixed + planes * (backward or not levels) + levels + max(planes, writing),
+        fixed + step,
+    )
+    return _PROGRAM_BYTES + pixels * max(stages)
+
+
+def _is_array(text: str) -> bool:
+    return text == "random" or text.lower().endswith(".npy")
+
+
 def _disk_bytes(count: int, pixels: int, request: NormalizeRequest, value_bytes: int) -> int:
-    array_bytes = 8 if request.output.dtype == "float64" else 4
+    array = 8 if request.output.dtype == "float64" else 4
     deep = request.output.depth == "16" or (request.output.depth == "auto" and value_bytes > 1)
-    per_value = {"png": 1 + deep, "tiff": 4, "npy": array_bytes}[request.output.picture_format]
-    gradients = array_bytes * (count + 4) * pixels if request.backward is not None else 0
-    return count * pixels * per_value + gradients + pixels * (_MOMENT_BYTES[8] + 16)
+    picture = {"png": 1 + deep, "tiff": 4, "npy": array}[request.output.picture_format]
+    gradients = array * (count + 4) + 16 if request.backward is not None else 0
+    parameters = 2 * 8
+    statistics = {1: 18, 2: 20}.get(value_bytes, 32) + parameters
+    return pixels * (count * picture + gradients + parameters + statistics)

@@ -1,7 +1,14 @@
-"""From moments to what is done to every pixel, and to the numbers people read."""
+"""From moments to what is done to every pixel, and to the numbers people read.
+
+Everything is computed tile by tile: the whole planes that are kept are few, since for large
+pictures they are most of the memory. Tiles are of one size on every machine and are joined in
+order, so the numbers do not depend on the machine.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +21,8 @@ from bncli.images.levels import Scale, rescaled
 
 Raster = NDArray[Any]
 
+_TILE_PIXELS = 1 << 14
+
 
 @dataclass(frozen=True, slots=True)
 class Planes:
@@ -21,45 +30,48 @@ class Planes:
 
     Attributes:
         mean: in the units of the source.
-        variance, inv_std: in value scale (squared, and its inverse).
         x_scale: from source units less the mean to x_norm: inv_std / unit.
         gamma, beta: scale and shift.
-        dead: which pixels have variance exactly 0.
+        dead: which pixels have variance exactly 0, bool.
+        unit: what value scale divides by.
     """
 
     mean: Raster
-    variance: Raster
-    inv_std: Raster
     x_scale: Raster
     gamma: Raster
     beta: Raster
     dead: Raster
+    unit: float
 
     @classmethod
-    def of(
-        cls, moments: PixelMoments, unit: float, eps: float, gamma: Raster, beta: Raster
-    ) -> Planes:
-        """The planes of a batch with these moments, whose value scale divides by *unit*."""
-        variance = moments.variance() / unit**2
-        inv_std = 1 / np.sqrt(variance + eps)
-        return cls(
-            mean=moments.mean(),
-            variance=variance,
-            inv_std=inv_std,
-            x_scale=inv_std / unit,
-            gamma=gamma,
-            beta=beta,
-            dead=variance == 0,
-        )
+    def blank(cls, gamma: Raster, beta: Raster, unit: float) -> Planes:
+        """Planes whose mean, x_scale and dead are still to be filled in by :func:`survey`."""
+        pixels = len(gamma)
+        return cls(np.empty(pixels), np.empty(pixels), gamma, beta, np.empty(pixels, bool), unit)
 
     def x_norm(self, x: Raster) -> Raster:
         """One picture, or one value for each pixel, normalized."""
         centred: Raster = x - self.mean
-        return centred * self.x_scale
+        centred *= self.x_scale
+        return centred
 
     def y(self, x: Raster) -> Raster:
         """``gamma * x_norm + beta`` of one picture; exactly beta where a pixel is dead."""
-        return self.x_norm(x) * self.gamma + self.beta
+        y = self.x_norm(x)
+        y *= self.gamma
+        y += self.beta
+        return y
+
+    def part(self, tile: slice) -> Planes:
+        """The same of some pixels."""
+        return Planes(
+            mean=self.mean[tile],
+            x_scale=self.x_scale[tile],
+            gamma=self.gamma[tile],
+            beta=self.beta[tile],
+            dead=self.dead[tile],
+            unit=self.unit,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,45 +89,158 @@ class Channel:
     high: float
 
 
-def channels_of(planes: Planes, moments: PixelMoments, unit: float, shape: Shape) -> list[Channel]:
-    """What the summary says of each channel."""
-    means = (planes.mean / unit).reshape(-1, shape[2])
-    variances = planes.variance.reshape(-1, shape[2])
-    low, high = (plane.reshape(-1, shape[2]) for plane in y_range(planes, moments))
-    spread = variances.mean(axis=0) + means.var(axis=0)
-    return [
-        Channel(
-            mean=float(means[:, k].mean()),
-            std=float(np.sqrt(spread[k])),
-            low=float(low[:, k].min()),
-            high=float(high[:, k].max()),
-        )
-        for k in range(shape[2])
-    ]
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is known of a whole batch.
+
+    Attributes:
+        channels: one for each.
+        dead: how many pixels have variance exactly 0.
+        y_mean, y_std: of y over all pixels and pictures.
+    """
+
+    channels: list[Channel]
+    dead: int
+    y_mean: float
+    y_std: float
 
 
-def y_range(planes: Planes, moments: PixelMoments) -> tuple[Raster, Raster]:
-    """The least and greatest y of every pixel: y is affine in x, so they lie at the ends of x."""
-    ends = planes.y(moments.minimum), planes.y(moments.maximum)
-    return np.minimum(*ends), np.maximum(*ends)
+def survey(
+    moments: PixelMoments, planes: Planes, eps: float, shape: Shape, executor: Executor
+) -> Survey:
+    """Fill in the planes of a batch, and find what is to be known of it.
+
+    Args:
+        moments: of the batch.
+        planes: gamma, beta and unit are read; mean, x_scale and dead are written.
+        eps: added to the variance.
+        shape: (w, h, c).
+        executor: where tiles are computed.
+    """
+    channels = shape[2]
+
+    def look(tile: slice) -> _Part:
+        with np.errstate(all="ignore"):  # what overflows is found by the caller
+            return _survey_tile(moments, planes, eps, tile, channels)
+
+    parts = list(executor.map(look, _tiles(len(planes.mean), channels)))
+    x = _joined([part.x_mean for part in parts])
+    beta = _joined([part.beta for part in parts])
+    pixels = len(planes.mean)
+    variance = sum(part.variance for part in parts) / (pixels / channels)
+    std = np.sqrt(variance + x.deviation / x.count)
+    low = np.min([part.low for part in parts], axis=0)
+    high = np.max([part.high for part in parts], axis=0)
+    y_variance = sum(part.y_variance for part in parts) / pixels
+    return Survey(
+        channels=[
+            Channel(*map(float, numbers)) for numbers in zip(x.mean, std, low, high, strict=True)
+        ],
+        dead=sum(part.dead for part in parts),
+        y_mean=float(beta.mean[0]),
+        y_std=float(np.sqrt(y_variance + beta.deviation[0] / beta.count)),
+    )
 
 
-def black_and_white(scale: Scale, planes: Planes, channels: list[Channel]) -> tuple[float, float]:
+def black_and_white(scale: Scale, found: Survey) -> tuple[float, float]:
     """The y that become black and white, for every scale but ``image``."""
     if scale.kind == "minmax":
-        return min(c.low for c in channels), max(c.high for c in channels)
+        return min(c.low for c in found.channels), max(c.high for c in found.channels)
     if scale.kind == "sigma":
-        variance = (planes.gamma * planes.inv_std) ** 2 * planes.variance
-        spread = float(np.sqrt(variance.mean() + planes.beta.var()))
-        centre = float(planes.beta.mean())
-        return centre - scale.width * spread, centre + scale.width * spread
+        spread = scale.width * found.y_std
+        return found.y_mean - spread, found.y_mean + spread
     return scale.low, scale.high
 
 
-def level_planes(planes: Planes, low: float, high: float, white: int) -> tuple[Raster, Raster]:
-    """Slope and intercept of each pixel, from source units straight to pixel values."""
-    if high <= low:
-        return np.zeros_like(planes.mean), np.zeros_like(planes.mean)
-    slope = planes.x_scale * planes.gamma * (white / (high - low))
-    slope[planes.dead] = 0
-    return slope, rescaled(planes.beta, low, high, white) - planes.mean * slope
+def level_planes(
+    planes: Planes, low: float, high: float, white: int, executor: Executor
+) -> tuple[Raster, Raster]:
+    """Slope and intercept of each pixel, from source units straight to pixel values.
+
+    Args:
+        planes: of the batch.
+        low, high: the y that become 0 and *white*.
+        white: the largest pixel value.
+        executor: where tiles are computed.
+    """
+    slope, intercept = np.zeros_like(planes.mean), np.zeros_like(planes.mean)
+
+    def fill(tile: slice) -> None:
+        part = planes.part(tile)
+        steep = part.x_scale * part.gamma * (white / (high - low))
+        steep[part.dead] = 0  # so that y is exactly beta, rounded once
+        slope[tile] = steep
+        intercept[tile] = rescaled(part.beta, low, high, white) - part.mean * slope[tile]
+
+    if high > low:
+        for _ in executor.map(fill, _tiles(len(slope), 1)):
+            pass
+    return slope, intercept
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """Count, mean and sum of squared deviations, of several channels at once."""
+
+    count: int
+    mean: Raster
+    deviation: Raster
+
+    @classmethod
+    def of(cls, rows: Raster) -> _Spread:
+        mean = rows.mean(axis=0)
+        return cls(len(rows), mean, ((rows - mean) ** 2).sum(axis=0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What the survey finds in one tile; sums are over its pixels, for each channel."""
+
+    x_mean: _Spread
+    beta: _Spread
+    variance: Raster
+    low: Raster
+    high: Raster
+    y_variance: float
+    dead: int
+
+
+def _survey_tile(
+    moments: PixelMoments, planes: Planes, eps: float, tile: slice, channels: int
+) -> _Part:
+    variance = moments.variance(tile) / planes.unit**2
+    inv_std = 1 / np.sqrt(variance + eps)
+    planes.mean[tile] = mean = moments.mean(tile)
+    planes.x_scale[tile] = inv_std / planes.unit
+    planes.dead[tile] = dead = variance == 0
+    part = planes.part(tile)
+    # y is affine in x, so its range lies at the ends of x.
+    ends = part.y(moments.minimum[tile]), part.y(moments.maximum[tile])
+    return _Part(
+        x_mean=_Spread.of((mean / planes.unit).reshape(-1, channels)),
+        beta=_Spread.of(part.beta.reshape(-1, 1)),
+        variance=variance.reshape(-1, channels).sum(axis=0),
+        low=np.minimum(*ends).reshape(-1, channels).min(axis=0),
+        high=np.maximum(*ends).reshape(-1, channels).max(axis=0),
+        y_variance=float(np.sum((part.gamma * inv_std) ** 2 * variance)),
+        dead=int(np.count_nonzero(dead)),
+    )
+
+
+def _joined(spreads: list[_Spread]) -> _Spread:
+    """The spread of the union, by the formula of Chan, Golub & LeVeque (1979)."""
+    whole = spreads[0]
+    for part in spreads[1:]:
+        count = whole.count + part.count
+        distance = part.mean - whole.mean
+        whole = _Spread(
+            count,
+            whole.mean + distance * (part.count / count),
+            whole.deviation + part.deviation + distance**2 * (whole.count * part.count / count),
+        )
+    return whole
+
+
+def _tiles(pixels: int, channels: int) -> Iterator[slice]:
+    length = _TILE_PIXELS * channels
+    return (slice(start, min(start + length, pixels)) for start in range(0, pixels, length))

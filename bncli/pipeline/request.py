@@ -93,6 +93,7 @@ class NormalizeRequest:
         backward: the backward pass, or None.
         output: what is written.
         jobs: threads; None is every core allowed.
+        max_memory: bytes, a share of the available memory as a float up to 1, or None for half.
         skip: go on without the files that cannot be used.
         dry_run: check everything that can be checked and write nothing.
     """
@@ -103,6 +104,7 @@ class NormalizeRequest:
     layer: LayerRequest = field(default_factory=LayerRequest)
     backward: BackwardRequest | None = None
     jobs: int | None = None
+    max_memory: float | None = None
     skip: bool = False
     dry_run: bool = False
 
@@ -115,6 +117,8 @@ class NormalizeRequest:
         _choice("dtype", self.output.dtype, DTYPES)
         if self.jobs is not None and self.jobs < 1:
             raise OptionError(f"--jobs is {self.jobs}; it must be at least 1, or auto")
+        if self.max_memory is not None and self.max_memory <= 0:
+            raise OptionError(f"--max-memory is {self.max_memory}; it must be above 0")
         if self.skip and self.backward is not None:
             raise OptionError(
                 "--on-error skip does not go with --delta: its rows would belong to other pictures"
@@ -153,6 +157,7 @@ class NormalizeOptions(TypedDict, total=False):
     depth: str
     dtype: str
     jobs: int | None
+    max_memory: float | None
     on_error: str
     overwrite: bool
     dry_run: bool
@@ -197,6 +202,7 @@ def build_request(
         ),
         backward=_backward_request(options),
         jobs=options.get("jobs"),
+        max_memory=options.get("max_memory"),
         skip=options.get("on_error") == "skip",
         dry_run=options.get("dry_run", False),
     )

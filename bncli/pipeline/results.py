@@ -14,13 +14,13 @@ from bncli.images.layout import to_array
 from bncli.pipeline.collect import Batch
 from bncli.pipeline.emit import Gradient
 from bncli.pipeline.parameters import Descent, Parameter
-from bncli.pipeline.prepare import GRAD_BETA, GRAD_GAMMA, STATE, STATS, Job
+from bncli.pipeline.prepare import GRAD_BETA, GRAD_GAMMA, STATE, Job
 from bncli.storage.arrays import array_bytes, members_bytes
 from bncli.storage.statistics import statistics_bytes
 
 
-def result_files(job: Job, batch: Batch, gradient: Gradient | None) -> dict[str, bytes]:
-    """Name -> content of every array but the big ones, which are written piece by piece.
+def result_files(job: Job, gradient: Gradient | None) -> dict[str, bytes]:
+    """Name -> content of the gradients and parameters, but for the arrays written piece by piece.
 
     Raises:
         NonFiniteError: the step of the descent overflows.
@@ -41,7 +41,6 @@ def result_files(job: Job, batch: Batch, gradient: Gradient | None) -> dict[str,
             files[STATE] = members_bytes(descent.members(shape))
             written = {"gamma": True, "beta": True}
     files |= {f"{name}.npy": array(parameters[name]) for name in parameters if written[name]}
-    files[STATS] = _statistics(job, batch)
     return files
 
 
@@ -74,21 +73,22 @@ def _stepped(
     return {"gamma": gamma, "beta": beta}, Descent(velocity_gamma, velocity_beta, factor)
 
 
-def _statistics(job: Job, batch: Batch) -> bytes:
+def statistics_file(job: Job, batch: Batch) -> bytes:
     """stats.npz: what the batch was normalized with, gamma and beta of this run's forward."""
     shape, source = job.source.shape, job.source
-    planes = dict(batch.moments.planes())
+    moments = batch.moments
+    assert moments is not None  # noqa: S101 - the first pass has just ended
+    planes = dict(moments.planes())
     named: dict[str, Parameter] = {"gamma": job.gamma, "beta": job.beta}
     facts: dict[str, Any] = {}
     for name, parameter in named.items():
-        first = float(parameter.values[0])
-        if (parameter.values == first).all():
-            facts[name] = first
+        if parameter.number is not None:
+            facts[name] = parameter.number
         else:
             planes[name] = parameter.values
     facts |= {
         "bncli": job.summary.version,
-        "count": batch.moments.count,
+        "count": moments.count,
         "shape": list(shape),
         "dtype": source.dtype.name,
         "unit": source.unit,

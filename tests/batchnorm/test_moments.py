@@ -65,6 +65,21 @@ def test_counts_beyond_64_bits():
     assert moments.variance().tolist() == [(65535 / 2) ** 2, 0]
 
 
+def test_sums_widen_in_time():
+    """Where 32 bits could overflow the sums go on in 64, whichever way the pictures come."""
+    white = Moments.of(np.full((256, 2), 255, np.uint8))
+    added = white
+    while added.count < 1 << 17:
+        added = added + added
+    added.add(np.full((3, 2), 255, np.uint8))
+
+    assert added.square_total.tolist() == [added.count * 255**2] * 2
+    assert added.variance().tolist() == [0, 0]
+    assert added.total.dtype == np.uint32
+    assert added.square_total.dtype == np.uint64
+    assert white.square_total.dtype == np.uint32
+
+
 def test_too_many_pictures_are_refused():
     """Sums that could pass 2**63 are refused before anything is added."""
     moments = Moments.of(np.array([[3]] * 4, np.uint16))

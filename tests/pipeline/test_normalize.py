@@ -12,6 +12,7 @@ from PIL import Image
 from bncli import BatchNorm, normalize_folder, uniform
 from bncli.errors import (
     ImageError,
+    LimitError,
     NonFiniteError,
     OptionError,
     OutputError,
@@ -150,12 +151,19 @@ def test_a_loop_of_runs_is_a_loop_of_steps(folder, batch, tmp_path, rng):
     assert np.allclose(np.load(out / "beta.npy"), layer.bias, rtol=1e-12, atol=1e-13)
 
 
-def test_same_bytes_for_any_jobs_and_cache(folder, tmp_path, monkeypatch):
+def too_little_to_keep_pictures(folder, tmp_path, **options):
+    """One byte less of memory than a run takes that keeps what it has decoded."""
+    plan = normalize_folder(folder, tmp_path / "plan", dry_run=True, **options).plan
+    assert plan.decodes_each_file == 1
+    return plan.memory_bytes - 1
+
+
+def test_same_bytes_for_any_jobs_and_cache(folder, tmp_path):
     """One thread or eight, decoded once or twice: every file has the same bytes."""
     options = {"delta": "random", "gamma": "random", "update": True, "seed": 5}
     normalize_folder(folder, tmp_path / "one", jobs=1, **options)
     normalize_folder(folder, tmp_path / "eight", jobs=8, **options)
-    monkeypatch.setattr("bncli.pipeline.plan.allowed_memory", lambda: 110 << 20)
+    options["max_memory"] = too_little_to_keep_pictures(folder, tmp_path, **options)
     streamed = normalize_folder(folder, tmp_path / "streamed", dry_run=True, **options)
     normalize_folder(folder, tmp_path / "streamed", **options)
 
@@ -326,7 +334,7 @@ def test_a_source_that_changes_during_the_run(folder, tmp_path, monkeypatch):
     """A file changed between the two passes: exit 5, nothing mixed, nothing written."""
     from bncli.pipeline import normalize
 
-    monkeypatch.setattr("bncli.pipeline.plan.allowed_memory", lambda: 110 << 20)
+    limit = too_little_to_keep_pictures(folder, tmp_path)
     original = normalize.black_and_white
 
     def meddle(*arguments):
@@ -335,7 +343,15 @@ def test_a_source_that_changes_during_the_run(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(normalize, "black_and_white", meddle)
     with pytest.raises(ImageError, match=r"p3\.png: it was changed"):
-        normalize_folder(folder, tmp_path / "out")
+        normalize_folder(folder, tmp_path / "out", max_memory=limit)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_limit_that_cannot_be_kept(folder, tmp_path):
+    """Too little memory is refused before a pixel is decoded, with both numbers."""
+    (folder / "p2.png").write_bytes((folder / "p2.png").read_bytes()[:-30])
+    with pytest.raises(LimitError, match=r"need 7\d MB of memory, but 50 MB are allowed"):
+        normalize_folder(folder, tmp_path / "out", max_memory=50_000_000)
     assert not (tmp_path / "out").exists()
 
 
@@ -357,6 +373,7 @@ def test_a_source_that_changes_during_the_run(folder, tmp_path, monkeypatch):
         ({"format": "jpeg"}, OptionError, "--format is jpeg"),
         ({"depth": "12"}, OptionError, "--depth"),
         ({"jobs": 0}, OptionError, "--jobs"),
+        ({"max_memory": 0}, OptionError, "--max-memory"),
         ({"gamma": 1e308, "beta": 1e308}, NonFiniteError, "overflows"),
         ({"delta": "ones", "update": True, "lr": 1e308}, NonFiniteError, "smaller --lr"),
     ],
