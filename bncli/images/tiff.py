@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bncli.errors import LimitError
+
 _SHORT, _LONG = 3, 4
 _IEEE_FLOAT = 3
 _MIN_IS_BLACK, _RGB = 1, 2
 _UNASSOCIATED_ALPHA = 2
 _ENTRY_BYTES = 12
 _DATA_START = 8
+_LARGEST_NUMBERS = (1 << 30) - 1024
+"""float32 numbers that leave room for the rest below 4 GiB."""
 
 
 def encode_tiff(pixels: NDArray[Any]) -> bytes:
@@ -24,8 +28,15 @@ def encode_tiff(pixels: NDArray[Any]) -> bytes:
 
     Args:
         pixels: (h, w, channels), any floats; 1 to 4 channels are grey, grey with alpha, RGB, RGBA.
+
+    Raises:
+        LimitError: it would be larger than a TIFF file can be.
     """
     height, width, channels = pixels.shape
+    if pixels.size >= _LARGEST_NUMBERS:
+        raise LimitError(
+            f"a TIFF of {width}x{height}x{channels} would pass 4 GiB; use --format npy"
+        )
     data = np.ascontiguousarray(pixels, "<f4").tobytes()
     colours = 3 if channels >= 3 else 1  # noqa: PLR2004 - RGB or grey
     entries = [
