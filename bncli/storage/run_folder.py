@@ -8,7 +8,6 @@ kills the process before leaves no name that a run promises; what it leaves, the
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import math
@@ -26,6 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bncli.errors import OptionError, OutputError
 from bncli.storage.arrays import header_bytes
+from bncli.storage.disk import flush_file, flush_folder, reserve, writing
 
 try:
     import fcntl
@@ -34,15 +34,6 @@ except ImportError:  # Windows, where the lock is left out
 
 SUMMARY = "summary.json"
 _STAGING = ".bncli-run"
-_REMEDIES = {
-    errno.ENOSPC: "free some space or choose another disk",
-    errno.EDQUOT: "free some space or choose another disk",
-    errno.EFBIG: "the file-size limit is too small for it",
-    errno.EACCES: "choose a folder that you may write to",
-    errno.EPERM: "choose a folder that you may write to",
-    errno.EROFS: "choose a folder that you may write to",
-    errno.ENAMETOOLONG: "choose shorter names",
-}
 
 
 def check_apart(out: Path, searched: Sequence[Path], parents: Sequence[Path]) -> None:
@@ -100,7 +91,7 @@ class RunFolder:
 
     def check(self) -> None:
         """Raise OutputError if the run could not write what it is going to."""
-        with _writing(self.path):
+        with writing(self.path):
             existing = self.path
             while not os.path.lexists(existing):
                 existing = existing.parent
@@ -111,7 +102,7 @@ class RunFolder:
             raise OutputError(f"{existing}: no permission to write; choose another folder")
 
     def __enter__(self) -> Self:
-        with _writing(self.path):
+        with writing(self.path):
             try:
                 self._open()
             except BaseException:
@@ -133,7 +124,7 @@ class RunFolder:
         Returns:
             The SHA-256 of its bytes, hexadecimal.
         """
-        with _writing(self.path / name):
+        with writing(self.path / name):
             staged = self._stage(name)
             with open(staged, "xb") as file:  # noqa: PTH123 - x refuses what is there already
                 file.write(content)
@@ -143,16 +134,16 @@ class RunFolder:
     @contextmanager
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[NDArray[Any]]:
         """Stage a .npy file that is filled piece by piece, as an array mapped into memory."""
-        with _writing(self.path / name):
+        with writing(self.path / name):
             staged = self._stage(name)
             header = header_bytes(shape, dtype)
             size = math.prod(shape) * np.dtype(dtype).itemsize
             with open(staged, "xb") as file:  # noqa: PTH123
                 file.write(header)
-                _reserve(file.fileno(), len(header), size)
+                reserve(file.fileno(), len(header), size)
             mapped: NDArray[Any] = np.memmap(staged, dtype, "r+", len(header), shape)
         yield mapped
-        with _writing(self.path / name):
+        with writing(self.path / name):
             mapped.flush()  # type: ignore[attr-defined]
             del mapped
             with staged.open("rb") as file:
@@ -170,8 +161,8 @@ class RunFolder:
         """Flush everything, bring it to its place, and write the summary last."""
         text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
         self.write(SUMMARY, text.encode())
-        with _writing(self.path):
-            for _ in executor.map(_flush_file, [self._staging / name for name in self._digests]):
+        with writing(self.path):
+            for _ in executor.map(flush_file, [self._staging / name for name in self._digests]):
                 pass
             self._check_names()
             # While files of two runs may lie side by side, no summary vouches for them.
@@ -184,7 +175,7 @@ class RunFolder:
                 self._placed.append(target)
             folders.update(made.parent for made in self._made)
             for folder in sorted(folders):
-                _flush_folder(folder)
+                flush_folder(folder)
         self._committed = True
 
     def _open(self) -> None:
@@ -230,9 +221,9 @@ class RunFolder:
             shutil.rmtree(self._staging)
 
     def _check_names(self) -> None:
-        for folder in sorted({parent for name in self._names for parent in PurePath(name).parents}):
+        for folder in _folders_of(self._names):
             path = self.path / folder
-            if path != self.path and (path.is_symlink() or (path.exists() and not path.is_dir())):
+            if path.is_symlink() or (path.exists() and not path.is_dir()):
                 raise OutputError(f"{path}: it is a link or a file, not a folder; move it away")
         if self._overwrite:
             folders = [name for name in self._names if (self.path / name).is_dir()]
@@ -264,38 +255,13 @@ class RunFolder:
         return [*missing, folder]
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        place = error.filename if isinstance(error.filename, str) else str(path)
-        reason = error.strerror or str(error)
-        remedy = _REMEDIES.get(error.errno or 0, "see that the disk is sound")
-        message = f"{place}: it cannot be written: {reason}; {remedy}"
-        raise OutputError(message, paths=(place,)) from error
-
-
 def _identity(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _reserve(descriptor: int, start: int, size: int) -> None:
-    """Claim the space now: a full disk must be an error here, not a crash in mapped memory."""
-    if hasattr(os, "posix_fallocate") and size:
-        os.posix_fallocate(descriptor, start, size)
-    else:
-        os.ftruncate(descriptor, start + size)
-
-
-def _flush_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _flush_folder(path: Path) -> None:
-    with contextlib.suppress(PermissionError):  # Windows does not open folders
-        _flush_file(path)
+def _folders_of(names: Sequence[str]) -> list[PurePath]:
+    """The folders that relative names lie in, the outer ones first."""
+    direct = {PurePath(name.rpartition("/")[0]) for name in names}
+    return sorted(
+        {above for folder in direct for above in (folder, *folder.parents)} - {PurePath()}
+    )
