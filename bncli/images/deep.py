@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 
 from bncli.errors import ImageError
 
+# What they find strange they log, with text from the file in it: without a handler it would end on
+# the terminal. Who has set up logging still gets it.
+for _library in ("imagecodecs", "tifffile"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
+
 _REMEDY = "pip install 'bncli[codecs]' reads it whole"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION_TAG = 274
@@ -84,8 +89,6 @@ def read_tiff_header(file: BinaryIO, frame: int) -> tuple[int, TiffHeader]:
     require("tifffile", "it is a TIFF of more bits or channels than Pillow reads without loss")
     import tifffile
 
-    # What it finds strange, it logs, with text from the file in it: that is not for a terminal.
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
         page: Any = tiff.pages[frame]
