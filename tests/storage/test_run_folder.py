@@ -240,3 +240,33 @@ def test_summary_refuses_what_is_no_json(tmp_path, pool):
         folder.commit({"mean": float("nan")}, pool)
 
     assert not (tmp_path / "out").exists()
+
+
+def test_everything_is_on_the_disk_before_it_has_its_name(tmp_path, pool, monkeypatch):
+    """Files are flushed before any is renamed, the summary is renamed last, then the folders."""
+    events = []
+    real_open, real_sync, real_replace = os.open, os.fsync, os.replace
+    opened = {}
+
+    def note_open(path, *rest, **options):
+        descriptor = real_open(path, *rest, **options)
+        opened[descriptor] = Path(os.fsdecode(path)).name
+        return descriptor
+
+    def note_sync(descriptor):
+        events.append(("flush", opened[descriptor]))
+        real_sync(descriptor)
+
+    def note_replace(source, target):
+        events.append(("rename", Path(target).name))
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "open", note_open)
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    run(tmp_path / "out", pool)
+
+    files = ["a.png", "b.png", "gamma.npy", "summary.json"]
+    assert {name for kind, name in events[:4] if kind == "flush"} == set(files)
+    assert [name for kind, name in events[4:8] if kind == "rename"] == files
+    assert {("flush", "out"), ("flush", "sub"), ("flush", tmp_path.name)} == set(events[8:])
