@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from measure import Cost, cost_of, print_table, side_by_side
 from kernels import kernels
+from measure import Cost, cost_of, print_table, side_by_side
 from pictures import make_set
 
 HERE = Path(__file__).parent
