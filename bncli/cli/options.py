@@ -54,9 +54,7 @@ class Memory(click.ParamType["Memory"]):
 
     name = "auto|SIZE|N%"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """None for auto, else bytes, or a share between 0 and 1 as a float."""
         if value == "auto":
             return None
