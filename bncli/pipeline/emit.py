@@ -16,6 +16,7 @@ from bncli.images.layout import Shape, to_array
 from bncli.images.levels import rescaled, to_levels
 from bncli.pipeline.collect import DeltaRows
 from bncli.pipeline.planes import Planes
+from bncli.storage.rows import RowWriter
 from bncli.storage.run_folder import RunFolder
 
 Raster = NDArray[Any]
@@ -51,7 +52,7 @@ class Gradient:
         planes: of the batch.
         grad_gamma, grad_beta: (pixels,), sums over the batch.
         batch: number of pictures.
-        out: (batch, w, h, c), receives the gradients.
+        out: (batch, w, h, c), receives the gradients, a picture at a time.
     """
 
     delta: DeltaRows
@@ -59,7 +60,7 @@ class Gradient:
     grad_gamma: Raster
     grad_beta: Raster
     batch: int
-    out: NDArray[Any]
+    out: RowWriter
 
     def write(self, position: int, x: Raster, shape: Shape) -> float:
         """Write the gradient of one picture; returns the sum of its squares."""
@@ -72,7 +73,7 @@ class Gradient:
             sums = self.grad_gamma[tile], self.grad_beta[tile]
             x_norm = part.x_norm(x[tile])
             input_gradient(delta[tile], x_norm, scale, *sums, self.batch, gradient[tile])
-        self.out[position] = to_array(gradient, shape)
+        self.out.write(position, to_array(gradient, shape))
         return square_sum(gradient)
 
 
@@ -121,11 +122,11 @@ def tiff_emitter(run: RunFolder, names: list[str], shape: Shape, planes: Planes)
     return emit
 
 
-def array_emitter(out: NDArray[Any], shape: Shape, planes: Planes) -> Emitter:
+def array_emitter(out: RowWriter, shape: Shape, planes: Planes) -> Emitter:
     """Write each picture into one array, (batch, w, h, c)."""
 
     def emit(position: int, picture: Decoded) -> Emitted:
-        out[position] = to_array(planes.y(picture.values), shape)
+        out.write(position, to_array(planes.y(picture.values), shape))
         return Emitted(None, (0,) * shape[2])
 
     return emit

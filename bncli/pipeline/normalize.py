@@ -80,7 +80,7 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
     )
     planes, found = _survey(job, batch, executor)
     with job.folder as run:
-        run.write(STATS, statistics_file(job, batch))
+        run.write_with(STATS, statistics_file(job, batch))
         batch.moments = None
         with ExitStack() as open_arrays:
             emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
@@ -89,8 +89,8 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
             del planes
             emitted = _emit(job, batch, emitter, gradient, executor, progress)
         _report(job, batch, emitted, gradient, run)
-        for name, content in result_files(job, gradient).items():
-            run.write(name, content)
+        for name, writer in result_files(job, gradient).items():
+            run.write_with(name, writer)
         job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
         run.commit(job.summary.document(), executor)
 

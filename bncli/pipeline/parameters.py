@@ -16,6 +16,7 @@ from bncli.errors import ArrayError, OptionError
 from bncli.images.layout import Shape, to_array, to_raster
 from bncli.pipeline.request import BackwardRequest, LayerRequest
 from bncli.storage.arrays import load_array, load_members
+from bncli.storage.rows import open_rows
 
 Raster = NDArray[Any]
 
@@ -123,8 +124,8 @@ def delta_rows(
     if request.delta == "random":
         return lambda index: to_raster(uniform("delta", shape, seed, index))
     path = _array_path("delta", request.delta, "ones, random, or FILE.npy")
-    array = load_array(path, (count, *shape), "(batch, w, h, c)")
-    return lambda index: to_raster(array[index], _FLOAT)
+    rows = open_rows(path, (count, *shape), "(batch, w, h, c)")
+    return lambda index: to_raster(rows.row(index), _FLOAT)
 
 
 def _number(text: str) -> float | None:

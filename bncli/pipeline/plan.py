@@ -94,17 +94,17 @@ def _streaming_bytes(
     moments = {1: 18, 2: 20}.get(value, 40)
     parameters = 8 * sum(_is_array(text) for text in (request.layer.gamma, request.layer.beta))
     sums = 8 * 3 * backward
-    fixed = parameters + sums
     planes, levels = 17, 16 * (request.output.picture_format == "png")
     decoding = value * (block + 3 * jobs) + jobs * (6 * value + 8 * backward)
     emitting = {"png": 8 * value, "tiff": 24, "npy": 24}[request.output.picture_format]
-    writing = jobs * (emitting + 40 * backward) + 16 * backward
-    step = 8 * 10 * backward
+    writing = jobs * (emitting + 32 * backward) + 16 * backward
+    kept = planes * (backward or not levels) + levels
     stages = (
-        moments + fixed + decoding,
-        moments + fixed + planes + 8,
-        fixed + planes * (backward or not levels) + levels + max(planes, writing),
-        fixed + step,
+        moments + parameters + sums + decoding,
+        moments + parameters + sums + planes + 8,
+        parameters + sums + planes + levels,
+        parameters + kept + writing,
+        parameters + 8 * 8 * backward,
     )
     return _PROGRAM_BYTES + pixels * max(stages)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +16,25 @@ from bncli.pipeline.collect import Batch
 from bncli.pipeline.emit import Gradient
 from bncli.pipeline.parameters import Descent, Parameter
 from bncli.pipeline.prepare import GRAD_BETA, GRAD_GAMMA, STATE, Job
-from bncli.storage.arrays import array_bytes, members_bytes
-from bncli.storage.statistics import statistics_bytes
+from bncli.storage.arrays import write_array, write_members
+from bncli.storage.statistics import write_statistics
+
+Writer = Callable[[BinaryIO], None]
+"""Writes a file that is open for writing."""
 
 
-def result_files(job: Job, gradient: Gradient | None) -> dict[str, bytes]:
-    """Name -> content of the gradients and parameters, but for the arrays written piece by piece.
+def result_files(job: Job, gradient: Gradient | None) -> dict[str, Writer]:
+    """Name -> what writes it, of gamma, beta, their gradients and the state.
 
     Raises:
         NonFiniteError: the step of the descent overflows.
     """
     shape, dtype = job.source.shape, np.dtype(job.request.output.dtype)
 
-    def array(plane: NDArray[Any]) -> bytes:
-        return array_bytes(to_array(plane, shape).astype(dtype))
+    def array(plane: NDArray[Any]) -> Writer:
+        return lambda file: write_array(file, to_array(plane, shape), dtype)
 
-    files = {}
+    files: dict[str, Writer] = {}
     parameters = {"gamma": job.gamma.values, "beta": job.beta.values}
     written = {"gamma": job.gamma.random, "beta": job.beta.random}
     if gradient is not None:
@@ -38,7 +42,8 @@ def result_files(job: Job, gradient: Gradient | None) -> dict[str, bytes]:
         files[GRAD_BETA] = array(gradient.grad_beta)
         if job.descent is not None:
             parameters, descent = _stepped(job, job.descent, gradient)
-            files[STATE] = members_bytes(descent.members(shape))
+            members = descent.members(shape)
+            files[STATE] = lambda file: write_members(file, members)
             written = {"gamma": True, "beta": True}
     files |= {f"{name}.npy": array(parameters[name]) for name in parameters if written[name]}
     return files
@@ -73,7 +78,7 @@ def _stepped(
     return {"gamma": gamma, "beta": beta}, Descent(velocity_gamma, velocity_beta, factor)
 
 
-def statistics_file(job: Job, batch: Batch) -> bytes:
+def statistics_file(job: Job, batch: Batch) -> Writer:
     """stats.npz: what the batch was normalized with, gamma and beta of this run's forward."""
     shape, source = job.source.shape, job.source
     moments = batch.moments
@@ -98,4 +103,5 @@ def statistics_file(job: Job, batch: Batch) -> bytes:
         "channel_order": {1: "L", 3: "RGB", 4: "RGBA"}.get(shape[2], "as given"),
         "inputs": batch.digests,
     }
-    return statistics_bytes(facts, {k: to_array(v, shape) for k, v in planes.items()})
+    arrays = {name: to_array(plane, shape) for name, plane in planes.items()}
+    return lambda file: write_statistics(file, facts, arrays)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bncli.errors import NoPicturesError, OptionError
 from bncli.images.decode import Decoded
@@ -18,7 +17,7 @@ from bncli.images.folder import Found, Selection, find_pictures
 from bncli.images.image_set import Fault, preflight
 from bncli.images.layout import Shape, to_raster
 from bncli.images.policy import ReadPolicy
-from bncli.storage.arrays import load_array
+from bncli.storage.rows import ArrayRows, open_rows
 
 _BATCH_AXES = "(batch, w, h, c)"
 
@@ -58,8 +57,7 @@ class Source(Protocol):
 class ArrayBatch:
     """The pictures of one .npy batch, taken as they are: value scale is that of the numbers."""
 
-    path: Path
-    array: NDArray[Any]
+    rows: ArrayRows
     dtype: np.dtype[Any]
 
     unit: ClassVar[float] = 1.0
@@ -69,17 +67,17 @@ class ArrayBatch:
     @property
     def names(self) -> Sequence[str]:
         """File name and number, as of frames."""
-        return [f"{self.path.name}#{index}" for index in range(len(self.array))]
+        return [f"{self.rows.path.name}#{index}" for index in range(len(self.rows))]
 
     @property
     def shape(self) -> Shape:
         """(w, h, c) of each picture."""
-        width, height, channels = self.array.shape[1:]
+        width, height, channels = self.rows.shape[1:]
         return width, height, channels
 
     def read(self, index: int) -> Decoded:
         """Read one picture; its digest is that of its numbers in C order."""
-        numbers = np.ascontiguousarray(self.array[index])
+        numbers = np.ascontiguousarray(self.rows.row(index))
         digest = hashlib.sha256(numbers.data).hexdigest()
         return Decoded(to_raster(numbers, self.dtype), None, None, digest)
 
@@ -105,8 +103,8 @@ def open_source(
     path = Path(batches[0])
     if not path.exists():
         raise NoPicturesError(f"{path}: there is no such file", paths=(str(path),))
-    array = load_array(path, (None, None, None, None), _BATCH_AXES)
-    narrow = array.dtype in (np.uint8, np.uint16)
-    dtype = array.dtype.newbyteorder("=") if narrow else np.dtype(np.float64)
+    rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
+    narrow = rows.dtype in (np.uint8, np.uint16)
+    dtype = rows.dtype.newbyteorder("=") if narrow else np.dtype(np.float64)
     found = Found(((path, path.name),), 0, 0, (), (path.parent,))
-    return ArrayBatch(path, array, dtype), found
+    return ArrayBatch(rows, dtype), found

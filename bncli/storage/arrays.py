@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -31,15 +31,15 @@ from bncli.files import open_regular
 
 _HEADER_LIMIT = 10_000
 _KINDS = "fiu"
-_ROWS_BYTES = 1 << 24
 _UNIX = 3
+_PIECE_BYTES = 1 << 20
 _NAMED = 3
 _VERSIONS = {(1, 0): (2, npy_format.read_array_header_1_0),
              (2, 0): (4, npy_format.read_array_header_2_0)}  # fmt: skip
 
 
 def load_array(path: Path, expected: tuple[int | None, ...], meaning: str) -> NDArray[Any]:
-    """Map a .npy file of finite numbers into memory, read-only.
+    """Read a .npy file of finite numbers whole; the array is read-only.
 
     Args:
         path: the file.
@@ -51,12 +51,10 @@ def load_array(path: Path, expected: tuple[int | None, ...], meaning: str) -> ND
         ShapeError: its shape is another.
         NonFiniteError: it holds NaN or infinity.
     """
-    with _naming(path), open_regular(path) as (file, state):
-        shape, fortran, dtype = _read_header(file, state.size)
-        _check_shape(shape, expected, meaning)
-        offset = file.tell()
-        order = "F" if fortran else "C"
-        array: NDArray[Any] = np.memmap(file, dtype, "r", offset, shape, order)  # type: ignore[call-overload]
+    with naming(path), open_regular(path) as (file, state):
+        shape, fortran, dtype = read_header(file, state.size)
+        check_shape(shape, expected, meaning)
+        array = _as_array(file.read(), shape, fortran, dtype)
         _check_finite(array)
     return array
 
@@ -72,7 +70,7 @@ def load_members(path: Path, expected: Mapping[str, tuple[int | None, ...]]) -> 
         ArrayError: it is no sound .npz file, or holds other members.
         ShapeError, NonFiniteError: as for :func:`load_array`.
     """
-    with _naming(path), open_regular(path) as (file, state), zipfile.ZipFile(file) as archive:
+    with naming(path), open_regular(path) as (file, state), zipfile.ZipFile(file) as archive:
         names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in expected):
             raise ArrayError(_other_members(archive.namelist(), expected))
@@ -82,22 +80,27 @@ def load_members(path: Path, expected: Mapping[str, tuple[int | None, ...]]) -> 
         }
 
 
-def array_bytes(array: NDArray[Any]) -> bytes:
-    """The bytes of a .npy file, in C order."""
-    buffer = io.BytesIO()
-    npy_format.write_array(buffer, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False)
-    return buffer.getvalue()
+def write_array(file: IO[bytes], array: NDArray[Any], dtype: DTypeLike | None = None) -> None:
+    """Write a .npy file in C order, converted to *dtype*, without a copy of the whole."""
+    target = np.dtype(array.dtype if dtype is None else dtype)
+    file.write(header_bytes(array.shape, target))
+    if array.ndim == 0:
+        file.write(array.astype(target).tobytes())
+        return
+    rows = max(1, _PIECE_BYTES // max(1, target.itemsize * math.prod(array.shape[1:])))
+    for start in range(0, len(array), rows):
+        file.write(np.ascontiguousarray(array[start : start + rows], target).data)
 
 
-def members_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The bytes of an uncompressed .npz file; the same arrays give the same bytes at any time."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+def write_members(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an uncompressed .npz file; the same arrays give the same bytes at any time."""
+    with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
-            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            member.create_system = _UNIX  # by itself it would name the system that it runs on
-            archive.writestr(member, array_bytes(array))
-    return buffer.getvalue()
+            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            info.create_system = _UNIX  # by itself it would name the system that it runs on
+            info.file_size = array.nbytes + _HEADER_LIMIT  # decides on 64-bit sizes
+            with archive.open(info, "w") as member:
+                write_array(member, array)
 
 
 def header_bytes(shape: tuple[int, ...], dtype: DTypeLike) -> bytes:
@@ -113,7 +116,7 @@ def header_bytes(shape: tuple[int, ...], dtype: DTypeLike) -> bytes:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Put the file's name before whatever is found wrong with it."""
     try:
         yield
@@ -139,7 +142,12 @@ def _other_members(found: Sequence[str], expected: Mapping[str, Any]) -> str:
     return f"it holds what it should not: {', '.join(more[:_NAMED]) or 'a member twice'}"
 
 
-def _read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and dtype that a .npy file of *size* bytes declares, found sound.
+
+    Raises:
+        ArrayError: it is damaged or hostile, or holds no numbers; the message does not name it.
+    """
     try:
         version = npy_format.read_magic(file)
     except ValueError as error:
@@ -172,9 +180,10 @@ def _read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.d
     return shape, fortran, dtype
 
 
-def _check_shape(
+def check_shape(
     shape: tuple[int, ...], expected: tuple[int | None, ...], meaning: str
 ) -> None:  # fmt: skip
+    """Raise ShapeError with both shapes unless they fit; swapped width and height are named."""
     fits = len(shape) == len(expected) and all(
         length == given or (length is None and given > 0)
         for given, length in zip(shape, expected, strict=True)
@@ -189,21 +198,41 @@ def _check_shape(
     raise ShapeError(message)
 
 
+class FiniteCheck:
+    """Counts NaN and infinity over the pieces of an array, and keeps the first place."""
+
+    def __init__(self) -> None:
+        self._bad = 0
+        self._first: tuple[int, ...] = ()
+
+    def add(self, piece: NDArray[Any], place: tuple[int, ...] = ()) -> None:
+        """Look at a piece whose indices in the whole array begin with *place*."""
+        wrong = ~np.isfinite(piece)
+        if not wrong.any():
+            return
+        if not self._bad:
+            self._first = (*place, *map(int, np.unravel_index(int(wrong.argmax()), wrong.shape)))
+        self._bad += int(np.count_nonzero(wrong))
+
+    def done(self) -> None:
+        """Raise NonFiniteError if there were any."""
+        if self._bad:
+            places = f"{self._bad} places, the first at {self._first}"
+            raise NonFiniteError(f"it holds NaN or infinity in {places}")
+
+
 def _check_finite(array: NDArray[Any]) -> None:
-    if array.dtype.kind != "f" or array.size == 0:
-        return
-    array = array.reshape(1) if array.ndim == 0 else array
-    rows = max(1, _ROWS_BYTES // array[0].nbytes)
-    bad, first = 0, None
-    for start in range(0, len(array), rows):
-        wrong = ~np.isfinite(array[start : start + rows])
-        if wrong.any():
-            if first is None:
-                place = np.unravel_index(int(wrong.argmax()), wrong.shape)
-                first = (start + int(place[0]), *map(int, place[1:]))
-            bad += int(np.count_nonzero(wrong))
-    if first is not None:
-        raise NonFiniteError(f"it holds NaN or infinity in {bad} places, the first at {first}")
+    if array.dtype.kind == "f":
+        check = FiniteCheck()
+        check.add(array)
+        check.done()
+
+
+def _as_array(
+    content: bytes, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    numbers: NDArray[Any] = np.frombuffer(content, dtype)
+    return numbers.reshape(shape, order="F" if fortran else "C")
 
 
 def _read_member(
@@ -214,9 +243,8 @@ def _read_member(
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > archive_size:
         raise ArrayError(f"its member {name} is compressed, which bncli never writes")
     member = io.BytesIO(archive.read(info))
-    shape, fortran, dtype = _read_header(member, info.file_size)
-    _check_shape(shape, expected, name)
-    numbers: NDArray[Any] = np.frombuffer(member.getbuffer(), dtype, offset=member.tell())
-    array = numbers.reshape(shape, order="F" if fortran else "C")
+    shape, fortran, dtype = read_header(member, info.file_size)
+    check_shape(shape, expected, name)
+    array = _as_array(member.read(), shape, fortran, dtype)
     _check_finite(array)
     return array

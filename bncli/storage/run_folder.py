@@ -10,22 +10,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from bncli.errors import OptionError, OutputError
-from bncli.storage.arrays import header_bytes
-from bncli.storage.disk import flush_file, flush_folder, reserve, writing
+from bncli.storage.disk import flush_file, flush_folder, writing
+from bncli.storage.rows import RowWriter
 
 try:
     import fcntl
@@ -131,23 +129,16 @@ class RunFolder:
         self._digests[name] = hashlib.sha256(content).hexdigest()
         return self._digests[name]
 
+    def write_with(self, name: str, writer: Callable[[BinaryIO], None]) -> None:
+        """Stage one file that *writer* fills."""
+        with self._filling(name) as file:
+            writer(file)
+
     @contextmanager
-    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[NDArray[Any]]:
-        """Stage a .npy file that is filled piece by piece, as an array mapped into memory."""
-        with writing(self.path / name):
-            staged = self._stage(name)
-            header = header_bytes(shape, dtype)
-            size = math.prod(shape) * np.dtype(dtype).itemsize
-            with open(staged, "xb") as file:  # noqa: PTH123
-                file.write(header)
-                reserve(file.fileno(), len(header), size)
-            mapped: NDArray[Any] = np.memmap(staged, dtype, "r+", len(header), shape)
-        yield mapped
-        with writing(self.path / name):
-            mapped.flush()  # type: ignore[attr-defined]
-            del mapped
-            with staged.open("rb") as file:
-                self._digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[RowWriter]:
+        """Stage a .npy file that is filled a row at a time."""
+        with self._filling(name) as file:
+            yield RowWriter(file, shape, dtype)
 
     def digest(self, name: str) -> str:
         """SHA-256 of a file already staged, hexadecimal."""
@@ -177,6 +168,15 @@ class RunFolder:
             for folder in sorted(folders):
                 flush_folder(folder)
         self._committed = True
+
+    @contextmanager
+    def _filling(self, name: str) -> Iterator[BinaryIO]:
+        with writing(self.path / name):
+            staged = self._stage(name)
+            with open(staged, "xb") as file:  # noqa: PTH123 - x refuses what is there already
+                yield file
+            with staged.open("rb") as file:
+                self._digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
 
     def _open(self) -> None:
         self._make_folders(self.path)

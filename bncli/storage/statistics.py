@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.storage.arrays import members_bytes
+from bncli.storage.arrays import write_members
 
 FORMAT = "bncli.stats/1"
 
 
-def statistics_bytes(facts: Mapping[str, Any], planes: Mapping[str, NDArray[Any]]) -> bytes:
-    """The bytes of a stats.npz.
+def write_statistics(
+    file: BinaryIO, facts: Mapping[str, Any], planes: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write a stats.npz.
 
     Args:
+        file: open for writing.
         facts: what describes the batch, as JSON knows it.
         planes: the moments, and gamma and beta where they are no plain numbers; each (w, h, c).
     """
     text = json.dumps({"format": FORMAT, **facts}, sort_keys=True)
     narrowed = {name: _narrowed(plane) for name, plane in planes.items()}
-    return members_bytes({"facts": np.frombuffer(text.encode(), np.uint8), **narrowed})
+    write_members(file, {"facts": np.frombuffer(text.encode(), np.uint8), **narrowed})
 
 
 def _narrowed(plane: NDArray[Any]) -> NDArray[Any]:

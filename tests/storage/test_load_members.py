@@ -13,8 +13,8 @@ from hypothesis.strategies import integers, lists, tuples
 from storage.npy_files import described, npy, zipped
 
 from bncli.errors import ArrayError, DataError, NonFiniteError, ShapeError
-from bncli.storage.arrays import load_members, members_bytes
-from bncli.storage.statistics import FORMAT, statistics_bytes
+from bncli.storage.arrays import load_members, write_members
+from bncli.storage.statistics import FORMAT, write_statistics
 
 MEAN = np.arange(6.0).reshape(3, 2, 1)
 COUNTS = np.array([1, 2, 3], np.uint32)
@@ -22,6 +22,12 @@ EXPECTED = {"mean": (3, 2, 1), "counts": (None,)}
 MEAN_NPY = npy(described((3, 2, 1)), MEAN.tobytes())
 COUNTS_NPY = npy(described((3,), "<u4"), COUNTS.tobytes())
 PARTS = [("mean.npy", MEAN_NPY), ("counts.npy", COUNTS_NPY)]
+
+
+def written(writer, *arguments):
+    file = io.BytesIO()
+    writer(file, *arguments)
+    return file.getvalue()
 
 
 @pytest.fixture
@@ -36,7 +42,7 @@ def load(tmp_path):
 
 def test_round_trip(load):
     """What is written comes back, name by name, and numpy reads it too."""
-    content = members_bytes({"mean": MEAN, "counts": COUNTS})
+    content = written(write_members, {"mean": MEAN, "counts": COUNTS})
 
     members = load(content)
 
@@ -58,11 +64,11 @@ def test_archives_of_others(load):
 
 def test_the_bytes_do_not_depend_on_the_time(monkeypatch):
     """The same arrays give the same bytes whenever, and on whatever system, they are written."""
-    now = members_bytes({"mean": MEAN})
+    now = written(write_members, {"mean": MEAN})
     monkeypatch.setattr(time, "time", lambda: 2e9)
     monkeypatch.setattr("sys.platform", "win32")
 
-    assert members_bytes({"mean": MEAN}) == now
+    assert written(write_members, {"mean": MEAN}) == now
 
 
 def corrupted(content, place):
@@ -123,9 +129,9 @@ def test_a_thousand_members_are_told_briefly(load):
 def test_wrong_shape_and_nan_name_the_member(load):
     """A member of another shape, or with NaN in it, is refused like an array file."""
     with pytest.raises(ShapeError, match=r"must be mean = \(3, 2, 1\).*swapped"):
-        load(members_bytes({"mean": MEAN.swapaxes(0, 1), "counts": COUNTS}))
+        load(written(write_members, {"mean": MEAN.swapaxes(0, 1), "counts": COUNTS}))
     with pytest.raises(NonFiniteError, match=r"in 6 places, the first at \(0, 0, 0\)"):
-        load(members_bytes({"mean": MEAN * np.nan, "counts": COUNTS}))
+        load(written(write_members, {"mean": MEAN * np.nan, "counts": COUNTS}))
 
 
 @given(changes=lists(tuples(integers(0, len(WHOLE) - 1), integers(0, 255)), min_size=1, max_size=4))
@@ -147,7 +153,7 @@ def test_statistics_describe_themselves():
     """stats.npz says its format and its facts, and stores whole numbers as narrow as they fit."""
     planes = {"small": np.array([1, 2**32 - 1], np.uint64), "large": np.array([2**32], np.uint64)}
 
-    with np.load(io.BytesIO(statistics_bytes({"count": 5, "a": [1]}, planes))) as archive:
+    with np.load(io.BytesIO(written(write_statistics, {"count": 5, "a": [1]}, planes))) as archive:
         facts = json.loads(archive["facts"].tobytes())
         assert facts == {"format": FORMAT, "count": 5, "a": [1]}
         assert archive["small"].dtype == np.uint32

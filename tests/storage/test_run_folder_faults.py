@@ -24,7 +24,8 @@ def run(out, pool, *, overwrite=False):
         folder.write("a.png", b"new")
         folder.write("sub/b.png", b"new")
         with folder.array("g.npy", (100, 3), np.float64) as array:
-            array[:] = 1
+            for index in range(100):
+                array.write(index, np.ones(3))
         folder.commit({"status": "ok"}, pool)
 
 
@@ -236,6 +237,7 @@ def test_a_file_size_limit(tmp_path):
 
 DYING = """
     import os, sys
+    import numpy as np
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
     from bncli.storage.run_folder import RunFolder
@@ -258,7 +260,8 @@ DYING = """
         folder.write("a.png", b"new")
         folder.write("sub/b.png", b"new")
         with folder.array("g.npy", (100, 3), "f8") as array:
-            array[:] = 1
+            for index in range(100):
+                array.write(index, np.ones(3))
         with ThreadPoolExecutor(1) as pool:
             folder.commit({"status": "ok"}, pool)
 """
