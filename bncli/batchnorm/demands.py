@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bncli.batchnorm.kernels import Numbers, TileMoments
+from bncli.batchnorm.kernels import Numbers
 from bncli.errors import NonFiniteError, OptionError, ShapeError
 
 AXES = 4
@@ -51,15 +51,6 @@ def check_same_shape(
     """Raise ShapeError, naming both, unless the shapes are equal."""
     if shape != other_shape:
         raise ShapeError(f"{name} {shape}, but {other} is {other_shape}; they must be equal")
-
-
-def check_finite_forward(x: Numbers, moments: TileMoments, output: Numbers) -> None:
-    """Raise NonFiniteError if NaN or infinity went into a forward or came out of it."""
-    # A NaN or an infinity anywhere in a pixel makes its variance NaN or infinite.
-    if not np.isfinite(moments.variance).all():
-        raise_non_finite(x, "the input", "its variance overflows")
-    if not np.isfinite(output[0]).all():
-        raise NonFiniteError("the output overflows; scales or bias is too large")
 
 
 def raise_non_finite(array: Numbers, name: str, otherwise: str) -> None:

@@ -18,29 +18,20 @@ from numpy.typing import NDArray
 Numbers = NDArray[Any]
 """Floating-point or complex numbers of any precision."""
 
+_PIVOT_PICTURES = 4
+
 
 class TileMoments(NamedTuple):
     """Per-pixel statistics of a tile, each of shape (pixels,).
 
-    The mean is ``pivot + offset``, with the first picture as the pivot: near 1e6 a float32 mean
-    alone would have lost the digits that matter.
+    The mean is ``pivot + offset``: near 1e6 a float32 mean alone would have lost the digits that
+    matter.
     """
 
+    pivot: Numbers
     offset: Numbers
     variance: Numbers
     inv_std: Numbers
-
-
-def center_tile(x: Numbers, pivot: Numbers, offset: Numbers, out: Numbers) -> None:
-    """Write ``x - mean`` into *out*, where the mean is ``pivot + offset``.
-
-    Args:
-        x: (batch, pixels), left untouched.
-        pivot, offset: (pixels,), the two parts of the mean.
-        out: (batch, pixels), may be *x*.
-    """
-    np.subtract(x, pivot, out=out)
-    np.subtract(out, offset, out=out)
 
 
 def forward_tile(
@@ -58,49 +49,34 @@ def forward_tile(
         The statistics of the tile. A pixel that is the same in all pictures has variance exactly
         0, whatever its value, and its y is exactly beta.
     """
+    batch = len(x)
+    pivot = _pivot(x)
     work = np.empty(x.shape, x.dtype)
-    # Against the first picture, not 0: equal values cancel exactly, and large ones keep their bits.
-    np.subtract(x, x[0], out=work)
-    offset = np.add.reduce(work, axis=0) / len(x)
-    np.subtract(work, offset, out=work)
-    # The centred tile is still in cache: square it now, not in a second pass over x.
-    variance = np.einsum("bp,bp->p", work, work) / len(x)
+    np.subtract(x, pivot, out=work)
+    # The tile is still in cache: sum and square it now, not in further passes over x.
+    offset = np.add.reduce(work, axis=0) / batch
+    # Near the pivot hardly a digit cancels here: the offset is at most sqrt(batch) / 4 deviations.
+    variance = np.einsum("bp,bp->p", work, work) / batch - offset * offset
+    if variance.dtype.kind == "f":
+        np.maximum(variance, 0, out=variance)
     inv_std = 1 / np.sqrt(variance + eps)
-    np.multiply(work, gamma * inv_std, out=work)
-    np.add(work, beta, out=out)
-    return TileMoments(offset, variance, inv_std)
+    scale = gamma * inv_std
+    np.multiply(work, scale, out=work)
+    np.add(work, beta - offset * scale, out=out)
+    return TileMoments(pivot, offset, variance, inv_std)
 
 
-def gradient_sums(delta: Numbers, x_norm: Numbers) -> tuple[Numbers, Numbers]:
-    """Gradients of gamma and beta: ``sum_b delta * x_norm`` and ``sum_b delta``, each (pixels,).
-
-    Args:
-        delta: (batch, pixels), gradient of the loss with respect to y.
-        x_norm: (batch, pixels).
-    """
-    return np.einsum("bp,bp->p", delta, x_norm), np.add.reduce(delta, axis=0)
-
-
-def input_gradient(
-    delta: Numbers, x_norm: Numbers, scale: Numbers, grad_gamma: Numbers, grad_beta: Numbers,
-    batch: int, out: Numbers,
-) -> None:  # fmt: skip
-    """Write the gradient with respect to the input into *out*.
-
-    The formula is ``scale * (delta - grad_beta / B - x_norm * grad_gamma / B)``.
+def normalize_tile(x: Numbers, moments: TileMoments, out: Numbers) -> None:
+    """Write ``x_norm = (x - mean) * inv_std`` into *out*.
 
     Args:
-        delta: (any number of pictures, pixels), left untouched unless it is *out*.
-        x_norm: as *delta*; overwritten.
-        scale: (pixels,), gamma * inv_std.
-        grad_gamma, grad_beta: (pixels,), sums over the whole batch.
-        batch: the number of pictures in the whole batch, B.
-        out: as *delta*, may be *delta* itself.
+        x: (batch, pixels), left untouched.
+        moments: what the forward returned for this tile.
+        out: (batch, pixels), may be *x*.
     """
-    np.multiply(x_norm, grad_gamma / -batch, out=x_norm)
-    np.subtract(x_norm, grad_beta / batch, out=x_norm)
-    np.add(delta, x_norm, out=x_norm)
-    np.multiply(x_norm, scale, out=out)
+    np.subtract(x, moments.pivot, out=out)
+    np.subtract(out, moments.offset, out=out)
+    np.multiply(out, moments.inv_std, out=out)
 
 
 def backward_tile(
@@ -116,14 +92,50 @@ def backward_tile(
         out: (batch, pixels), may be *delta*, may not overlap *x*.
 
     Returns:
-        grad_gamma and grad_beta, each (pixels,).
+        grad_gamma and grad_beta, each (pixels,): ``sum_b delta * x_norm`` and ``sum_b delta``.
     """
-    x_norm = np.empty(x.shape, x.dtype)
-    center_tile(x, x[0], moments.offset, x_norm)
-    np.multiply(x_norm, moments.inv_std, out=x_norm)
-    grad_gamma, grad_beta = gradient_sums(delta, x_norm)
-    input_gradient(delta, x_norm, gamma * moments.inv_std, grad_gamma, grad_beta, len(x), out)
+    work = np.empty(x.shape, np.result_type(x, delta))
+    np.subtract(x, moments.pivot, out=work)
+    grad_beta = np.add.reduce(delta, axis=0)
+    products = np.einsum("bp,bp->p", delta, work)
+    grad_gamma = (products - moments.offset * grad_beta) * moments.inv_std
+    # x_norm is never written out: (work - offset) * inv_std is folded into slope and constant.
+    slope = grad_gamma * moments.inv_std / -len(x)
+    constant = grad_beta / -len(x) - moments.offset * slope
+    input_gradient(delta, work, slope, constant, gamma * moments.inv_std, out)
     return grad_gamma, grad_beta
+
+
+def input_gradient(
+    delta: Numbers, centred: Numbers, slope: Numbers, constant: Numbers, scale: Numbers,
+    out: Numbers,
+) -> None:  # fmt: skip
+    """Write ``scale * (delta + centred * slope + constant)`` into *out*.
+
+    With ``centred = x - mean``, ``slope = -inv_std * grad_gamma / B``, ``scale = gamma * inv_std``
+    and ``constant = -grad_beta / B`` that is the gradient with respect to the input.
+
+    Args:
+        delta: (any number of pictures, pixels), left untouched unless it is *out*.
+        centred: as *delta*; overwritten.
+        slope, constant, scale: (pixels,).
+        out: as *delta*, may be *delta* itself.
+    """
+    np.multiply(centred, slope, out=centred)
+    np.add(centred, delta, out=centred)
+    np.add(centred, constant, out=centred)
+    np.multiply(centred, scale, out=out)
+
+
+def _pivot(x: Numbers) -> Numbers:
+    """A value near the mean of every pixel, and equal to it where all pictures are equal."""
+    pivot: Numbers = x[0]
+    if len(x) < _PIVOT_PICTURES:
+        return pivot
+    # Quarters first: the sum of four equal ones is exact, and cannot overflow.
+    quarters: Numbers = x[:_PIVOT_PICTURES] * x.dtype.type(1 / _PIVOT_PICTURES)
+    pivot = (quarters[0] + quarters[1]) + (quarters[2] + quarters[3])
+    return pivot
 
 
 def descend(

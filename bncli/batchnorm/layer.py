@@ -12,7 +12,6 @@ from bncli.batchnorm.demands import (
     AXES,
     as_numbers,
     as_parameter,
-    check_finite_forward,
     check_receiver,
     check_same_shape,
     check_update_options,
@@ -22,9 +21,9 @@ from bncli.batchnorm.kernels import (
     Numbers,
     TileMoments,
     backward_tile,
-    center_tile,
     descend,
     forward_tile,
+    normalize_tile,
 )
 from bncli.batchnorm.tiling import run_tiles, tile_slices
 from bncli.errors import NonFiniteError, OptionError, ShapeError, SinglePictureError, StateError
@@ -120,8 +119,7 @@ class BatchNorm:
         assert moments is not None  # noqa: S101 - forward sets both or none
         rows = x.reshape(len(x), -1)
         x_norm = np.empty(rows.shape, x.dtype)
-        center_tile(rows, rows[0], moments.offset, x_norm)
-        x_norm *= moments.inv_std
+        normalize_tile(rows, moments, x_norm)
         return x_norm.reshape(x.shape)
 
     def forward(self, inpt: ArrayLike, copy: bool = False) -> Numbers:  # noqa: FBT002 - the origin's
@@ -145,12 +143,13 @@ class BatchNorm:
         shape = x.shape[1:]
         gamma, beta = self._parameters(shape, x.dtype)
         output = np.empty(x.shape, x.dtype)
-        moments = TileMoments(*np.empty((3, math.prod(shape)), x.dtype))
-        self._run_forward(x, gamma, beta, output, moments)
-        check_finite_forward(x, moments, output)
+        moments = TileMoments(*np.empty((4, math.prod(shape)), x.dtype))
+        finite = self._run_forward(x, gamma, beta, output, moments)
+        if not (finite and np.isfinite(moments.variance).all()):
+            raise_non_finite(x, "the input", "its variance or the output overflows")
 
         self.x, self.output, self._moments = x, output, moments
-        self.mean = (x[0].reshape(-1) + moments.offset).reshape(shape)
+        self.mean = (moments.pivot + moments.offset).reshape(shape)
         self.variance = moments.variance.reshape(shape)
         self.inv_std = moments.inv_std.reshape(shape)
         self.delta = self.grad_input = self.scales_updates = self.bias_updates = None
@@ -188,8 +187,7 @@ class BatchNorm:
 
         grad_input = np.empty(x.shape, dtype)
         grads = np.empty((2, math.prod(x.shape[1:])), dtype)
-        self._run_backward(x, upstream.astype(dtype, copy=False), grad_input, grads)
-        if not (np.isfinite(grads).all() and np.isfinite(grad_input).all()):
+        if not self._run_backward(x, upstream.astype(dtype, copy=False), grad_input, grads):
             raise_non_finite(upstream, "layer.delta", "the gradient overflows")
         self.grad_input = grad_input
         self.scales_updates, self.bias_updates = grads.reshape(2, *x.shape[1:])
@@ -265,7 +263,8 @@ class BatchNorm:
 
     def _run_forward(
         self, x: Numbers, gamma: Numbers, beta: Numbers, output: Numbers, moments: TileMoments
-    ) -> None:
+    ) -> bool:
+        """Fill in output and moments; whether nothing overflowed."""
         rows, out = x.reshape(len(x), -1), output.reshape(len(x), -1)
         flat_gamma, flat_beta = gamma.reshape(-1), beta.reshape(-1)
 
@@ -276,11 +275,13 @@ class BatchNorm:
             for whole, part in zip(moments, found, strict=True):
                 whole[tile] = part
 
-        run_tiles(kernel, tile_slices(rows.shape[1], len(x) * x.itemsize), self.threads)
+        # NaN or infinity anywhere in a pixel makes its variance NaN or infinite.
+        return run_tiles(kernel, tile_slices(rows.shape[1], len(x) * x.itemsize), self.threads)
 
     def _run_backward(
         self, x: Numbers, upstream: Numbers, grad_input: Numbers, grads: Numbers
-    ) -> None:
+    ) -> bool:
+        """Fill in the gradients; whether all of them are finite."""
         assert self._moments is not None  # noqa: S101 - forward sets both or none
         moments = self._moments
         rows, deltas, out = (a.reshape(len(x), -1) for a in (x, upstream, grad_input))
@@ -292,4 +293,6 @@ class BatchNorm:
                 deltas[:, tile], rows[:, tile], part, gamma[tile], out[:, tile]
             )
 
-        run_tiles(kernel, tile_slices(rows.shape[1], len(x) * x.itemsize), self.threads)
+        tiles = tile_slices(rows.shape[1], len(x) * x.itemsize)
+        # NaN or infinity anywhere in the delta of a pixel is in its sum.
+        return run_tiles(kernel, tiles, self.threads) and bool(np.isfinite(grads).all())

@@ -9,8 +9,9 @@ import numpy as np
 
 from bncli.machine import allowed_cores
 
-_TILE_BYTES = 1 << 20
-"""Of one operand: the two or three operands of a kernel then share a core's second-level cache."""
+_TILE_BYTES = 1 << 22
+"""Of one operand: so that it stays in cache from one pass of a kernel to the next, and the calls
+are few enough for threads not to wait for one another."""
 
 _LEAST_PIXELS = 512
 """Shorter rows would cost more in calls than they save in cache."""
@@ -29,27 +30,34 @@ def tile_slices(pixels: int, row_bytes: int) -> list[slice]:
 
 def run_tiles(
     kernel: Callable[[slice], None], slices: list[slice], threads: int | None = None
-) -> None:
+) -> bool:
     """Call *kernel* once for every slice, on threads where that pays.
-
-    Overflow is not reported as a warning: who calls checks the results.
 
     Args:
         kernel: writes its results into arrays of its caller's; slices never overlap.
         slices: from :func:`tile_slices`.
         threads: how many; None is every core allowed.
+
+    Returns:
+        Whether no number overflowed; where one did, the results are of no use. NaN and infinity
+        that come in are not noticed here.
     """
 
-    def quiet(tile: slice) -> None:
+    def watched(tile: slice) -> None:
+        # The processor notices overflow by itself: asking it is free, looking at results is not.
         # numpy's error state belongs to the thread, so it is set where the kernel runs.
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore", over="raise"):
             kernel(tile)
 
     workers = min(threads or allowed_cores(), len(slices))
-    if workers <= 1:
-        for tile in slices:
-            quiet(tile)
-        return
-    with ThreadPoolExecutor(workers, thread_name_prefix="bncli-tile") as pool:
-        for _ in pool.map(quiet, slices):
-            pass
+    try:
+        if workers <= 1:
+            for tile in slices:
+                watched(tile)
+            return True
+        with ThreadPoolExecutor(workers, thread_name_prefix="bncli-tile") as pool:
+            for _ in pool.map(watched, slices):
+                pass
+    except FloatingPointError:
+        return False
+    return True

@@ -70,9 +70,10 @@ class Gradient:
             tile = slice(start, start + _TILE)
             part = self.planes.part(tile)
             scale = part.gamma * part.x_scale * part.unit
-            sums = self.grad_gamma[tile], self.grad_beta[tile]
-            x_norm = part.x_norm(x[tile])
-            input_gradient(delta[tile], x_norm, scale, *sums, self.batch, gradient[tile])
+            slope = part.x_scale * self.grad_gamma[tile] / -self.batch
+            constant = self.grad_beta[tile] / -self.batch
+            centred = x[tile] - part.mean
+            input_gradient(delta[tile], centred, slope, constant, scale, gradient[tile])
         self.out.write(position, to_array(gradient, shape))
         return square_sum(gradient)
 
