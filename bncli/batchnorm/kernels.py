@@ -129,12 +129,12 @@ def input_gradient(
 
 def _pivot(x: Numbers) -> Numbers:
     """A value near the mean of every pixel, and equal to it where all pictures are equal."""
-    pivot: Numbers = x[0]
     if len(x) < _PIVOT_PICTURES:
-        return pivot
+        first: Numbers = x[0]
+        return first
     # Quarters first: the sum of four equal ones is exact, and cannot overflow.
-    quarters: Numbers = x[:_PIVOT_PICTURES] * x.dtype.type(1 / _PIVOT_PICTURES)
-    pivot = (quarters[0] + quarters[1]) + (quarters[2] + quarters[3])
+    quarters = x[:_PIVOT_PICTURES] * x.dtype.type(1 / _PIVOT_PICTURES)
+    pivot: Numbers = (quarters[0] + quarters[1]) + (quarters[2] + quarters[3])
     return pivot
 
 

@@ -31,7 +31,7 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 """First column, first row and the steps of both, of each pass of an interlaced PNG."""
 
 _PIECE = 1 << 20
-_SUB, _UP = 1, 2
+_SUB, _UP, _AVERAGE = 1, 2, 3
 _SAMPLE_ROWS = 16
 _SAMPLE_BANDS = 4
 
@@ -49,7 +49,7 @@ def encode_png(pixels: NDArray[Any], icc: bytes | None = None) -> bytes:
     big_endian = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">"))
     rows: Bytes2D = big_endian.reshape(height, -1).view(np.uint8)
     step = channels * pixels.dtype.itemsize
-    filtered = _filtered(rows, step, _better_filter(rows, step))
+    filtered = _filtered(rows, step, _best_filter(rows, step))
     header = struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPES[channels], 0, 0, 0)
     chunks = [_chunk(b"IHDR", header)]
     if icc is not None:
@@ -138,28 +138,48 @@ def late_exif(file: BinaryIO) -> bytes | None:
 
 
 def _filtered(rows: Bytes2D, step: int, kind: int) -> Bytes2D:
-    """Rows with their filter byte in front, (h, 1 + row bytes)."""
+    """Rows with their filter byte in front, (h, 1 + row bytes).
+
+    Args:
+        rows: (h, row bytes).
+        step: bytes of one pixel.
+        kind: the filter: each byte less its left neighbour, less the one above, or less the mean of
+            both, rounded down; neighbours outside the picture are 0.
+    """
     out = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
     out[:, 0] = kind
     body = out[:, 1:]
-    if kind == _SUB:
+    if kind == _UP:
+        body[0] = rows[0]
+        np.subtract(rows[1:], rows[:-1], out=body[1:])
+    elif kind == _SUB:
         body[:, :step] = rows[:, :step]
         np.subtract(rows[:, step:], rows[:, :-step], out=body[:, step:])
     else:
-        body[0] = rows[0]
-        np.subtract(rows[1:], rows[:-1], out=body[1:])
+        left, above = rows[1:, :-step], rows[:-1, step:]
+        # The mean of two bytes without leaving eight bits: what they share, and half the rest.
+        body[1:, step:] = rows[1:, step:] - ((left & above) + ((left ^ above) >> 1))
+        body[1:, :step] = rows[1:, :step] - (rows[:-1, :step] >> 1)
+        body[0, :step] = rows[0, :step]
+        body[0, step:] = rows[0, step:] - (rows[0, :-step] >> 1)
     return out
 
 
-def _better_filter(rows: Bytes2D, step: int) -> int:
-    """Sub or Up, whichever makes some bands of the picture smaller: the other may double it."""
+def _best_filter(rows: Bytes2D, step: int) -> int:
+    """The filter that makes some bands of the picture smallest: the wrong one may double it."""
     stride = max(_SAMPLE_ROWS, len(rows) // _SAMPLE_BANDS)
-    bands = [rows[start : start + _SAMPLE_ROWS] for start in range(0, len(rows), stride)]
+    starts = range(0, len(rows), stride)
 
     def size(kind: int) -> int:
-        return sum(len(_deflate(_filtered(band, step, kind))) for band in bands)
+        total = 0
+        for start in starts:
+            # With the row above it, which is then left out: it would be the only one unfiltered.
+            first = max(0, start - 1)
+            band = _filtered(rows[first : start + _SAMPLE_ROWS], step, kind)
+            total += len(_deflate(band[start - first :]))
+        return total
 
-    return _SUB if size(_SUB) <= size(_UP) else _UP
+    return min((_AVERAGE, _SUB, _UP), key=size)
 
 
 def _zlib_deflate(data: Bytes2D) -> bytes:
