@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,10 @@ def output_name(name: str, picture_format: str) -> str:
     """The output of a picture: its relative path with the new suffix; frame 3 of a.gif is a-3."""
     stem, mark, frame = name.rpartition("#")
     numbered = bool(mark) and frame.isascii() and frame.isdigit()
-    path = PurePosixPath(stem if numbered else name)
-    return str(
-        path.with_name(path.stem + (f"-{frame}" if numbered else "") + SUFFIX[picture_format])
-    )
+    folder, slash, last = (stem if numbered else name).rpartition("/")
+    bare = last.rpartition(".")[0] or last
+    number = f"-{frame}" if numbered else ""
+    return f"{folder}{slash}{bare}{number}{SUFFIX[picture_format]}"
 
 
 def png_bytes(

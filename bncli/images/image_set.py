@@ -38,6 +38,7 @@ class ImageSet:
 
     Attributes:
         headers: one for every picture.
+        names: what each picture is called.
         policy: how they are read.
         shape: (w, h, c) of the array that each becomes.
         dtype: of that array: uint8, uint16 or a floating-point type.
@@ -45,17 +46,13 @@ class ImageSet:
     """
 
     headers: tuple[Header, ...]
+    names: tuple[str, ...]
     policy: ReadPolicy
     shape: Shape
     dtype: np.dtype[Any]
     faults: tuple[Fault, ...] = ()
 
     kind: ClassVar[str] = "pictures"
-
-    @property
-    def names(self) -> Sequence[str]:
-        """What each picture is called."""
-        return [header.name for header in self.headers]
 
     @property
     def unit(self) -> float:
@@ -108,7 +105,8 @@ def preflight(
     kept = tuple(header for header in headers if header.name not in left_out)
     if not kept:
         raise faults_error(faults, len(found.files))
-    return ImageSet(kept, policy, _shape(kept[0], policy), kept[0].kind.dtype, tuple(faults))
+    names = tuple(header.name for header in kept)
+    return ImageSet(kept, names, policy, _shape(kept[0], policy), kept[0].kind.dtype, tuple(faults))
 
 
 def faults_error(faults: Sequence[Fault], total: int) -> BncliError:

@@ -168,16 +168,15 @@ def _filtered(rows: Bytes2D, step: int, kind: int) -> Bytes2D:
 def _best_filter(rows: Bytes2D, step: int) -> int:
     """The filter that makes some bands of the picture smallest: the wrong one may double it."""
     stride = max(_SAMPLE_ROWS, len(rows) // _SAMPLE_BANDS)
-    starts = range(0, len(rows), stride)
 
     def size(kind: int) -> int:
-        total = 0
-        for start in starts:
+        bands = []
+        for start in range(0, len(rows), stride):
             # With the row above it, which is then left out: it would be the only one unfiltered.
             first = max(0, start - 1)
             band = _filtered(rows[first : start + _SAMPLE_ROWS], step, kind)
-            total += len(_deflate(band[start - first :]))
-        return total
+            bands.append(band[start - first :])
+        return len(_deflate(np.concatenate(bands)))
 
     return min((_AVERAGE, _SUB, _UP), key=size)
 

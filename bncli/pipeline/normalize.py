@@ -92,7 +92,7 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
         for name, writer in result_files(job, gradient).items():
             run.write_with(name, writer)
         job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
-        run.commit(job.summary.document(), executor)
+        run.commit(job.summary.document())
 
 
 def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:

@@ -58,16 +58,12 @@ class ArrayBatch:
     """The pictures of one .npy batch, taken as they are: value scale is that of the numbers."""
 
     rows: ArrayRows
+    names: Sequence[str]
     dtype: np.dtype[Any]
 
     unit: ClassVar[float] = 1.0
     faults: ClassVar[tuple[Fault, ...]] = ()
     policy: ClassVar[ReadPolicy] = ReadPolicy()
-
-    @property
-    def names(self) -> Sequence[str]:
-        """File name and number, as of frames."""
-        return [f"{self.rows.path.name}#{index}" for index in range(len(self.rows))]
 
     @property
     def shape(self) -> Shape:
@@ -104,7 +100,8 @@ def open_source(
     if not path.exists():
         raise NoPicturesError(f"{path}: there is no such file", paths=(str(path),))
     rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
+    names = [f"{path.name}#{index}" for index in range(len(rows))]  # as of frames
     narrow = rows.dtype in (np.uint8, np.uint16)
     dtype = rows.dtype.newbyteorder("=") if narrow else np.dtype(np.float64)
     found = Found(((path, path.name),), 0, 0, (), (path.parent,))
-    return ArrayBatch(rows, dtype), found
+    return ArrayBatch(rows, names, dtype), found

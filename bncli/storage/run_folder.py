@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from types import TracebackType
@@ -32,6 +32,8 @@ except ImportError:  # Windows, where the lock is left out
 
 SUMMARY = "summary.json"
 _STAGING = ".bncli-run"
+_FLUSHERS = 16
+"""Threads that wait for the disk; one wait can serve many files."""
 
 
 def check_apart(out: Path, searched: Sequence[Path], parents: Sequence[Path]) -> None:
@@ -148,13 +150,14 @@ class RunFolder:
         """The .npy and .npz files staged so far."""
         return [name for name in self._digests if name.endswith((".npy", ".npz"))]
 
-    def commit(self, summary: Mapping[str, Any], executor: Executor) -> None:
+    def commit(self, summary: Mapping[str, Any]) -> None:
         """Flush everything, bring it to its place, and write the summary last."""
         text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
         self.write(SUMMARY, text.encode())
         with writing(self.path):
-            for _ in executor.map(flush_file, [self._staging / name for name in self._digests]):
-                pass
+            with ThreadPoolExecutor(_FLUSHERS) as pool:
+                for _ in pool.map(flush_file, [self._staging / name for name in self._digests]):
+                    pass
             self._check_names()
             # While files of two runs may lie side by side, no summary vouches for them.
             (self.path / SUMMARY).unlink(missing_ok=True)

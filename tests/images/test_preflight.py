@@ -36,7 +36,7 @@ def test_pictures_that_agree(batch_of, gather):
     """Equal pictures are a batch in the order given."""
     images = gather(batch_of(("RGB", (7, 5)), ("RGB", (7, 5))))
 
-    assert images.names == ["a0.png", "a1.png"]
+    assert list(images.names) == ["a0.png", "a1.png"]
     assert images.shape == (7, 5, 3)
     assert images.faults == ()
 
@@ -136,7 +136,7 @@ def test_skip_leaves_the_faulty_out(batch_of, gather, write):
 
     images = gather(paths, skip=True)
 
-    assert images.names == ["a0.png", "a1.png"]
+    assert list(images.names) == ["a0.png", "a1.png"]
     assert {fault.name for fault in images.faults} == {"a2.png", "empty.png"}
 
 

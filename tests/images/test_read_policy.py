@@ -104,7 +104,7 @@ def test_frames_of_a_grey_gif_agree(tmp_path, gather, rng):
 
     images = gather([tmp_path / "a.gif"], frames="all")
 
-    assert images.names == ["a.gif#0", "a.gif#1", "a.gif#2"]
+    assert list(images.names) == ["a.gif#0", "a.gif#1", "a.gif#2"]
     for number, frame in enumerate(frames):
         assert np.array_equal(images.read(number).values[::3], np.asarray(frame).ravel())
     assert images.shape == (32, 8, 3)
@@ -127,7 +127,7 @@ def test_first_frame(tmp_path, gather, colours):
 
     images = gather([tmp_path / "a.png"], frames="first")
 
-    assert images.names == ["a.png"]
+    assert list(images.names) == ["a.png"]
     assert np.array_equal(images.read(0).values, colours.ravel())
 
 

@@ -19,14 +19,14 @@ from bncli.storage.run_folder import RunFolder
 NAMES = ["a.png", "sub/b.png", "g.npy"]
 
 
-def run(out, pool, *, overwrite=False):
+def run(out, *, overwrite=False):
     with RunFolder(out, NAMES, overwrite=overwrite) as folder:
         folder.write("a.png", b"new")
         folder.write("sub/b.png", b"new")
         with folder.array("g.npy", (100, 3), np.float64) as array:
             for index in range(100):
                 array.write(index, np.ones(3))
-        folder.commit({"status": "ok"}, pool)
+        folder.commit({"status": "ok"})
 
 
 def whole(out):
@@ -43,7 +43,7 @@ def victim(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["victim", "victim/keep", "nowhere"])
-def test_a_link_as_staging_folder_is_not_followed(tmp_path, pool, victim, target):
+def test_a_link_as_staging_folder_is_not_followed(tmp_path, victim, target):
     """A link planted where the run would stage its files is refused, its target untouched."""
     out = tmp_path / "out"
     out.mkdir()
@@ -51,7 +51,7 @@ def test_a_link_as_staging_folder_is_not_followed(tmp_path, pool, victim, target
 
     for _ in range(2):
         with pytest.raises(OutputError, match="it is a link, which bncli never makes"):
-            run(out, pool)
+            run(out)
 
     assert tree(victim) == {"keep": b"keep"}
     assert (out / ".bncli-run").is_symlink()
@@ -60,15 +60,15 @@ def test_a_link_as_staging_folder_is_not_followed(tmp_path, pool, victim, target
 
 @pytest.mark.parametrize("name", ["a.png", "summary.json"])
 @pytest.mark.parametrize("dangling", [False, True])
-def test_a_link_at_the_name_of_a_file_is_not_followed(tmp_path, pool, victim, name, dangling):
+def test_a_link_at_the_name_of_a_file_is_not_followed(tmp_path, victim, name, dangling):
     """Without --overwrite the link is refused; with it the link itself is replaced."""
     out = tmp_path / "out"
     out.mkdir()
     (out / name).symlink_to(victim / ("nothing" if dangling else "keep"))
 
     with pytest.raises(OutputError, match="it exists"):
-        run(out, pool)
-    run(out, pool, overwrite=True)
+        run(out)
+    run(out, overwrite=True)
 
     assert tree(victim) == {"keep": b"keep"}
     assert not (out / name).is_symlink()
@@ -76,41 +76,41 @@ def test_a_link_at_the_name_of_a_file_is_not_followed(tmp_path, pool, victim, na
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_link_at_the_name_of_a_folder_is_not_followed(tmp_path, pool, victim, overwrite):
+def test_a_link_at_the_name_of_a_folder_is_not_followed(tmp_path, victim, overwrite):
     """A link where a folder of the output should be is refused; nothing is written through it."""
     out = tmp_path / "out"
     out.mkdir()
     (out / "sub").symlink_to(victim)
 
     with pytest.raises(OutputError, match="it is a link or a file, not a folder"):
-        run(out, pool, overwrite=overwrite)
+        run(out, overwrite=overwrite)
 
     assert tree(victim) == {"keep": b"keep"}
 
 
-def test_the_output_folder_itself_may_be_a_link(tmp_path, pool):
+def test_the_output_folder_itself_may_be_a_link(tmp_path):
     """A link to a folder, given as the output, is the user's own choice."""
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk")
 
-    run(tmp_path / "out", pool)
+    run(tmp_path / "out")
 
     assert whole(tmp_path / "disk")
 
 
-def test_a_dangling_link_as_output_folder(tmp_path, pool):
+def test_a_dangling_link_as_output_folder(tmp_path):
     """A link that leads nowhere is refused, not turned into a folder elsewhere."""
     (tmp_path / "out").symlink_to(tmp_path / "nowhere")
 
     with pytest.raises(OutputError, match="not a folder"):
-        run(tmp_path / "out", pool)
+        run(tmp_path / "out")
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_name_too_long_for_the_disk(tmp_path, pool):
+def test_a_name_too_long_for_the_disk(tmp_path):
     """A name no disk can hold is an output error with the way out, wherever it stands."""
     with pytest.raises(OutputError, match="choose shorter names"):
-        run(tmp_path / ("x" * 300), pool)
+        run(tmp_path / ("x" * 300))
     with (
         pytest.raises(OutputError, match="choose shorter names"),
         RunFolder(tmp_path / "out", ["y" * 300], overwrite=False) as folder,
@@ -120,7 +120,7 @@ def test_a_name_too_long_for_the_disk(tmp_path, pool):
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder(tmp_path, pool):
+def test_a_read_only_folder(tmp_path):
     """A folder without permission is refused before anything is read."""
     tmp_path.chmod(0o555)
     try:
@@ -142,7 +142,7 @@ def test_a_folder_the_system_calls_read_only(tmp_path, monkeypatch):
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS])
 @pytest.mark.parametrize("call", ["fsync", "posix_fallocate", "mkdir", "replace"])
 @pytest.mark.parametrize("number", range(5))
-def test_a_call_that_fails(tmp_path, pool, monkeypatch, call, code, number):
+def test_a_call_that_fails(tmp_path, monkeypatch, call, code, number):
     """Whichever call of a kind the system refuses, the run ends as an output error that leaves
     nothing, or has not noticed and is whole.
     """  # fmt: skip
@@ -159,7 +159,7 @@ def test_a_call_that_fails(tmp_path, pool, monkeypatch, call, code, number):
     out = tmp_path / "new" / "out"
     message = None
     try:
-        run(out, pool)
+        run(out)
     except OutputError as error:
         message = str(error)
 
@@ -171,10 +171,10 @@ def test_a_call_that_fails(tmp_path, pool, monkeypatch, call, code, number):
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_commit_that_fails_while_replacing(tmp_path, pool, monkeypatch):
+def test_a_commit_that_fails_while_replacing(tmp_path, monkeypatch):
     """When old files are half replaced, no summary vouches for the mixture."""
     out = tmp_path / "out"
-    run(out, pool)
+    run(out)
     (out / "note").write_bytes(b"mine")
     real, count = os.replace, iter(range(100))
 
@@ -185,11 +185,11 @@ def test_a_commit_that_fails_while_replacing(tmp_path, pool, monkeypatch):
 
     monkeypatch.setattr(os, "replace", failing)
     with pytest.raises(OutputError, match="Input/output error"):
-        run(out, pool, overwrite=True)
+        run(out, overwrite=True)
     monkeypatch.undo()
 
     assert set(tree(out)) == {*NAMES, "note"}
-    run(out, pool, overwrite=True)
+    run(out, overwrite=True)
     (out / "note").unlink()
     assert whole(out)
 
@@ -238,7 +238,6 @@ def test_a_file_size_limit(tmp_path):
 DYING = """
     import os, sys
     import numpy as np
-    from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
     from bncli.storage.run_folder import RunFolder
 
@@ -262,13 +261,12 @@ DYING = """
         with folder.array("g.npy", (100, 3), "f8") as array:
             for index in range(100):
                 array.write(index, np.ones(3))
-        with ThreadPoolExecutor(1) as pool:
-            folder.commit({"status": "ok"}, pool)
+        folder.commit({"status": "ok"})
 """
 
 
 @pytest.mark.parametrize("last", [1, 3, 5, 6, 7, 8, 9, 10])
-def test_death_at_any_moment(tmp_path, pool, last):
+def test_death_at_any_moment(tmp_path, last):
     """Whenever the process dies, a summary comes only with all the rest; a rerun mends it."""
     out = tmp_path / "out"
 
@@ -279,5 +277,5 @@ def test_death_at_any_moment(tmp_path, pool, last):
     if "summary.json" in found:
         assert set(found) == {*NAMES, "summary.json"}
     assert all(found[name] == b"new" for name in found if name.endswith(".png"))
-    run(out, pool, overwrite=True)
+    run(out, overwrite=True)
     assert whole(out)
