@@ -53,7 +53,7 @@ SOUND = {
 }
 
 
-def read_or_refuse(path, content):
+def assert_read_or_refused(path, content):
     """Read a file in every way there is; give how many pictures were read."""
     path.write_bytes(content)
     count = 0
@@ -78,7 +78,7 @@ def read_or_refuse(path, content):
 @pytest.mark.parametrize("kind", SOUND)
 def test_the_sound_ones_are_read(tmp_path, kind):
     """What is damaged below is sound to begin with."""
-    assert read_or_refuse(tmp_path / "x", SOUND[kind]) >= 2
+    assert assert_read_or_refused(tmp_path / "x", SOUND[kind]) >= 2
 
 
 def test_decoders_say_nothing_of_their_own(tmp_path, capfd, monkeypatch):
@@ -95,7 +95,7 @@ def test_decoders_say_nothing_of_their_own(tmp_path, capfd, monkeypatch):
         SOUND["tiff float"][:-40] + bytes(40),
         SOUND["jpeg"][:300] + b"\0" * 30 + SOUND["jpeg"][330:],
     ):
-        read_or_refuse(tmp_path / "x", content)
+        assert_read_or_refused(tmp_path / "x", content)
 
     assert capfd.readouterr() == ("", "")
 
@@ -109,7 +109,7 @@ def test_changed_bytes(tmp_path_factory, draw, kind):
     for where, value in draw.draw(lists(tuples(place, integers(0, 255)), min_size=1, max_size=5)):
         content[where] = value
 
-    read_or_refuse(tmp_path_factory.getbasetemp() / "changed", bytes(content))
+    assert_read_or_refused(tmp_path_factory.getbasetemp() / "changed", bytes(content))
 
 
 @settings(max_examples=200)
@@ -121,7 +121,7 @@ def test_lost_and_foreign_bytes(tmp_path_factory, draw, kind, middle):
     stop = draw.draw(integers(start, len(content)))
 
     spliced = content[:start] + middle + content[stop:]
-    read_or_refuse(tmp_path_factory.getbasetemp() / "spliced", spliced)
+    assert_read_or_refused(tmp_path_factory.getbasetemp() / "spliced", spliced)
 
 
 @settings(max_examples=150)
@@ -140,7 +140,7 @@ def test_changed_bytes_with_sound_checksums(tmp_path_factory, draw, kind):
         body[draw.draw(integers(0, len(body) - 1))] = draw.draw(integers(0, 255))
 
     forged = content[:8] + b"".join(chunk(name, bytes(body)) for name, body in parts)
-    read_or_refuse(tmp_path_factory.getbasetemp() / "forged", forged)
+    assert_read_or_refused(tmp_path_factory.getbasetemp() / "forged", forged)
 
 
 def test_a_value_above_the_declared_maximum(write, read):

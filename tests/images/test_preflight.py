@@ -25,7 +25,7 @@ def batch_of(tmp_path):
     return make
 
 
-def lines_of(gather, paths, kind=ImageError, **policy):
+def assert_refused_lines(gather, paths, kind=ImageError, **policy):
     with pytest.raises(kind) as caught:
         gather(paths, **policy)
     assert type(caught.value) is kind
@@ -43,7 +43,9 @@ def test_pictures_that_agree(batch_of, gather):
 
 def test_sizes_disagree(batch_of, gather):
     """The odd one is named, with its size, the size of most and the remedy."""
-    (line,) = lines_of(gather, batch_of(*[("L", (7, 5))] * 2, ("L", (5, 7)), ("L", (7, 5))))
+    (line,) = assert_refused_lines(
+        gather, batch_of(*[("L", (7, 5))] * 2, ("L", (5, 7)), ("L", (7, 5)))
+    )
 
     assert line == (
         "a2.png: it is of size 5x7, but 3 of 4 are of size 7x5; "
@@ -55,7 +57,7 @@ def test_modes_disagree(batch_of, gather):
     """A grey among colours is named with the remedy, and --mode is one."""
     paths = batch_of(("L", (7, 5)), *[("RGB", (7, 5))] * 2)
 
-    (line,) = lines_of(gather, paths)
+    (line,) = assert_refused_lines(gather, paths)
 
     assert line.startswith("a0.png: it is of mode L, but 2 of 3 are of mode RGB; choose --mode")
     assert gather(paths, mode="RGB").shape == (7, 5, 3)
@@ -67,7 +69,7 @@ def test_depths_disagree(batch_of, gather):
     paths = batch_of(("L", (7, 5)), *[("I;16", (7, 5))] * 2)
 
     for mode in ("keep", "L", "RGB"):
-        (line,) = lines_of(gather, paths, mode=mode)
+        (line,) = assert_refused_lines(gather, paths, mode=mode)
         assert line.startswith("a0.png: it is of uint8, but 2 of 3 are of uint16; convert")
 
 
@@ -77,13 +79,13 @@ def test_alpha_disagrees_only_when_normalized(batch_of, gather):
 
     assert gather(paths).shape == (7, 5, 3)
     assert gather(paths, alpha="drop").shape == (7, 5, 3)
-    (line,) = lines_of(gather, paths, alpha="normalize")
+    (line,) = assert_refused_lines(gather, paths, alpha="normalize")
     assert line.startswith("a0.png: it is with alpha, but 2 of 3 are without alpha; choose --alpha")
 
 
 def test_the_first_kind_wins_a_draw(batch_of, gather):
     """Of two equally frequent sizes the first one counts as usual, in every run."""
-    (line,) = lines_of(gather, batch_of(("L", (7, 5)), ("L", (5, 7))))
+    (line,) = assert_refused_lines(gather, batch_of(("L", (7, 5)), ("L", (5, 7))))
 
     assert line.startswith("a1.png")
 
@@ -101,7 +103,7 @@ def test_all_faults_at_once(batch_of, gather, write):
     paths = [*batch_of(("L", (7, 5)), ("L", (7, 5)), ("RGB", (7, 5)), ("L", (5, 7)))]
     paths += [write(b"", "empty.png"), write(png_header(60_000, 60_000), "bomb.png")]
 
-    lines = lines_of(gather, paths)
+    lines = assert_refused_lines(gather, paths)
 
     assert sorted(line.partition(":")[0] for line in lines) == [
         "a2.png", "a3.png", "bomb.png", "empty.png",
@@ -122,12 +124,17 @@ def test_at_most_twenty_lines(gather, write, tmp_path):
 
 def test_twenty_faults_need_no_count(gather, write):
     """Exactly twenty faults are twenty lines."""
-    assert len(lines_of(gather, [write(b"", f"{number}.png") for number in range(20)])) == 20
+    assert (
+        len(assert_refused_lines(gather, [write(b"", f"{number}.png") for number in range(20)]))
+        == 20
+    )
 
 
 def test_only_too_many_pixels_is_a_limit(batch_of, gather):
     """When all that is wrong is size, the error is of the kind that a larger limit mends."""
-    lines_of(gather, batch_of(("L", (7, 5)), ("L", (7, 5))), kind=LimitError, max_pixels=34)
+    assert_refused_lines(
+        gather, batch_of(("L", (7, 5)), ("L", (7, 5))), kind=LimitError, max_pixels=34
+    )
 
 
 def test_skip_leaves_the_faulty_out(batch_of, gather, write):
@@ -142,7 +149,7 @@ def test_skip_leaves_the_faulty_out(batch_of, gather, write):
 
 def test_nothing_left_to_skip_to(gather, write):
     """If every file is faulty, skipping does not help."""
-    lines_of(gather, [write(b"", "a.png"), write(b"x", "b.png")], skip=True)
+    assert_refused_lines(gather, [write(b"", "a.png"), write(b"x", "b.png")], skip=True)
 
 
 @pytest.mark.parametrize(

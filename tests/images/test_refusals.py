@@ -23,7 +23,7 @@ def encoded(suffix, **options):
     return buffer.getvalue()
 
 
-def refused(read, path, *words, kind=ImageError, **policy):
+def assert_refused(read, path, *words, kind=ImageError, **policy):
     with pytest.raises(kind) as caught:
         read(path, **policy)
     for word in words:
@@ -39,7 +39,7 @@ def test_numbers_without_value_scale(tmp_path, read, dtype, channels):
     photometric = "rgb" if channels == 3 else "minisblack"
     tifffile.imwrite(tmp_path / "a.tif", np.ones(shape, dtype), photometric=photometric)
 
-    refused(read, tmp_path / "a.tif", "convert it to")
+    assert_refused(read, tmp_path / "a.tif", "convert it to")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
@@ -48,7 +48,7 @@ def test_five_bands(tmp_path, read, dtype):
     values = np.ones((5, 7, 5), dtype)
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=[0, 0])
 
-    refused(read, tmp_path / "a.tif", "5 x", "convert it")
+    assert_refused(read, tmp_path / "a.tif", "5 x", "convert it")
 
 
 def test_deep_cmyk_and_lab(tmp_path, read):
@@ -56,20 +56,20 @@ def test_deep_cmyk_and_lab(tmp_path, read):
     tifffile.imwrite(tmp_path / "a.tif", np.ones((5, 7, 4), "u2"), photometric="separated")
     Image.new("LAB", (7, 5)).save(tmp_path / "b.tif")
 
-    refused(read, tmp_path / "a.tif", "SEPARATED", "convert it")
-    refused(read, tmp_path / "b.tif", "LAB", "convert it")
+    assert_refused(read, tmp_path / "a.tif", "SEPARATED", "convert it")
+    assert_refused(read, tmp_path / "b.tif", "LAB", "convert it")
 
 
 def test_floating_point_with_white_as_zero(write, read):
     """Floating-point numbers have no white to be subtracted from."""
     tags = grey_tiff(7, 5, 32, photometric=0, t339=(3, (3,)))
 
-    refused(read, write(tiff(bytes(140), tags), "a.tif"), "0 as white")
+    assert_refused(read, write(tiff(bytes(140), tags), "a.tif"), "0 as white")
 
 
 def test_text_form_of_deep_colour(write, read):
     """A 16-bit PPM written as text is refused; Pillow would cut it to 8 bits."""
-    refused(read, write(b"P3\n1 1\n65535\n1 2 3\n", "a.ppm"), "raw form (P6)")
+    assert_refused(read, write(b"P3\n1 1\n65535\n1 2 3\n", "a.ppm"), "raw form (P6)")
 
 
 @pytest.mark.parametrize("suffix", ["gif", "tiff", "png", "webp"])
@@ -78,7 +78,7 @@ def test_several_frames(tmp_path, read, suffix):
     path = tmp_path / f"a.{suffix}"
     FRAMES[0].save(path, save_all=True, append_images=FRAMES[1:])
 
-    refused(read, path, "2 frames", "--frames first", "--frames all")
+    assert_refused(read, path, "2 frames", "--frames first", "--frames all")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -93,7 +93,7 @@ def test_not_finite(tmp_path, read, dtype, shape, bad):
     )
 
     count = 2 if len(shape) == 2 else 6
-    refused(read, tmp_path / "a.tif", "NaN or infinity", f"in {count} places")
+    assert_refused(read, tmp_path / "a.tif", "NaN or infinity", f"in {count} places")
 
 
 @pytest.mark.parametrize("suffix", ["jpeg", "png", "bmp", "gif", "webp", "tiff", "ppm"])
@@ -105,7 +105,7 @@ def test_half_a_file(write, read, suffix):
 
     path.write_bytes(content[: len(content) // 2])
 
-    refused(read, path)
+    assert_refused(read, path)
 
 
 @pytest.mark.parametrize("dtype", ["u2", "f4"])
@@ -124,7 +124,7 @@ def test_half_a_deep_file(tmp_path, write, read, colour, dtype):
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
 
-    refused(read, path)
+    assert_refused(read, path)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 20, 39])
@@ -135,7 +135,7 @@ def test_rows_missing_inside_a_sound_png(write, read, depth, interlaced, rows):
     whole = png(PIXELS, "rgb", depth, interlaced=interlaced)
     part = png(PIXELS[:rows], "rgb", depth, interlaced=interlaced)
 
-    refused(read, write(whole[:33] + part[33:]))
+    assert_refused(read, write(whole[:33] + part[33:]))
 
 
 def test_bad_checksum(write, read):
@@ -143,7 +143,7 @@ def test_bad_checksum(write, read):
     content = bytearray(png(PIXELS, "rgb", 8, after=[(b"teXt", b"k\0v")]))
     content[-13] ^= 1  # of the text after the pixels
 
-    refused(read, write(bytes(content)), "checksum", "teXt", "damaged")
+    assert_refused(read, write(bytes(content)), "checksum", "teXt", "damaged")
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -153,7 +153,7 @@ def test_flipped_bit_in_the_pixels(write, read, depth, place):
     content = bytearray(png(PIXELS, "rgb", depth))
     content[place] ^= 8
 
-    refused(read, write(bytes(content)))
+    assert_refused(read, write(bytes(content)))
 
 
 @pytest.mark.parametrize(
@@ -179,14 +179,14 @@ def test_flipped_bit_in_the_pixels(write, read, depth, place):
 )
 def test_no_picture(write, read, content):
     """What is no picture of a known format is refused, whatever it is called."""
-    refused(read, write(content))
+    assert_refused(read, write(content))
 
 
 def test_unlisted_formats_are_not_opened(tmp_path, read):
     """Only the listed formats are opened, however sound a file of another one is."""
     for name in ("TGA", "SGI", "ICO", "PCX"):
         Image.fromarray(PIXELS).save(tmp_path / "a.png", name)
-        refused(read, tmp_path / "a.png", "known format")
+        assert_refused(read, tmp_path / "a.png", "known format")
 
 
 def test_header_bomb_is_never_decoded(write, read, monkeypatch):
@@ -194,14 +194,14 @@ def test_header_bomb_is_never_decoded(write, read, monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("decoded"))
     path = write(png_header(60_000, 60_000))
 
-    refused(read, path, "60000x60000", "--max-pixels", kind=LimitError)
+    assert_refused(read, path, "60000x60000", "--max-pixels", kind=LimitError)
 
 
 def test_deep_header_bomb(write, read):
     """The limit holds for what Pillow does not open too."""
     tags = grey_tiff(60_000, 60_000, 64, t339=(3, (3,)))
 
-    refused(read, write(tiff(bytes(8), tags), "a.tif"), "60000x60000", kind=LimitError)
+    assert_refused(read, write(tiff(bytes(8), tags), "a.tif"), "60000x60000", kind=LimitError)
 
 
 def test_bomb_of_frames_is_never_decoded(tmp_path, read, monkeypatch):
@@ -209,7 +209,7 @@ def test_bomb_of_frames_is_never_decoded(tmp_path, read, monkeypatch):
     FRAMES[0].save(tmp_path / "a.gif", save_all=True, append_images=FRAMES[1:])
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("decoded"))
 
-    refused(read, tmp_path / "a.gif", kind=LimitError, frames="all", max_pixels=1199)
+    assert_refused(read, tmp_path / "a.gif", kind=LimitError, frames="all", max_pixels=1199)
 
 
 def test_the_limit_is_the_largest_allowed(write, read):
@@ -217,7 +217,7 @@ def test_the_limit_is_the_largest_allowed(write, read):
     path = write(png(PIXELS, "rgb", 8))
 
     assert read(path, max_pixels=1200)
-    refused(read, path, kind=LimitError, max_pixels=1199)
+    assert_refused(read, path, kind=LimitError, max_pixels=1199)
 
 
 def test_text_bomb(write, read):
@@ -225,7 +225,7 @@ def test_text_bomb(write, read):
     import zlib
 
     bomb = b"k\0\0" + zlib.compress(bytes(80_000_000), 9)
-    refused(read, write(png(PIXELS, "rgb", 8, before=[(b"zTXt", bomb)])))
+    assert_refused(read, write(png(PIXELS, "rgb", 8, before=[(b"zTXt", bomb)])))
 
 
 def test_one_chunk_claims_more_than_the_file(write, read):
@@ -233,7 +233,7 @@ def test_one_chunk_claims_more_than_the_file(write, read):
     content = png(PIXELS, "rgb", 8)
     claim = b"\x7f\xff\xff\xff" + chunk(b"teXt", b"k\0v")[4:]
 
-    refused(read, write(content[:-12] + claim + content[-12:]))
+    assert_refused(read, write(content[:-12] + claim + content[-12:]))
 
 
 def hide(monkeypatch, *modules):
@@ -250,7 +250,7 @@ def test_deep_png_without_the_extra(write, read, monkeypatch, colour):
     channels = {"rgb": 3, "grey+alpha": 2, "rgb+alpha": 4}[colour]
     path = write(png(np.ones((5, 7, channels), int), colour, 16))
 
-    refused(read, path, "16 bits", "pip install 'bncli[codecs]'")
+    assert_refused(read, path, "16 bits", "pip install 'bncli[codecs]'")
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
@@ -259,7 +259,7 @@ def test_deep_tiff_without_the_extra(tmp_path, read, monkeypatch, dtype):
     hide(monkeypatch, "imagecodecs", "tifffile")
     tifffile.imwrite(tmp_path / "a.tif", PIXELS.astype(dtype), photometric="rgb")
 
-    refused(read, tmp_path / "a.tif", "TIFF", "pip install 'bncli[codecs]'")
+    assert_refused(read, tmp_path / "a.tif", "TIFF", "pip install 'bncli[codecs]'")
 
 
 def test_ordinary_pictures_need_no_extra(write, read_one, monkeypatch):

@@ -32,7 +32,7 @@ def load(tmp_path):
     return loaded
 
 
-def refused(load, content, words, kind=ArrayError, expected=SHAPE):
+def assert_refused(load, content, words, kind=ArrayError, expected=SHAPE):
     with pytest.raises(kind, match=words) as caught:
         load(content, expected)
     assert type(caught.value) is kind
@@ -124,7 +124,7 @@ class Bomb:
 )
 def test_what_cannot_be_trusted(load, content, words):
     """Every damaged or hostile file is refused in one line that names it; nothing is unpickled."""
-    refused(load, content, words, ShapeError if words == "it must be" else ArrayError)
+    assert_refused(load, content, words, ShapeError if words == "it must be" else ArrayError)
 
 
 def test_no_header_makes_it_allocate(load):
@@ -135,7 +135,7 @@ def test_no_header_makes_it_allocate(load):
             npy(described((1 << 40, 1 << 40)), BODY),
             npy(described(SHAPE), BODY, version=(2, 0), claimed=0xFFFFFFFF),
         ):
-            refused(load, content, "declares|claims")
+            assert_refused(load, content, "declares|claims")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -148,16 +148,18 @@ def test_other_shapes_are_never_broadcast(load, shape):
     numbers = np.ones(shape)
     content = npy(described(shape), numbers.tobytes())
 
-    refused(load, content, r"its shape is \(.*but it must be \(w, h, c\) = \(3, 2, 1\)", ShapeError)
+    assert_refused(
+        load, content, r"its shape is \(.*but it must be \(w, h, c\) = \(3, 2, 1\)", ShapeError
+    )
 
 
 def test_swapped_width_and_height_are_recognized(load):
     """Whoever saves (h, w, c) is told what is wrong, with or without a batch before it."""
     content = npy(described((2, 3, 1)), BODY)
-    refused(load, content, "width and height are swapped: transpose", ShapeError)
+    assert_refused(load, content, "width and height are swapped: transpose", ShapeError)
     content = npy(described((1, 2, 3, 1)), BODY)
-    refused(load, content, "are swapped", ShapeError, (1, 3, 2, 1))
-    refused(load, npy(described((6, 1, 1)), BODY), r"\(3, 2, 1\)$", ShapeError)
+    assert_refused(load, content, "are swapped", ShapeError, (1, 3, 2, 1))
+    assert_refused(load, npy(described((6, 1, 1)), BODY), r"\(3, 2, 1\)$", ShapeError)
 
 
 def test_any_length_where_none_is_expected(load):
@@ -165,8 +167,8 @@ def test_any_length_where_none_is_expected(load):
     content = npy(described((1, 3, 2, 1)), BODY)
 
     assert load(content, (None, None, None, None)).shape == (1, 3, 2, 1)
-    refused(load, npy(described((0, 3, 2, 1))), "any", ShapeError, (None,) * 4)
-    refused(load, content, r"= \(any, any\)", ShapeError, (None, None))
+    assert_refused(load, npy(described((0, 3, 2, 1))), "any", ShapeError, (None,) * 4)
+    assert_refused(load, content, r"= \(any, any\)", ShapeError, (None, None))
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -178,7 +180,7 @@ def test_what_is_not_finite_is_counted(load, bad, order):
     content = npy(described((4, 3, 2), "<f8", str(order == "F")), numbers.tobytes(order=order))
 
     words = r"in 2 places, the first at \(1, 2, 0\)"
-    refused(load, content, words, NonFiniteError, (4, 3, 2))
+    assert_refused(load, content, words, NonFiniteError, (4, 3, 2))
 
 
 def test_not_finite_far_inside(load):
@@ -188,7 +190,7 @@ def test_not_finite_far_inside(load):
 
     content = npy(described((50, 4)), numbers.tobytes())
 
-    refused(load, content, r"in 2 places, the first at \(17, 3\)", NonFiniteError, (50, 4))
+    assert_refused(load, content, r"in 2 places, the first at \(17, 3\)", NonFiniteError, (50, 4))
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "pipe"])
@@ -213,16 +215,16 @@ def test_mutated_files_load_or_are_refused(tmp_path_factory, changes):
     content = bytearray(GOOD)
     for place, value in changes:
         content[place] = value
-    _load_or_refuse(tmp_path_factory, bytes(content))
+    assert_loaded_or_refused(tmp_path_factory, bytes(content))
 
 
 @given(head=integers(0, len(GOOD)), middle=binary(max_size=9), tail=integers(0, len(GOOD)))
 def test_spliced_files_load_or_are_refused(tmp_path_factory, head, middle, tail):
     """Likewise where bytes are lost or come in."""
-    _load_or_refuse(tmp_path_factory, GOOD[:head] + middle + GOOD[tail:])
+    assert_loaded_or_refused(tmp_path_factory, GOOD[:head] + middle + GOOD[tail:])
 
 
-def _load_or_refuse(tmp_path_factory, content):
+def assert_loaded_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "mutated.npy"
     path.write_bytes(content)
     try:
