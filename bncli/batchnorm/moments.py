@@ -21,6 +21,7 @@ Raster = NDArray[Any]
 _ROWS_AT_ONCE = 256
 """So many squares of 8-bit or sums of 16-bit values stay below 2**32."""
 
+_EXACT_FLOAT = 1 << 53
 _NARROW_TOTAL = 1 << 32
 _SAFE_TOTAL = 1 << 63
 _ALL = slice(None)
@@ -142,11 +143,20 @@ class Moments:
 
         It is ``(count * square_total - total**2) / count**2`` with an exact integer above the line.
         """
-        count, squares = self.count, self.square_total[tile]
-        total = self.total[tile].astype(np.uint64)
+        count, largest = self.count, int(np.iinfo(self.dtype).max)
+        if (count * largest) ** 2 < _EXACT_FLOAT:
+            # All numbers on the way are integers that float64 holds, and it is the faster.
+            scaled = self.square_total[tile].astype(np.float64)
+            scaled *= count
+            total = self.total[tile].astype(np.float64)
+            total *= total
+            scaled -= total
+            scaled /= np.float64(count) ** 2
+            return scaled
+        squares, total = self.square_total[tile], self.total[tile].astype(np.uint64)
         # The product may wrap around; the difference is right modulo 2**64, and that is enough as
         # long as the variance, at most (range / 2)**2, times count**2 stays below 2**64.
-        if count**2 * (int(np.iinfo(self.dtype).max) ** 2 // 4 + 1) < 1 << 64:
+        if count**2 * (largest**2 // 4 + 1) < 1 << 64:
             return (squares * np.uint64(count) - total * total) / np.float64(count) ** 2
         pairs = zip(squares.tolist(), total.tolist(), strict=True)
         return np.array([(count * square - once * once) / count**2 for square, once in pairs])

@@ -7,7 +7,7 @@ order, so the numbers do not depend on the machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -187,9 +187,10 @@ class _Spread:
     deviation: Raster
 
     @classmethod
-    def of(cls, rows: Raster) -> _Spread:
-        mean = rows.mean(axis=0)
-        return cls(len(rows), mean, ((rows - mean) ** 2).sum(axis=0))
+    def of(cls, plane: Raster, channels: int) -> _Spread:
+        mean = _by_channel(np.mean, plane, channels)
+        squares = [np.square(plane[k::channels] - mean[k]).sum() for k in range(channels)]
+        return cls(len(plane) // channels, mean, np.array(squares))
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +218,19 @@ def _survey_tile(
     # y is affine in x, so its range lies at the ends of x.
     ends = part.y(moments.minimum[tile]), part.y(moments.maximum[tile])
     return _Part(
-        x_mean=_Spread.of((mean / planes.unit).reshape(-1, channels)),
-        beta=_Spread.of(part.beta.reshape(-1, 1)),
-        variance=variance.reshape(-1, channels).sum(axis=0),
-        low=np.minimum(*ends).reshape(-1, channels).min(axis=0),
-        high=np.maximum(*ends).reshape(-1, channels).max(axis=0),
+        x_mean=_Spread.of(mean / planes.unit, channels),
+        beta=_Spread.of(part.beta, 1),
+        variance=_by_channel(np.sum, variance, channels),
+        low=_by_channel(np.min, np.minimum(*ends), channels),
+        high=_by_channel(np.max, np.maximum(*ends), channels),
         y_variance=float(np.sum((part.gamma * inv_std) ** 2 * variance)),
         dead=int(np.count_nonzero(dead)),
     )
+
+
+def _by_channel(reduce: Callable[[Raster], Any], plane: Raster, channels: int) -> Raster:
+    """One number for each channel; a stride is ten times as fast as a short axis."""
+    return np.array([reduce(plane[k::channels]) for k in range(channels)])
 
 
 def _joined(spreads: list[_Spread]) -> _Spread:
