@@ -17,6 +17,14 @@ AXES = 4
 _KINDS = "fiubc"
 
 
+def check_settings(eps: float, threads: int | None) -> None:
+    """Raise OptionError unless eps is a finite number above 0 and threads at least 1."""
+    if not (isinstance(eps, int | float) and math.isfinite(eps) and eps > 0):
+        raise OptionError(f"eps is {eps}; it must be a finite number above 0")
+    if threads is not None and threads < 1:
+        raise OptionError(f"threads is {threads}; it must be at least 1, or None")
+
+
 def check_update_options(momentum: float, decay: float, lr: float, lr_decay: float) -> None:
     """Raise OptionError unless the four numbers of an update are in their ranges."""
     named = {"momentum": momentum, "decay": decay, "lr": lr, "lr_decay": lr_decay}
@@ -43,6 +51,15 @@ def as_parameter(given: ArrayLike | None, name: str) -> Numbers | None:
     if not np.isfinite(array).all():
         raise NonFiniteError(f"{name} holds NaN or infinity")
     return np.array(array, array.dtype if array.dtype.kind in "fc" else np.float64, order="C")
+
+
+def as_dtype(array: Numbers, dtype: np.dtype[Any], name: str) -> Numbers:
+    """The array in another precision; NonFiniteError if a number is too large for it."""
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(dtype, copy=False)
+    except FloatingPointError as error:
+        raise NonFiniteError(f"{name} is too large for {dtype}; rescale it") from error
 
 
 def check_same_shape(

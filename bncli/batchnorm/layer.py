@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike
 
 from bncli.batchnorm.demands import (
     AXES,
+    as_dtype,
     as_numbers,
     as_parameter,
     check_receiver,
     check_same_shape,
+    check_settings,
     check_update_options,
     raise_non_finite,
 )
@@ -45,7 +47,7 @@ class BatchNorm:
         threads: how many to compute on; None is every core allowed.
 
     Raises:
-        OptionError: eps is not a finite number > 0.
+        OptionError: eps is not a finite number > 0, or threads is less than 1.
         ShapeError: scales or bias is not of shape (w, h, c).
         NonFiniteError: scales or bias holds NaN or infinity.
 
@@ -81,8 +83,7 @@ class BatchNorm:
         eps: float = 1e-8,
         threads: int | None = None,
     ) -> None:
-        if not (math.isfinite(eps) and eps > 0):
-            raise OptionError(f"eps is {eps}; it must be a finite number above 0")
+        check_settings(eps, threads)
         self.eps = float(eps)
         self.threads = threads
         self.scales = as_parameter(scales, "scales")
@@ -140,6 +141,8 @@ class BatchNorm:
             NonFiniteError: *inpt* holds NaN or infinity, or its variance overflows.
         """
         x = self._checked_input(inpt, copy=copy)
+        if x.real.dtype.type(self.eps) == 0:
+            raise OptionError(f"eps is {self.eps}, which is 0 in {x.dtype}; choose a larger one")
         shape = x.shape[1:]
         gamma, beta = self._parameters(shape, x.dtype)
         output = np.empty(x.shape, x.dtype)
@@ -207,7 +210,7 @@ class BatchNorm:
             momentum: how much of the last step is kept, >= 0.
             decay: weight decay, >= 0.
             lr: the learning rate before any decay, >= 0.
-            lr_decay: factor on the rate after each step, > 0.
+            lr_decay: factor on the rate after each step, >= 0.
 
         Raises:
             StateError: backward has not run since the last forward.
@@ -240,7 +243,7 @@ class BatchNorm:
         bias = np.zeros(shape, dtype) if self.bias is None else self.bias
         check_same_shape("the input is", shape, "scales", scales.shape)
         check_same_shape("the input is", shape, "bias", bias.shape)
-        return scales.astype(dtype, copy=False), bias.astype(dtype, copy=False)
+        return as_dtype(scales, dtype, "scales"), as_dtype(bias, dtype, "bias")
 
     def _checked_input(self, inpt: ArrayLike, *, copy: bool) -> Numbers:
         given = as_numbers(inpt, "the input")

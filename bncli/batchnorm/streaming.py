@@ -27,10 +27,11 @@ class GradientSums:
 
     def add(self, x: Raster, delta: Raster) -> None:
         """Take in one picture and its delta, each (pixels,)."""
-        distance = x - self._pivot
-        distance *= delta
-        self._product_sum += distance
-        self._delta_sum += delta
+        with np.errstate(all="ignore"):  # the gradients tell what overflows
+            distance = x - self._pivot
+            distance *= delta
+            self._product_sum += distance
+            self._delta_sum += delta
 
     def gradients(self, mean: Raster, x_scale: Raster) -> tuple[Raster, Raster]:
         """grad_gamma and grad_beta, each (pixels,).
@@ -39,5 +40,6 @@ class GradientSums:
             mean: of the batch, in the units of the source.
             x_scale: from source units less the mean to x_norm.
         """
-        centred = self._product_sum - (mean - self._pivot) * self._delta_sum
-        return centred * x_scale, self._delta_sum
+        with np.errstate(all="ignore"):
+            centred = self._product_sum - (mean - self._pivot) * self._delta_sum
+            return centred * x_scale, self._delta_sum

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from bncli.cli.plain import print_document, print_error, printable
-from bncli.errors import BncliError
+from bncli.errors import BncliError, OutputError
 from bncli.version import __version__
 
 _COMMANDS = {
@@ -25,6 +25,7 @@ _COMMANDS = {
 """Name -> where it lives and its line in the group's help, which so needs no import."""
 
 _EXIT_BUG = 70
+_UNFINISHED = "a run is whole where summary.json is"
 
 
 class Ended(BaseException):
@@ -49,7 +50,7 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise Ended("Interrupted", 130, "interrupted; nothing was written") from None
+            raise Ended("Interrupted", 130, f"interrupted; {_UNFINISHED}") from None
         except BrokenPipeError:
             raise Ended("ClosedPipe", 141, "") from None
 
@@ -73,7 +74,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bncli", message="%(prog)s %(version)s")
 def bncli() -> None:
-    r"""Normalize and gradient-check image batches.
+    """Normalize and gradient-check image batches.
 
     \b
     Examples:
@@ -91,28 +92,37 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with contextlib.suppress(ValueError):  # only the main thread may
         signal.signal(signal.SIGTERM, _terminate)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, _terminate)
         signal.signal(signal.SIGINT, _interrupt)
-    code = _guarded(argv)
+    try:
+        code = _guarded(argv)
+    except BrokenPipeError:
+        code = 141
     try:
         sys.stdout.flush()
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):
         _abandon_stdout()
     sys.exit(code)
 
 
-def _guarded(argv: list[str]) -> int:
+def _guarded(argv: list[str]) -> int:  # noqa: PLR0911 - a return for each way to end
     try:
         result = bncli.main(argv, prog_name="bncli", standalone_mode=False)
     except BncliError as error:
         _report(argv, type(error).__name__, error.exit_code, error.lines, error.paths)
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
         _report(argv, "UsageError", 2, [_usage_message(error)], ())
         return 2
     except Ended as error:
-        with contextlib.suppress(OSError):
-            _report(argv, error.kind, error.code, error.lines, ())
+        _report(argv, error.kind, error.code, error.lines, ())
         return error.code
+    except SystemExit:  # click's way of saying that the reader of a help page went away
+        return 141
     except Exception as error:  # noqa: BLE001 - the one boundary for bugs
         return _report_bug(argv, error)
     return result if isinstance(result, int) else 0
@@ -123,15 +133,16 @@ def _report(
 ) -> None:
     for line in lines:
         print_error(line)
-    if "--json" in argv:
-        print_document(
-            {
-                "schema": f"bncli.{_command_of(argv)}/1",
-                "status": "error",
-                "exit_code": code,
-                "error": {"kind": kind, "message": "\n".join(lines), "paths": list(paths)},
-            }
-        )
+    if "--json" not in argv or not lines:
+        return
+    document = {
+        "schema": f"bncli.{_command_of(argv)}/1",
+        "status": "error",
+        "exit_code": code,
+        "error": {"kind": kind, "message": "\n".join(lines), "paths": list(paths)},
+    }
+    with contextlib.suppress(OutputError):  # the fault that ended the run is the one to tell
+        print_document(document)
 
 
 def _report_bug(argv: list[str], error: Exception) -> int:
@@ -160,8 +171,8 @@ def _command_of(argv: list[str]) -> str:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
-    raise Ended("Terminated", 143, "terminated; nothing was written")
+    del frame
+    raise Ended("Terminated", 128 + number, f"terminated; {_UNFINISHED}")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -173,5 +184,5 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def _abandon_stdout() -> None:
     """Python would flush stdout once more at its end, and complain."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

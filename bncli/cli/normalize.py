@@ -29,10 +29,12 @@ from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
     help="Run the backward with this gradient of the loss, of shape (batch, w, h, c).",
 )
 @click.option("--update", is_flag=True, help="Take a step of SGD on gamma and beta.")
-@click.option("--lr", type=float, default=0.01, help="Learning rate of the step.")
-@click.option("--momentum", type=float, default=0.0, help="How much of the last step is kept.")
-@click.option("--decay", type=float, default=0.0, help="Weight decay.")
-@click.option("--lr-decay", type=float, default=1.0, help="Factor on the rate after each step.")
+@click.option("--lr", type=float, show_default="0.01", help="Learning rate of the step.")
+@click.option("--momentum", type=float, show_default="0", help="How much of the last step is kept.")
+@click.option("--decay", type=float, show_default="0", help="Weight decay.")
+@click.option(
+    "--lr-decay", type=float, show_default="1", help="Factor on the rate after each step."
+)
 @click.option(
     "--state",
     metavar="FILE.npz",
@@ -43,7 +45,7 @@ from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 @click.option(
     "--scale",
     metavar="minmax|image|sigma:K|LO:HI|none",
-    default="minmax",
+    show_default="minmax",
     help="Which y are black and white: the least and greatest of the batch, or of each picture; "
     "mean -/+ K standard deviations; LO and HI; 0 and 1.",
 )
@@ -64,7 +66,7 @@ def command(
     debug: bool,
     **chosen: Any,
 ) -> int:
-    r"""Normalize the pictures of SRC, each pixel over the batch, and write them to OUT.
+    """Normalize the pictures of SRC, each pixel over the batch, and write them to OUT.
 
     SRC is folders, files, quoted globs, or one .npy batch (batch, w, h, c). All pictures must have
     one size. OUT gets the pictures under their names, stats.npz, and summary.json last; with

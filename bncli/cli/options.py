@@ -59,7 +59,7 @@ class Memory(click.ParamType["Memory"]):
         if value == "auto":
             return None
         match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(%|[kmgt]?(?:i?b)?)", str(value).lower())
-        if match is None or float(match[1]) <= 0:
+        if match is None or float(match[1]) < (match[2] == "") or float(match[1]) <= 0:
             self.fail(f"{value} is no size; give it as 512M, 2GiB or 50%", param, ctx)
         number, unit = float(match[1]), match[2]
         if unit == "%":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping
@@ -54,8 +55,10 @@ def print_document(document: Mapping[str, Any]) -> None:
 
 
 def _say(kind: str, line: str) -> None:
-    sys.stderr.write(f"{kind}: {printable(line)}\n")
-    sys.stderr.flush()
+    # Where stderr is closed or full there is nowhere left to say so: the exit code has to do.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"{kind}: {printable(line)}\n")
+        sys.stderr.flush()
 
 
 def _escaped(character: str) -> str:

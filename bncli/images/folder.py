@@ -59,7 +59,8 @@ def find_pictures(selection: Selection) -> Found:
 
     Folders are searched for files whose suffix is that of a picture, hidden ones left out; a folder
     is visited once, however many links lead to it. Files named one by one are taken whatever their
-    suffix, and are called by their path below the folder they share.
+    suffix, and are called by their path below the folder they share. What is named twice is taken
+    once.
 
     Raises:
         NoPicturesError: a source does not exist, or nothing was found.
@@ -68,7 +69,7 @@ def find_pictures(selection: Selection) -> Found:
     single: list[Path] = []
     for source in selection.sources:
         _take_source(source, search, single)
-    search.files += _named_below_common_folder(single)
+    search.files = _once(search.files + _named_below_common_folder(single))
     if not search.files:
         raise NoPicturesError(_nothing_found(selection, search.ignored))
     kept = [pair for pair in search.files if _wanted(pair[1], selection)]
@@ -155,6 +156,14 @@ def _take_source(source: str, search: _Search, single: list[Path]) -> None:
         single.extend(files)
     else:
         raise NoPicturesError(f"{source}: there is no such file or folder", paths=(source,))
+
+
+def _once(files: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Each file the first time it is named, by its place; a link beside its target is a file."""
+    seen: dict[tuple[str, str], tuple[Path, str]] = {}
+    for path, name in files:
+        seen.setdefault((os.path.realpath(path.parent), path.name), (path, name))
+    return list(seen.values())
 
 
 def _named_below_common_folder(paths: Iterable[Path]) -> list[tuple[Path, str]]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,7 +43,7 @@ class ImageSet:
         policy: how they are read.
         shape: (w, h, c) of the array that each becomes.
         dtype: of that array: uint8, uint16 or a floating-point type.
-        faults: the files that were left out, where the user asked for that.
+        faults: the files that were left out, because they cannot be used.
     """
 
     headers: tuple[Header, ...]
@@ -53,6 +54,16 @@ class ImageSet:
     faults: tuple[Fault, ...] = ()
 
     kind: ClassVar[str] = "pictures"
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, one for each picture."""
+        return [header.path for header in self.headers]
+
+    @property
+    def alpha_kept(self) -> bool:
+        """Whether some picture has an alpha channel that is to be copied through."""
+        return self.policy.alpha == "keep" and any(header.kind.alpha for header in self.headers)
 
     @property
     def unit(self) -> float:

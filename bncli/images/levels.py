@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.errors import OptionError
+from bncli.errors import NonFiniteError, OptionError
 
 _TILE = 1 << 16
 
@@ -81,10 +81,14 @@ def to_levels(
     clipped: NDArray[Any] | None = None
     for start in range(0, len(x), _TILE):
         tile = slice(start, start + _TILE)
-        level = np.multiply(x[tile], slope[tile])
-        np.add(level, intercept[tile], out=level)
-        np.rint(level, out=level)
-        if level.min() < 0 or level.max() > white:
+        with np.errstate(all="ignore"):  # NaN is looked for below
+            level = np.multiply(x[tile], slope[tile])
+            np.add(level, intercept[tile], out=level)
+            np.rint(level, out=level)
+        low, high = level.min(), level.max()
+        if not (low >= 0 and high <= white):
+            if np.isnan(low):
+                raise NonFiniteError("the range of --scale is too narrow for this y; widen it")
             if clipped is None:
                 clipped = np.zeros(len(x), bool)
             clipped[tile] = (level < 0) | (level > white)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from bncli.pipeline.plan import Plan
 from bncli.pipeline.source import Source
 
 Raster = NDArray[Any]
+_AHEAD = 8
+
 DeltaRows = Callable[[int], Raster]
 Progress = Callable[[str, int, int], None]
 """Is told a stage, and how many of how many pictures are through it."""
@@ -63,16 +66,10 @@ def collect(
     """
     total = len(source.names)
 
-    def read(index: int) -> Decoded | Fault:
-        try:
-            return source.read(index)
-        except (DataError, LimitError) as error:
-            return Fault(source.names[index], str(error), isinstance(error, LimitError))
-
     moments = moments_for(math.prod(source.shape), source.dtype)
     batch = Batch(moments)
     block: list[Raster] = []
-    results = in_order(executor, read, range(total), 2 * plan.jobs)
+    results = in_order(executor, partial(_read, source), range(total), 2 * plan.jobs)
     for index, result in enumerate(results):
         progress("read", index + 1, total)
         if isinstance(result, Fault):
@@ -87,6 +84,18 @@ def collect(
         moments.add(np.stack(block))
     _check(batch, source, skip=skip)
     return batch
+
+
+def refuse(source: Source, executor: Executor) -> NoReturn:
+    """Decode what looked sound too, so that all that is wrong with a batch is said at once.
+
+    Raises:
+        ImageError, LimitError: always.
+    """
+    total = len(source.names)
+    results = in_order(executor, partial(_read, source), range(total), _AHEAD)
+    found = [result for result in results if isinstance(result, Fault)]
+    raise faults_error([*source.faults, *found], total + len(source.faults))
 
 
 def reread(source: Source, batch: Batch, position: int) -> Decoded:
@@ -110,6 +119,13 @@ def reread(source: Source, batch: Batch, position: int) -> Decoded:
     return decoded
 
 
+def _read(source: Source, index: int) -> Decoded | Fault:
+    try:
+        return source.read(index)
+    except (DataError, LimitError) as error:
+        return Fault(source.names[index], str(error), isinstance(error, LimitError))
+
+
 def _take(batch: Batch, index: int, decoded: Decoded, delta: Raster | None, *, keep: bool) -> None:
     batch.indexes.append(index)
     batch.digests.append(decoded.digest)
@@ -123,7 +139,8 @@ def _take(batch: Batch, index: int, decoded: Decoded, delta: Raster | None, *, k
 
 def _check(batch: Batch, source: Source, *, skip: bool) -> None:
     if batch.faults and not (skip and batch.indexes):
-        raise faults_error(batch.faults, len(source.names))
+        total = len(source.names) + len(source.faults)
+        raise faults_error([*source.faults, *batch.faults], total)
     if len(batch.indexes) < 2:  # noqa: PLR2004 - a batch
         name = source.names[batch.indexes[0]]
         raise SinglePictureError(

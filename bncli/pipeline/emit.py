@@ -16,6 +16,7 @@ from bncli.images.layout import Shape, to_array
 from bncli.images.levels import rescaled, to_levels
 from bncli.pipeline.collect import DeltaRows
 from bncli.pipeline.planes import Planes
+from bncli.storage.arrays import narrowed
 from bncli.storage.rows import RowWriter
 from bncli.storage.run_folder import RunFolder
 
@@ -66,6 +67,12 @@ class Gradient:
         """Write the gradient of one picture; returns the sum of its squares."""
         delta = self.delta(position)
         gradient = np.empty(len(x))
+        with np.errstate(all="ignore"):  # the norms of the summary tell what overflows
+            self._fill(gradient, delta, x)
+        self.out.write(position, to_array(gradient, shape))
+        return square_sum(gradient)
+
+    def _fill(self, gradient: Raster, delta: Raster, x: Raster) -> None:
         for start in range(0, len(x), _TILE):
             tile = slice(start, start + _TILE)
             part = self.planes.part(tile)
@@ -74,8 +81,6 @@ class Gradient:
             constant = self.grad_beta[tile] / -self.batch
             centred = x[tile] - part.mean
             input_gradient(delta[tile], centred, slope, constant, scale, gradient[tile])
-        self.out.write(position, to_array(gradient, shape))
-        return square_sum(gradient)
 
 
 Levels = Callable[[Raster], tuple[Raster, Raster | None]]
@@ -117,7 +122,8 @@ def tiff_emitter(run: RunFolder, names: list[str], shape: Shape, planes: Planes)
     """Write each picture as a float32 TIFF file."""
 
     def emit(position: int, picture: Decoded) -> Emitted:
-        content = tiff_bytes(planes.y(picture.values), picture.alpha, shape)
+        y = narrowed(planes.y(picture.values), np.dtype(np.float32))
+        content = tiff_bytes(y, picture.alpha, shape)
         return Emitted(run.write(names[position], content), (0,) * shape[2])
 
     return emit

@@ -68,8 +68,7 @@ def normalize_folder(
         if tell is not None:
             for line in job.decisions():
                 tell(line)
-        if not request.dry_run:
-            _run(job, executor, progress)
+        _run(job, executor, progress)
     job.summary.seconds = time.perf_counter() - began
     return job.summary
 
@@ -79,6 +78,9 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
         job.source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress
     )
     planes, found = _survey(job, batch, executor)
+    if job.request.dry_run:
+        return
+    job.summary.channels, job.summary.dead_pixels = found.channels, found.dead
     with job.folder as run:
         run.write_with(STATS, statistics_file(job, batch))
         batch.moments = None
@@ -104,7 +106,6 @@ def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]
     _check_finite(found)
     summary.count = len(batch.indexes)
     summary.faults = (*source.faults, *batch.faults)
-    summary.channels, summary.dead_pixels = found.channels, found.dead
     return planes, found
 
 

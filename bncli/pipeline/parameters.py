@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,7 @@ def _number(text: str) -> float | None:
 
 def _array_path(name: str, text: str, choices: str) -> Path:
     path = Path(text)
-    if path.suffix.lower() != ".npy" or not path.exists():
+    if path.suffix.lower() != ".npy" or not os.path.lexists(path):
         missing = "there is no such file; " if path.suffix.lower() == ".npy" else ""
         raise OptionError(f"--{name} {text}: {missing}give {choices}")
     return path

@@ -57,6 +57,7 @@ def make_plan(source: Source, request: NormalizeRequest) -> Plan:
         raise LimitError(
             f"pictures of {'x'.join(map(str, source.shape))} need {_megabytes(memory)} of memory, "
             f"but {_megabytes(limit)} are allowed; raise --max-memory, or use smaller pictures"
+            + (" or fewer --jobs" if jobs > 1 else "")
         )
     cache = count * pixels * value_bytes
     cached = memory + cache <= limit
@@ -75,7 +76,7 @@ def _limit(wanted: float | None) -> int:
     available = allowed_memory()
     if wanted is None:
         return available // 2
-    return min(available, int(wanted * available if wanted <= 1 else wanted))
+    return min(available, int(wanted * available) if isinstance(wanted, float) else wanted)
 
 
 def _megabytes(size: int) -> str:

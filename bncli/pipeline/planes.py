@@ -165,6 +165,7 @@ def level_planes(
     """
     slope, intercept = np.zeros_like(planes.mean), np.zeros_like(planes.mean)
 
+    @np.errstate(all="ignore")  # levels that overflow are found where they are used
     def fill(tile: slice) -> None:
         part = planes.part(tile)
         steep = part.x_scale * part.gamma * (white / (high - low))

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
-from bncli.pipeline.collect import DeltaRows
+from bncli.pipeline.collect import DeltaRows, refuse
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
 from bncli.pipeline.plan import Plan, make_plan
 from bncli.pipeline.request import NormalizeRequest
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import PlanFacts, RunSummary
-from bncli.storage.run_folder import RunFolder, check_apart
+from bncli.storage.apart import check_apart, check_not_read
+from bncli.storage.run_folder import RunFolder
 from bncli.version import __version__
 
 NORMALIZED, STATS, STATE = "normalized.npy", "stats.npz", "state.npz"
@@ -66,8 +67,10 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     Raises:
         BncliError: something cannot be used.
     """
-    source, found = open_source(request.selection, request.policy, executor, skip=request.skip)
+    source, found = open_source(request.selection, request.policy, executor)
     check_apart(request.output.folder, found.roots, found.parents)
+    if source.faults and not request.skip:
+        refuse(source, executor)
     count, backward = len(source.names), request.backward
     if count == 1:
         raise SinglePictureError(
@@ -97,11 +100,22 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
         faults=source.faults,
     )
     plan = make_plan(source, request)
+    _check_alpha(request, source)
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
     names = [*_picture_names(request, source), *_array_names(request, gamma, beta)]
+    check_not_read(request.output.folder, names, source.paths)
     folder = RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
     return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
+
+
+def _check_alpha(request: NormalizeRequest, source: Source) -> None:
+    """One array has no place for the alpha channel that is to be copied through."""
+    if request.output.picture_format == "npy" and source.alpha_kept:
+        raise OptionError(
+            "--format npy has no place for the alpha channel of the pictures; choose --alpha drop "
+            "or --alpha normalize, or another format"
+        )
 
 
 def picture_names(request: NormalizeRequest, names: Sequence[str]) -> list[str]:

@@ -15,6 +15,8 @@ from bncli.images.levels import Scale
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES, ReadPolicy
 from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS, ON_ERROR
 
+_AXES = 2
+
 
 @dataclass(frozen=True, slots=True)
 class LayerRequest:
@@ -93,7 +95,7 @@ class NormalizeRequest:
         backward: the backward pass, or None.
         output: what is written.
         jobs: threads; None is every core allowed.
-        max_memory: bytes, a share of the available memory as a float up to 1, or None for half.
+        max_memory: bytes as an int, a share of what is available as a float, or None for half.
         skip: go on without the files that cannot be used.
         dry_run: check everything that can be checked and write nothing.
     """
@@ -104,11 +106,15 @@ class NormalizeRequest:
     layer: LayerRequest = field(default_factory=LayerRequest)
     backward: BackwardRequest | None = None
     jobs: int | None = None
-    max_memory: float | None = None
+    max_memory: int | float | None = None
     skip: bool = False
     dry_run: bool = False
 
     def __post_init__(self) -> None:
+        size = self.policy.resize
+        pair = size is None or (isinstance(size, tuple) and len(size) == _AXES)
+        if not pair or (size is not None and min(size) < 1):
+            raise OptionError(f"--resize is {size}; give a width and a height above 0")
         _choice("mode", self.policy.mode, MODES)
         _choice("alpha", self.policy.alpha, ALPHAS)
         _choice("frames", self.policy.frames, FRAMES)
@@ -142,22 +148,22 @@ class NormalizeOptions(TypedDict, total=False):
     eps: float
     delta: str | Path | None
     update: bool
-    lr: float
-    momentum: float
-    decay: float
-    lr_decay: float
+    lr: float | None
+    momentum: float | None
+    decay: float | None
+    lr_decay: float | None
     state: str | Path | None
     mode: str
     alpha: str
     frames: str
     resize: tuple[int, int] | None
     max_pixels: int
-    scale: str
+    scale: str | None
     format: str
     depth: str
     dtype: str
     jobs: int | None
-    max_memory: float | None
+    max_memory: int | float | None
     on_error: str
     overwrite: bool
     dry_run: bool
@@ -171,22 +177,20 @@ def build_request(
     Raises:
         OptionError: an option has an impossible value, or does not go with another.
     """
+    unknown = set(options) - set(NormalizeOptions.__annotations__)
+    if unknown:
+        raise OptionError(f"there is no option {', '.join(sorted(unknown))}")
+    if not all(map(str, sources)):
+        raise OptionError("a source is empty; name folders or files")
     _choice("on-error", options.get("on_error", "fail"), ON_ERROR)
     return NormalizeRequest(
         selection=Selection(
             sources=tuple(map(str, sources)),
             recursive=options.get("recursive", False),
-            include=tuple(options.get("include", ())),
-            exclude=tuple(options.get("exclude", ())),
+            include=_globs(options.get("include", ())),
+            exclude=_globs(options.get("exclude", ())),
         ),
-        output=OutputRequest(
-            folder=Path(out),
-            picture_format=options.get("format", "png"),
-            depth=options.get("depth", "auto"),
-            scale=Scale.parse(options.get("scale", "minmax")),
-            dtype=options.get("dtype", "float64"),
-            overwrite=options.get("overwrite", False),
-        ),
+        output=_output_request(out, options),
         policy=ReadPolicy(
             mode=options.get("mode", "keep"),
             alpha=options.get("alpha", "keep"),
@@ -195,8 +199,8 @@ def build_request(
             max_pixels=options.get("max_pixels", MAX_PIXELS),
         ),
         layer=LayerRequest(
-            gamma=str(options.get("gamma", "1")),
-            beta=str(options.get("beta", "0")),
+            gamma=_parameter_text("gamma", options.get("gamma", "1")),
+            beta=_parameter_text("beta", options.get("beta", "0")),
             seed=options.get("seed", 0),
             eps=options.get("eps", 1e-8),
         ),
@@ -208,22 +212,62 @@ def build_request(
     )
 
 
+_STEP_DEFAULTS = {"lr": 0.01, "momentum": 0.0, "decay": 0.0, "lr_decay": 1.0}
+
+
 def _backward_request(options: NormalizeOptions) -> BackwardRequest | None:
     delta, update, state = options.get("delta"), options.get("update", False), options.get("state")
+    given = {name: value for name, value in options.items() if value is not None}
+    step = {name: given[name] for name in (*_STEP_DEFAULTS, "state") if name in given}
+    if step and not update:
+        name = next(iter(step)).replace("_", "-")
+        raise OptionError(f"--{name} is of the step that --update takes: give --update too")
+    if update and delta is None:
+        raise OptionError("--update needs the gradients of a backward pass: give --delta")
     if delta is None:
-        if update:
-            raise OptionError("--update needs the gradients of a backward pass: give --delta")
-        if state is not None:
-            raise OptionError("--state goes on with a descent: give --delta and --update")
         return None
-    if state is not None and not update:
-        raise OptionError("--state goes on with a descent: give --update")
+    numbers = {**_STEP_DEFAULTS, **step}
     return BackwardRequest(
         delta=str(delta),
         update=update,
-        lr=options.get("lr", 0.01),
-        momentum=options.get("momentum", 0.0),
-        decay=options.get("decay", 0.0),
-        lr_decay=options.get("lr_decay", 1.0),
+        lr=_as_number("lr", numbers["lr"]),
+        momentum=_as_number("momentum", numbers["momentum"]),
+        decay=_as_number("decay", numbers["decay"]),
+        lr_decay=_as_number("lr-decay", numbers["lr_decay"]),
         state=None if state is None else Path(state),
+    )
+
+
+def _as_number(name: str, value: object) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    raise OptionError(f"--{name} is {value!r}; it must be a number")
+
+
+def _parameter_text(name: str, value: object) -> str:
+    if isinstance(value, str | int | float | Path):
+        return str(value)
+    raise OptionError(f"{name} must be a number, 'random', or the path of a .npy file")
+
+
+def _globs(value: Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _output_request(out: str | Path, options: NormalizeOptions) -> OutputRequest:
+    if not str(out):
+        raise OptionError("--out is empty; name a folder")
+    picture_format, scale = options.get("format", "png"), options.get("scale")
+    depth = options.get("depth", "auto")
+    if picture_format in FORMATS and picture_format != "png":
+        for name, given in (("scale", scale), ("depth", None if depth == "auto" else depth)):
+            if given is not None:
+                raise OptionError(f"--{name} {given} is for --format png; {picture_format} holds y")
+    return OutputRequest(
+        folder=Path(out),
+        picture_format=picture_format,
+        depth=depth,
+        scale=Scale.parse(scale or "minmax"),
+        dtype=options.get("dtype", "float64"),
+        overwrite=options.get("overwrite", False),
     )

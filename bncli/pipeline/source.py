@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -43,7 +44,15 @@ class Source(Protocol):
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """The files left out at the user's wish."""
+        """The files that cannot be used."""
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The files that are read."""
+
+    @property
+    def alpha_kept(self) -> bool:
+        """Whether some picture has an alpha channel that is to be copied through."""
 
     @property
     def policy(self) -> ReadPolicy:
@@ -62,8 +71,14 @@ class ArrayBatch:
     dtype: np.dtype[Any]
 
     unit: ClassVar[float] = 1.0
+    alpha_kept: ClassVar[bool] = False
     faults: ClassVar[tuple[Fault, ...]] = ()
     policy: ClassVar[ReadPolicy] = ReadPolicy()
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The one file."""
+        return [self.rows.path]
 
     @property
     def shape(self) -> Shape:
@@ -79,29 +94,31 @@ class ArrayBatch:
 
 
 def open_source(
-    selection: Selection, policy: ReadPolicy, executor: Executor, *, skip: bool
+    selection: Selection, policy: ReadPolicy, executor: Executor
 ) -> tuple[Source, Found]:
-    """Find the pictures and look at them all.
+    """Find the pictures and look at them all; those that cannot be used are its faults.
 
     Raises:
-        BncliError: nothing is found, or some of it cannot be used.
+        BncliError: nothing is found, or nothing of it can be used.
     """
     batches = [source for source in selection.sources if source.lower().endswith(".npy")]
     if not batches:
         found = find_pictures(selection)
-        return preflight(found, policy, executor, skip=skip), found
+        return preflight(found, policy, executor, skip=True), found
     if len(selection.sources) > 1:
         raise OptionError(f"{batches[0]}: a .npy batch must be the only source")
-    if policy != ReadPolicy(max_pixels=policy.max_pixels):
+    searching = Selection(selection.sources) != selection
+    if searching or policy != ReadPolicy(max_pixels=policy.max_pixels):
         raise OptionError(
-            f"{batches[0]}: --mode, --alpha, --frames and --resize are for pictures, not .npy"
+            f"{batches[0]}: -r, --include, --exclude, --mode, --alpha, --frames and --resize are "
+            "for picture files, not for .npy"
         )
     path = Path(batches[0])
-    if not path.exists():
+    if not os.path.lexists(path):
         raise NoPicturesError(f"{path}: there is no such file", paths=(str(path),))
     rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
     names = [f"{path.name}#{index}" for index in range(len(rows))]  # as of frames
-    narrow = rows.dtype in (np.uint8, np.uint16)
-    dtype = rows.dtype.newbyteorder("=") if narrow else np.dtype(np.float64)
+    native = rows.dtype.newbyteorder("=")
+    dtype = native if native in (np.uint8, np.uint16) else np.dtype(np.float64)
     found = Found(((path, path.name),), 0, 0, (), (path.parent,))
     return ArrayBatch(rows, names, dtype), found

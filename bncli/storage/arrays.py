@@ -85,11 +85,26 @@ def write_array(file: IO[bytes], array: NDArray[Any], dtype: DTypeLike | None = 
     target = np.dtype(array.dtype if dtype is None else dtype)
     file.write(header_bytes(array.shape, target))
     if array.ndim == 0:
-        file.write(array.astype(target).tobytes())
+        file.write(narrowed(array, target).tobytes())
         return
     rows = max(1, _PIECE_BYTES // max(1, target.itemsize * math.prod(array.shape[1:])))
     for start in range(0, len(array), rows):
-        file.write(np.ascontiguousarray(array[start : start + rows], target).data)
+        file.write(narrowed(array[start : start + rows], target).data)
+
+
+def narrowed(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The same numbers in C order and of *dtype*.
+
+    Raises:
+        NonFiniteError: one of them is too large for it.
+    """
+    try:
+        with np.errstate(over="raise"):
+            return np.asarray(array, dtype, order="C")
+    except FloatingPointError as error:
+        raise NonFiniteError(
+            f"a result is too large for {dtype}; choose --dtype float64, or rescale what you gave"
+        ) from error
 
 
 def write_members(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:

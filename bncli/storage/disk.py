@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,3 +58,22 @@ def flush_folder(path: Path) -> None:
     """Return when the names in a folder are on the disk."""
     with contextlib.suppress(PermissionError):  # Windows does not open folders
         flush_file(path)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold signals that end the run back until the block is through; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = [signal.signal(number, lambda n, _: held.append(n)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        for number in held[:1]:
+            signal.raise_signal(number)

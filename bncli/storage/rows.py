@@ -17,7 +17,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from bncli.errors import ArrayError
 from bncli.files import FileState, open_regular
-from bncli.storage.arrays import FiniteCheck, check_shape, header_bytes, naming, read_header
+from bncli.storage.arrays import (
+    FiniteCheck,
+    check_shape,
+    header_bytes,
+    naming,
+    narrowed,
+    read_header,
+)
 from bncli.storage.disk import reserve
 
 
@@ -111,7 +118,7 @@ class RowWriter:
 
     def write(self, index: int, row: NDArray[Any]) -> None:
         """Write the *index*-th row, of any layout, rounded to the file's dtype."""
-        content = np.ascontiguousarray(row, self._dtype)
+        content = narrowed(row, self._dtype)
         with self._lock:
             self._file.seek(self._start + index * self._row_bytes)
             self._file.write(content.data)

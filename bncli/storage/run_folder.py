@@ -21,8 +21,8 @@ from typing import Any, BinaryIO, Self
 
 from numpy.typing import DTypeLike
 
-from bncli.errors import OptionError, OutputError
-from bncli.storage.disk import flush_file, flush_folder, writing
+from bncli.errors import OutputError
+from bncli.storage.disk import flush_file, flush_folder, uninterrupted, writing
 from bncli.storage.rows import RowWriter
 
 try:
@@ -32,36 +32,9 @@ except ImportError:  # Windows, where the lock is left out
 
 SUMMARY = "summary.json"
 _STAGING = ".bncli-run"
+_MARK = "made-by-bncli"
 _FLUSHERS = 16
 """Threads that wait for the disk; one wait can serve many files."""
-
-
-def check_apart(out: Path, searched: Sequence[Path], parents: Sequence[Path]) -> None:
-    """Refuse an output folder that is, lies in or holds a folder that is read.
-
-    Args:
-        out: the output folder, which need not exist.
-        searched: folders all of whose files are read.
-        parents: folders of which some files are read: *out* may lie in them.
-
-    Raises:
-        OptionError: it does.
-    """
-    target = _identity(out)
-    for folder in searched:
-        source = _identity(folder)
-        if target == source:
-            raise OptionError(f"{out}: the output folder is the input folder; choose another")
-        if source in target.parents:
-            raise OptionError(
-                f"{out}: the output folder lies inside the input folder {folder}; choose another"
-            )
-        if target in source.parents:
-            raise OptionError(
-                f"{out}: the output folder holds the input folder {folder}; choose another"
-            )
-    if any(target == _identity(folder) for folder in parents):
-        raise OptionError(f"{out}: the output folder is that of the input files; choose another")
 
 
 class RunFolder:
@@ -159,18 +132,9 @@ class RunFolder:
                 for _ in pool.map(flush_file, [self._staging / name for name in self._digests]):
                     pass
             self._check_names()
-            # While files of two runs may lie side by side, no summary vouches for them.
-            (self.path / SUMMARY).unlink(missing_ok=True)
-            folders = {self.path}
-            for name in self._digests:
-                target = self.path / name
-                folders.update(self._make_folders(target.parent))
-                (self._staging / name).replace(target)
-                self._placed.append(target)
-            folders.update(made.parent for made in self._made)
-            for folder in sorted(folders):
-                flush_folder(folder)
-        self._committed = True
+            with uninterrupted():
+                self._place()
+                self._committed = True
 
     @contextmanager
     def _filling(self, name: str) -> Iterator[BinaryIO]:
@@ -180,6 +144,20 @@ class RunFolder:
                 yield file
             with staged.open("rb") as file:
                 self._digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _place(self) -> None:
+        """Bring every staged file to its place, the summary last."""
+        # While files of two runs may lie side by side, no summary vouches for them.
+        (self.path / SUMMARY).unlink(missing_ok=True)
+        folders = {self.path}
+        for name in self._digests:
+            target = self.path / name
+            folders.update(self._make_folders(target.parent))
+            self._placed.append(target)
+            (self._staging / name).replace(target)
+        folders.update(made.parent for made in self._made)
+        for folder in sorted(folders):
+            flush_folder(folder)
 
     def _open(self) -> None:
         self._make_folders(self.path)
@@ -196,6 +174,7 @@ class RunFolder:
         self._check_names()
         self._sweep()
         self._staging.mkdir()
+        (self._staging / _MARK).touch()
 
     def _leave(self) -> None:
         if self._lock is not None or fcntl is None:
@@ -221,6 +200,8 @@ class RunFolder:
         if self._staging.is_symlink():
             raise OutputError(f"{self._staging}: it is a link, which bncli never makes; remove it")
         if self._staging.exists():
+            if not (self._staging / _MARK).exists() and any(self._staging.iterdir()):
+                raise OutputError(f"{self._staging}: it is not bncli's; move it away")
             shutil.rmtree(self._staging)
 
     def _check_names(self) -> None:
@@ -256,10 +237,6 @@ class RunFolder:
             path.mkdir(exist_ok=True)
             self._made.append(path)
         return [*missing, folder]
-
-
-def _identity(path: Path) -> Path:
-    return Path(os.path.realpath(path))
 
 
 def _folders_of(names: Sequence[str]) -> list[PurePath]:

@@ -25,6 +25,8 @@ X = np.arange(48.0).reshape(4, 2, 3, 2) ** 1.5
         ({"eps": -1e-3}, OptionError, "above 0"),
         ({"eps": float("nan")}, OptionError, "eps is nan"),
         ({"eps": float("inf")}, OptionError, "finite"),
+        ({"eps": "1e-8"}, OptionError, "finite"),
+        ({"threads": 0}, OptionError, "threads"),
         ({"scales": np.ones((2, 3))}, ShapeError, r"scales has shape \(2, 3\)"),
         ({"scales": 2.0}, ShapeError, "scales has shape"),
         ({"bias": np.full((2, 3, 2), np.nan)}, NonFiniteError, "bias holds NaN"),
@@ -62,6 +64,16 @@ def test_forward_refuses_and_stays_whole(given, error, says):
     assert vars(layer).keys() == kept.keys()
     assert all(vars(layer)[name] is kept[name] for name in kept)
     assert layer.output is output
+
+
+def test_numbers_that_float32_lacks():
+    """An eps or a bias that float32 cannot hold is refused, and does not turn into NaN."""
+    x = np.full((3, 2, 2, 1), 0.5, np.float32)
+    with pytest.raises(OptionError, match="0 in float32"):
+        BatchNorm(eps=1e-50).forward(x)
+    with pytest.raises(NonFiniteError, match="too large for float32"):
+        BatchNorm(bias=np.full((2, 2, 1), 1e39)).forward(x)
+    assert (BatchNorm(eps=1e-30).forward(x) == 0).all()
 
 
 def test_order_of_calls():

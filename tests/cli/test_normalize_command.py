@@ -224,6 +224,58 @@ def test_files_from(folder, tmp_path):
     assert bncli("normalize", "--files-from", "missing", "-o", tmp_path / "c").code == 2
 
 
+def test_named_twice(folder, tmp_path):
+    """A file that is named twice, or found by a glob through a loop of links, is taken once."""
+    (folder / "loop").symlink_to(folder)
+    for number, sources in enumerate(
+        [[folder, folder / "p1.png"], [*folder.glob("p*.png"), folder / "p2.png"],
+         [f"{folder}/**/*.png"]]
+    ):  # fmt: skip
+        run = bncli("normalize", *sources, "-o", tmp_path / f"out{number}", "--json")
+        assert run.code == 0, run.err
+        assert run.document["images"]["count"] == 5
+
+
+def test_options_without_effect_are_refused(folder, tmp_path):
+    """An option that another one leaves without effect is a mistake, and said to be one."""
+    for arguments in (
+        ["--lr", "0.1"], ["--delta", "ones", "--momentum", "0.9"], ["--state", "s.npz"],
+        ["--format", "npy", "--depth", "16"], ["--format", "tiff", "--scale", "image"],
+        ["--max-memory", "0.5"], ["--max-memory", "200%"],
+    ):  # fmt: skip
+        run = bncli("normalize", folder, "-o", tmp_path / "out", *arguments)
+        assert run.code == 2, arguments
+        assert len(run.err.splitlines()) == 1
+    assert bncli("normalize", folder, "-o", "").code == 2
+    assert bncli("normalize", "", "-o", tmp_path / "out").code == 2
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">/dev/full", "2>/dev/full", ">&- 2>&-"])
+@pytest.mark.parametrize("json_option", ["", "--json"])
+def test_streams_that_are_closed_or_full(folder, tmp_path, closed, json_option):
+    """Whatever stream is gone, the exit code stays that of the contract, without a traceback."""
+    command = f'"{sys.executable}" -m bncli normalize'
+    err = tmp_path / "err"
+    for source, out, codes in ((folder, "a", {0, 6}), ("missing", "b", {4})):
+        words = f'{command} "{source}" -o "{tmp_path}/{out}" {json_option}'
+        redirected = closed if "2>" in closed else f'{closed} 2>"{err}"'
+        done = subprocess.run(["/bin/bash", "-c", f"{words} {redirected}"], check=False)
+        assert done.returncode in codes
+        if err.exists():
+            assert "Traceback" not in err.read_text()
+    assert (tmp_path / "a" / "summary.json").exists()
+
+
+def test_help_pages_keep_their_lines():
+    """Examples stand one a line; without a command the help page comes as a usage error."""
+    page = bncli("normalize", "--help").out
+    assert "\n    bncli normalize sample_images -o normalized\n" in page
+    assert "\\b" not in page
+    bare = bncli()
+    assert bare.code == 2
+    assert "\n  normalize" in bare.err
+
+
 def test_verbose_and_dry_run(folder, tmp_path):
     """-v says what is decided before it is done; a dry run writes nothing."""
     run = bncli("normalize", folder, "-o", tmp_path / "out", "-n", "-v")

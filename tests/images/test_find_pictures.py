@@ -91,7 +91,7 @@ def test_files_named_through_dots(tree, monkeypatch):
     src = tree("x/a.png", "y/b.png")
     monkeypatch.chdir(src / "x")
 
-    assert names("a.png", "../y/b.png", "./../x/a.png") == ["x/a.png", "x/a.png", "y/b.png"]
+    assert names("a.png", "../y/b.png", "./../x/a.png") == ["x/a.png", "y/b.png"]
 
 
 def test_links_to_files_are_followed(tree, tmp_path):

@@ -447,6 +447,70 @@ def test_output_and_input_stay_apart(folder, tmp_path):
     assert tree(folder) == before
 
 
+def test_a_link_into_the_output_folder(folder, tmp_path):
+    """A picture that is a link to a file of OUT is an input all the same: never written to."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (folder / "p1.png").rename(out / "p1.png")
+    (folder / "p1.png").symlink_to(out / "p1.png")
+    before = tree(out)
+    with pytest.raises(OptionError, match="it is the input"):
+        normalize_folder(folder, out, overwrite=True)
+    assert tree(out) == before
+
+
+def test_header_and_pixel_faults_are_said_together(folder, tmp_path):
+    """What a header tells and what only decoding tells are reported at once."""
+    truncate(folder)
+    shrink(folder)
+    (folder / "p10.png").write_bytes(b"")
+    for options in ({}, {"dry_run": True}):
+        with pytest.raises(ImageError) as caught:
+            normalize_folder(folder, tmp_path / "out", **options)
+        assert set(caught.value.paths) == {"p2.png", "p3.png", "p10.png"}
+    dry = normalize_folder(folder, tmp_path / "out", on_error="skip", dry_run=True)
+    assert dry.exit_code == 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_alpha_has_no_place_in_one_array(tmp_path, rng):
+    """--format npy with alpha to be copied through is refused: nothing is lost in silence."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(2):
+        pixels = rng.integers(0, 256, (5, 7, 4), dtype=np.uint8)
+        Image.fromarray(pixels).save(source / f"{number}.png")
+    with pytest.raises(OptionError, match="--alpha drop"):
+        normalize_folder(source, tmp_path / "out", format="npy")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"beta": 1e39, "format": "tiff"},
+        {"beta": 1e39, "format": "npy", "dtype": "float32"},
+        {"gamma": 1e39, "delta": "random", "dtype": "float32"},
+        {"scale": "0:1e-310"},
+        {"gamma": 1e-320},
+    ],
+)
+def test_results_that_do_not_fit(folder, tmp_path, options):
+    """Numbers too large for float32, or a range too narrow, are an error, not infinity or NaN."""
+    with pytest.raises(NonFiniteError):
+        normalize_folder(folder, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_and_mistyped_options(folder, tmp_path):
+    """The function refuses options it does not know, and values of the wrong kind."""
+    for options in ({"gama": 1}, {"resize": (0, 20)}, {"resize": "10x10"},
+                    {"gamma": np.ones((7, 5, 3))},
+                    {"delta": "ones", "update": True, "lr": "a"}):  # fmt: skip
+        with pytest.raises(OptionError):
+            normalize_folder(folder, tmp_path / "out", **options)
+    assert normalize_folder(folder, tmp_path / "out", include="p1*.png").count == 3
+
+
 def test_frames(tmp_path, rng):
     """--frames all makes every frame a picture of the batch."""
     frames = [Image.fromarray(f) for f in rng.integers(0, 256, (3, 5, 7), dtype=np.uint8)]

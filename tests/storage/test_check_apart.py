@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bncli.errors import OptionError
-from bncli.storage.run_folder import check_apart
+from bncli.storage.apart import check_apart
 
 
 @pytest.fixture

@@ -210,6 +210,9 @@ def test_what_a_killed_run_left_is_swept(tmp_path):
     """The staging folder of a run that was killed does not hinder the next one, and goes."""
     (tmp_path / "out" / ".bncli-run" / "sub").mkdir(parents=True)
     (tmp_path / "out" / ".bncli-run" / "sub" / "b.png").write_bytes(b"half")
+    with pytest.raises(OutputError, match="not bncli's"):
+        run(tmp_path / "out")  # a folder of that name that somebody else made
+    (tmp_path / "out" / ".bncli-run" / "made-by-bncli").touch()
 
     run(tmp_path / "out")
 

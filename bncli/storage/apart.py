@@ -1,0 +1,64 @@
+"""Input and output stay apart: nothing that is read is ever written to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bncli.errors import OptionError
+
+
+def check_apart(out: Path, searched: Sequence[Path], parents: Sequence[Path]) -> None:
+    """Refuse an output folder that is, lies in or holds a folder that is read.
+
+    Args:
+        out: the output folder, which need not exist.
+        searched: folders all of whose files are read.
+        parents: folders of which some files are read: *out* may lie in them.
+
+    Raises:
+        OptionError: it does.
+    """
+    target = _identity(out)
+    for folder in searched:
+        source = _identity(folder)
+        if target == source:
+            raise OptionError(f"{out}: the output folder is the input folder; choose another")
+        if source in target.parents:
+            raise OptionError(
+                f"{out}: the output folder lies inside the input folder {folder}; choose another"
+            )
+        if target in source.parents:
+            raise OptionError(
+                f"{out}: the output folder holds the input folder {folder}; choose another"
+            )
+    if any(target == _identity(folder) for folder in parents):
+        raise OptionError(f"{out}: the output folder is that of the input files; choose another")
+
+
+def check_not_read(out: Path, names: Sequence[str], read: Iterable[Path]) -> None:
+    """Refuse to write where, by whatever links, a file lies that is read.
+
+    Args:
+        out: the output folder.
+        names: of the files that will be written, relative to it.
+        read: the files that are read.
+
+    Raises:
+        OptionError: one of them would be replaced.
+    """
+    if not out.exists():
+        return
+    inputs = {_identity(path): path for path in read}
+    for name in names:
+        path = inputs.get(_identity(out / name))
+        if path is not None:
+            raise OptionError(
+                f"{out / name}: it is the input {path}; choose another output folder",
+                paths=(str(out / name),),
+            )
+
+
+def _identity(path: Path) -> Path:
+    return Path(os.path.realpath(path))
