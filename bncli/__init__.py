@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from bncli.checking.examine import gradcheck
     from bncli.pipeline.normalize import normalize_folder
 
-__all__ = ["BatchNorm", "BncliError", "Moments", "__version__", "gradcheck", "normalize_folder", "uniform"]
+__all__ = [
+    "BatchNorm",
+    "BncliError",
+    "Moments",
+    "__version__",
+    "gradcheck",
+    "normalize_folder",
+    "uniform",
+]
 
 _HOMES = {
     "BatchNorm": "bncli.batchnorm.layer",

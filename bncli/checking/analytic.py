@@ -25,7 +25,7 @@ class Analytic(np.ndarray[Any, Any]):
         return np.asarray(array, np.complex128).view(cls)
 
     def var(self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
-            keepdims: Any = False, **more: Any) -> Any:  # fmt: skip
+            keepdims: Any = 0, **more: Any) -> Any:  # fmt: skip
         """Mean of the squares, not of the squared absolute values."""
         del dtype, more
         centred = self - self.mean(axis=axis, keepdims=True)
@@ -38,7 +38,7 @@ class Analytic(np.ndarray[Any, Any]):
         return result
 
     def std(self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
-            keepdims: Any = False, **more: Any) -> Any:  # fmt: skip
+            keepdims: Any = 0, **more: Any) -> Any:  # fmt: skip
         """The root of that variance."""
         root = np.sqrt(self.var(axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, **more))
         if out is not None:

@@ -72,7 +72,9 @@ def blame_input(
     try:
         seen = witnesses(target, model, seed, eps, dtype, parameters=parameters)
     except TargetFailure as failure:
-        return local or Diagnosis("unrecognised", f"the probe could not be asked: {failure.message}")
+        return local or Diagnosis(
+            "unrecognised", f"the probe could not be asked: {failure.message}"
+        )
     if not model.per_pixel:
         return local or Diagnosis(
             "unrecognised",

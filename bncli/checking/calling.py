@@ -70,7 +70,7 @@ class Caller:
             raise TargetFailure(
                 f"{stage} called sys.exit({error.code!r})", own_trace(error.__traceback__)
             ) from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever the user's code raises
             message = f"{stage} raised {describe(error)}"
             raise TargetFailure(message, own_trace(error.__traceback__)) from None
         finally:

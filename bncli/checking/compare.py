@@ -116,7 +116,7 @@ def compare(analytic: Array, numeric: Array, allowed: Allowed) -> Quantity:
     )
 
 
-def _census(wrong: Array, given: Array, numeric: Array) -> dict[str, Any]:
+def _census(wrong: Any, given: Array, numeric: Array) -> dict[str, Any]:
     by_picture = wrong.ndim == 4  # noqa: PLR2004 - (batch, w, h, c)
     pixels = wrong.any(axis=0) if by_picture else wrong
     pictures = np.flatnonzero(wrong.any(axis=(1, 2, 3))) if by_picture else ()

@@ -84,9 +84,7 @@ def _models(question: Question, output: Array) -> Iterator[ForwardModel]:
     beyond = "forward adds eps to the root, not to the variance under it"
     for ddof in (0, 1):
         also = f"; {unbiased.removeprefix('forward ')}" if ddof else ""
-        yield ForwardModel(
-            standard=False, message=beyond + also, ddof=ddof, eps=eps, outside=True
-        )
+        yield ForwardModel(standard=False, message=beyond + also, ddof=ddof, eps=eps, outside=True)
         fitted = _fitted_eps(question, output, ddof)
         if fitted is not None:
             message = f"forward adds eps {fitted:.3g} to the variance, not {eps:.3g}{also}"
@@ -134,5 +132,3 @@ def _far(expected: Array, output: Array) -> float:
     scale = 1 + np.abs(expected).max(axis=0)
     worst = float(np.max(error / scale))
     return worst if np.isfinite(worst) else np.inf
-
-

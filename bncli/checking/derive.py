@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ _ALL_BELOW = 512
 _SAMPLE = 128
 _AGREE = 1e-6
 _COARSE = 0.05
+_PARAMETER = 1e-3
 Tick = Callable[[], None]
 
 
@@ -114,9 +116,7 @@ def _by_differences(asked: Asked) -> Derivatives:
     best: Derivatives | None = None
     best_gap = np.inf
     for step in STEPS:
-        fine, scales = central_block(
-            asked.function, asked.question, asked.wanted, step, asked.tick
-        )
+        fine, scales = central_block(asked.function, asked.question, asked.wanted, step, asked.tick)
         coarse, _ = central_block(
             asked.function, asked.question, asked.wanted, 2 * step, asked.tick
         )
@@ -150,7 +150,7 @@ def _unsettled(noise: dict[str, Array], question: Question) -> Array:
     return unsettled & (question.variance >= 0)
 
 
-def _model_noise(question: Question, dtype: np.dtype) -> Array:  # type: ignore[type-arg]
+def _model_noise(question: Question, dtype: np.dtype[Any]) -> Array:
     """Relative rounding error of a careful layer, per pixel."""
     eps = float(np.finfo(dtype).eps)
     noise: Array = 64 * eps * (1 + question.condition)
@@ -159,7 +159,7 @@ def _model_noise(question: Question, dtype: np.dtype) -> Array:  # type: ignore[
     return noise + (1e-9 if eps < 1e-10 else 1e-5)  # noqa: PLR2004 - double precision
 
 
-def precision_noise(question: Question, dtype: np.dtype) -> Array:  # type: ignore[type-arg]
+def precision_noise(question: Question, dtype: np.dtype[Any]) -> Array:
     """Relative rounding error of a backward that computes in *dtype*, per pixel."""
     return _model_noise(question, dtype)
 
@@ -174,7 +174,10 @@ def _sampled(asked: Asked) -> Derivatives:
     question = asked.question
     rng = np.random.default_rng((asked.seed, 4))
     starts = {"grad_input": question.x, "grad_gamma": question.gamma, "grad_beta": question.beta}
-    values, scales, noise, places = {}, {}, {}, {}
+    values: dict[str, Array] = {}
+    scales: dict[str, Array] = {}
+    noise: dict[str, Array] = {}
+    places: dict[str, Array] = {}
     ways = set()
     for name in asked.wanted:
         start = starts[name]
@@ -187,8 +190,8 @@ def _sampled(asked: Asked) -> Derivatives:
             asked.tick()
         places[name] = chosen
         values[name] = value.reshape(start.shape)
-        scale = scale.reshape(start.shape)
-        scales[name] = scale.max(axis=0) if name == "grad_input" else scale
+        sizes: Array = scale.reshape(start.shape)
+        scales[name] = sizes.max(axis=0) if name == "grad_input" else sizes
         model = _model_noise(question, asked.base.dtype) * 10
         noise[name] = model + (1e-5 if "central differences" in ways else 0.0)
     return Derivatives(
@@ -198,9 +201,7 @@ def _sampled(asked: Asked) -> Derivatives:
     )  # fmt: skip
 
 
-def _disagreement(
-    asked: Asked, values: dict[str, Array], scales: dict[str, Array]
-) -> str:
+def _disagreement(asked: Asked, values: dict[str, Array], scales: dict[str, Array]) -> str:
     """Hold some elements against central differences."""
     value = values["grad_input"]
     known = np.flatnonzero(np.isfinite(value.reshape(-1)))
@@ -215,7 +216,7 @@ def _disagreement(
 
 def _one(asked: Asked, name: str, place: int) -> tuple[float, float, str]:
     if asked.base.dtype == np.float64:
-        arrays = _arrays(asked.question, name)
+        arrays = _arrays(asked.question)
         stepped = arrays[name].astype(np.complex128)
         stepped.reshape(-1)[place] += 1j * STEP
         arrays[name] = Analytic.of(stepped)
@@ -240,7 +241,7 @@ def _central_one(asked: Asked, name: str, place: int) -> tuple[float, float]:
         size *= float(spread.reshape(-1)[place])
     outputs, ends = [], []
     for sign in (1, -1):
-        arrays = _arrays(question, name)
+        arrays = _arrays(question)
         moved = arrays[name].copy()
         moved.reshape(-1)[place] += sign * size
         arrays[name] = moved
@@ -250,8 +251,5 @@ def _central_one(asked: Asked, name: str, place: int) -> tuple[float, float]:
     return float(terms.sum()), float(np.abs(terms).sum())
 
 
-_PARAMETER = 1e-3
-
-
-def _arrays(question: Question, _name: str) -> dict[str, Array]:
+def _arrays(question: Question) -> dict[str, Array]:
     return {"grad_input": question.x, "grad_gamma": question.gamma, "grad_beta": question.beta}

@@ -114,8 +114,8 @@ class Trial:
         if failure is not None:
             raise TargetError(f"{self._maker.name}: {failure.message}", *failure.trace)
         raise TargetError(
-            f"{self._maker.name}: backward ran, but no array of the input's shape depends on delta: "
-            "where does it put the gradient of the input? Give --protocol "
+            f"{self._maker.name}: backward ran, but no array of the input's shape depends on "
+            "delta: where does it put the gradient of the input? Give --protocol "
             "grad_input=returned|overwritten|added|attribute:NAME, and --protocol "
             "delta=argument|attribute"
         )
@@ -152,7 +152,8 @@ class Trial:
     def _named(self, protocol: LayerProtocol, seen: Seen) -> LayerProtocol:
         look = seen.looks[0]
         if len(look.parts) >= _PARTS:
-            return protocol.found(grad_gamma="returned", grad_beta="returned")
+            gamma, beta = ("none" if part is None else "returned" for part in look.parts[1:3])
+            return protocol.found(grad_gamma=gamma, grad_beta=beta)
         return protocol.found(
             grad_gamma=_held(look.layer, GRAD_GAMMA_NAMES) or "none",
             grad_beta=_held(look.layer, GRAD_BETA_NAMES) or "none",

@@ -1,8 +1,8 @@
 """From a wrong gradient to the term of the formula that is wrong.
 
-The gradient given is fitted as ``gamma^p * inv_std^q * (a * delta - b * mean(delta) - c * x_norm *
-mean(delta * x_norm))``, which is right at p = q = a = b = c = 1. Each usual mistake has its own five
-numbers; what fits none of them, at two shapes, is called unrecognised.
+The gradient given is fitted as ``gamma^p * inv_std^q * (a * delta - b * mean(delta) - c * x_norm
+* mean(delta * x_norm))``, which is right at p = q = a = b = c = 1. Each usual mistake has its own
+five numbers; what fits none of them, at two shapes, is called unrecognised.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def best_fit(evidence: Evidence) -> Fit:
         residual = float(np.linalg.norm(columns @ solution - target))
         residual /= max(float(np.linalg.norm(target)), 1e-300)
         # Where gamma or inv_std make no difference, the plain powers are meant.
-        if best is None or residual < 0.5 * best.residual:  # noqa: PLR2004 - clearly better
+        if best is None or residual < 0.5 * best.residual:
             a, b, c = (float(number) for number in solution)
             best = Fit((a, b, c), (p, q), residual)
     assert best is not None  # noqa: S101 - there are powers
@@ -200,7 +200,8 @@ def _not_finite(evidence: Evidence) -> Diagnosis:
     if not bad[:, ~dead].any():
         return Diagnosis(
             "no-eps",
-            "the gradient is NaN or infinite where the variance is 0: eps is missing under the root",
+            "the gradient is NaN or infinite where the variance is 0: eps is missing under the "
+            "root",
             "inv_std = 1 / sqrt(variance + eps)",
         )
     return Diagnosis(

@@ -34,9 +34,7 @@ class Parts:
         """Pixels of a picture."""
         return int(np.prod(self.x.shape[1:]))
 
-    def terms(
-        self, a: float = 1, b: float = 1, c: float = 1, p: int = 1, q: int = 1
-    ) -> Array:
+    def terms(self, a: float = 1, b: float = 1, c: float = 1, p: int = 1, q: int = 1) -> Array:
         """The three terms with these coefficients and powers."""
         mean = self.delta.mean(axis=0)
         along = self.x_norm * (self.delta * self.x_norm).mean(axis=0)
@@ -119,9 +117,7 @@ class Fault:
 
 def planted(name: str, **rules: Any) -> type:
     """A layer class with these rules instead of the right ones."""
-    held = {
-        key: staticmethod(rule) if callable(rule) else rule for key, rule in rules.items()
-    }
+    held = {key: staticmethod(rule) if callable(rule) else rule for key, rule in rules.items()}
     return type(name.replace("-", "_"), (PlantedLayer,), held)
 
 

@@ -66,7 +66,9 @@ def maker_for(target: Any, protocol: LayerProtocol, call: Caller) -> Maker:
         return PairMaker(target, protocol, call)
     if isinstance(target, tuple) and len(target) == 2 and all(map(callable, target)):  # noqa: PLR2004 - forward and backward
         return PairMaker(Pair(*target), protocol, call)
-    missing = [name for name in ("forward", "backward") if not callable(getattr(target, name, None))]
+    missing = [
+        name for name in ("forward", "backward") if not callable(getattr(target, name, None))
+    ]
     if missing:
         kind = target.__name__ if hasattr(target, "__name__") else type(target).__name__
         hint = "; give file.py:forward,backward" if inspect.isfunction(target) else ""
@@ -77,7 +79,7 @@ def maker_for(target: Any, protocol: LayerProtocol, call: Caller) -> Maker:
 
 
 def torch_kind(target: Any) -> str:
-    """``module`` or ``function`` if *target* is one of torch; no import of torch needed for that."""
+    """``module`` or ``function`` if *target* is one of torch, which need not be imported."""
     bases = (target if inspect.isclass(target) else type(target)).__mro__
     for base in bases:
         if base.__module__.startswith("torch.") and base.__name__ in {"Module", "Function"}:

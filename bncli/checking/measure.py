@@ -106,9 +106,7 @@ def measure(target: Target, question: Question, terms: Terms) -> Measured:
         nothing = Derivatives("none", {}, {}, {}, np.zeros(exact.gamma.shape, bool))
         nothing.problem = "forward gives other numbers each time it is asked the same"
         return Measured(question, base, {}, Leaks(0, 0, ()), nothing, given)
-    derivatives = derive(
-        Asked(function, exact, wanted, base, leaks, terms.seed, terms.tick)
-    )
+    derivatives = derive(Asked(function, exact, wanted, base, leaks, terms.seed, terms.tick))
     measured = Measured(question, base, {}, leaks, derivatives, given)
     if not derivatives.problem:
         _judge(measured, terms, exact, wanted)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bncli.checking.diagnosis import Evidence
 
 _EPS_LINE = "inv_std = 1 / sqrt(variance + eps), with the eps of the forward"
+_INV_STD_LINE = "grad_variance = (grad_norm * (x - mean)).sum(0) * -0.5 * inv_std**3"
+_VARIANCE_LINE = "variance term: - x_norm * (delta * x_norm).sum(0) / B"
+_AXIS_LINE = "mean(axis=0): over the batch alone"
 _FEW = 0.5
 
 
@@ -126,20 +129,20 @@ def _variance_term(e: Evidence) -> Array:
 _TERM_PATTERNS = (
     (
         "variance-term-inv-std",
-        "the variance term has inv_std one time too few: (x - mean) * inv_std**2 for its inv_std**3",
-        "grad_variance = (grad_norm * (x - mean)).sum(0) * -0.5 * inv_std**3",
+        "the variance term has inv_std one time too few",
+        _INV_STD_LINE,
         lambda e: _with_terms(e, _mean_term(e), _variance_term(e) / e.inv_std),
     ),
     (
         "variance-term-inv-std",
         "the variance term has inv_std two times too few: (x - mean) for x_norm in both places",
-        "grad_variance = (grad_norm * (x - mean)).sum(0) * -0.5 * inv_std**3",
+        _INV_STD_LINE,
         lambda e: _with_terms(e, _mean_term(e), _variance_term(e) / e.inv_std**2),
     ),
     (
         "variance-term-inv-std",
         "the variance term has inv_std one time too often",
-        "grad_variance = (grad_norm * (x - mean)).sum(0) * -0.5 * inv_std**3",
+        _INV_STD_LINE,
         lambda e: _with_terms(e, _mean_term(e), _variance_term(e) * e.inv_std),
     ),
     (
@@ -171,7 +174,7 @@ _TERM_PATTERNS = (
     (
         "x-for-x-norm",
         "the variance term uses x where x_norm belongs",
-        "variance term: - x_norm * (delta * x_norm).sum(0) / B",
+        _VARIANCE_LINE,
         lambda e: _with_terms(
             e, _mean_term(e), e.question.x * (e.question.delta * e.question.x).mean(axis=0)
         ),
@@ -179,7 +182,7 @@ _TERM_PATTERNS = (
     (
         "x-for-x-norm",
         "the variance term multiplies by x where x_norm belongs",
-        "variance term: - x_norm * (delta * x_norm).sum(0) / B",
+        _VARIANCE_LINE,
         lambda e: _with_terms(
             e, _mean_term(e), e.question.x * (e.question.delta * e.x_norm).mean(axis=0)
         ),
@@ -187,23 +190,12 @@ _TERM_PATTERNS = (
     (
         "x-for-x-norm",
         "the sum in the variance term uses x where x_norm belongs",
-        "variance term: - x_norm * (delta * x_norm).sum(0) / B",
+        _VARIANCE_LINE,
         lambda e: _with_terms(
             e, _mean_term(e), e.x_norm * (e.question.delta * e.question.x).mean(axis=0)
         ),
     ),
-    (
-        "output-for-x-norm",
-        "the variance term uses the output where x_norm belongs",
-        "variance term: - x_norm * (delta * x_norm).sum(0) / B",
-        lambda e: _with_terms(e, _mean_term(e), _output(e) * (e.question.delta * _output(e)).mean(0)),
-    ),
 )
-
-
-def _output(e: Evidence) -> Array:
-    output: Array = e.question.gamma * e.x_norm + e.question.beta
-    return output
 
 
 def _other_mean(e: Evidence, axes: tuple[int, ...]) -> Array:
@@ -236,12 +228,6 @@ _WHOLE_PATTERNS = (
         lambda e: formula(e, gamma=np.abs(e.question.gamma)),
     ),
     (
-        "zero",
-        "the gradient is 0 everywhere",
-        FORMULA,
-        lambda e: np.zeros_like(e.question.delta),
-    ),
-    (
         "batch-reversed",
         "the gradient is right, but the pictures stand in reverse order",
         "grad_input[i] belongs to the i-th picture",
@@ -262,19 +248,19 @@ _WHOLE_PATTERNS = (
     (
         "averaged-over-pixels",
         "the means are taken over batch, w and h (one for each channel), not over the batch",
-        "mean(axis=0): over the batch alone",
+        _AXIS_LINE,
         lambda e: _other_mean(e, (0, 1, 2)),
     ),
     (
         "averaged-over-pictures",
         "the means are taken within each picture, not over the batch",
-        "mean(axis=0): over the batch alone",
+        _AXIS_LINE,
         lambda e: _other_mean(e, (1, 2, 3)),
     ),
     (
         "averaged-over-everything",
         "the means are taken over all axes, not over the batch",
-        "mean(axis=0): over the batch alone",
+        _AXIS_LINE,
         lambda e: _other_mean(e, (0, 1, 2, 3)),
     ),
 )

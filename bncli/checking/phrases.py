@@ -26,14 +26,18 @@ _KNOWN = {
     ("1", "1", "0"): ("missing-variance-term", "the variance term is missing", _VARIANCE_LINE),
     ("1", "0", "0"): (
         "inference-gradient",
-        "this is the gradient of inference mode: mean and variance are taken for constants, so "
-        "both the mean term and the variance term are missing",
+        (
+            "this is the gradient of inference mode: mean and variance are taken for constants, so "
+            "both the mean term and the variance term are missing"
+        ),
         FORMULA,
     ),
     ("1", "1/P", "B/P"): (
         "pixels-for-batch-and-mean-divided-twice",
-        f"both correction terms are divided by 1/(w*h*c): {_PIXELS}; and the mean term is divided "
-        "twice, since it already is a mean over the batch where a sum belongs",
+        (
+            f"both correction terms are divided by w*h*c: {_PIXELS}; and the mean term is divided "
+            "twice, since it already is a mean over the batch where a sum belongs"
+        ),
         f"{_MEAN_LINE}; {_VARIANCE_LINE} (B = batch, not w*h*c, and sum, not mean)",
     ),
     ("1", "B/P", "B/P"): (
@@ -53,8 +57,10 @@ _KNOWN = {
     ),
     ("1", "1", "B/(B-1)"): (
         "ddof-in-backward",
-        "the variance term is divided by batch - 1 (ddof=1), but forward divides the variance by "
-        "batch",
+        (
+            "the variance term is divided by batch - 1 (ddof=1), but forward divides the variance "
+            "by batch"
+        ),
         _VARIANCE_LINE,
     ),
     ("1", "1", "(B-1)/B"): (
@@ -81,14 +87,18 @@ _KNOWN = {
     ),
     ("1", "1", "1/2"): (
         "variance-term-halved",
-        "the variance term is half of what it must be: the 2 of the derivative of a square is "
-        "missing",
+        (
+            "the variance term is half of what it must be: the 2 of the derivative of a square is "
+            "missing"
+        ),
         _VARIANCE_LINE,
     ),
     ("1", "1", "-2"): (
         "missing-minus-half",
-        "the variance term is -2 times what it must be: the -1/2 of the derivative of "
-        "variance**-0.5 is missing",
+        (
+            "the variance term is -2 times what it must be: the -1/2 of the derivative of "
+            "variance**-0.5 is missing"
+        ),
         "grad_variance = (grad_norm * (x - mean)).sum(0) * -0.5 * inv_std**3",
     ),
     ("1/B", "1/B", "1/B"): ("divided-by-batch", "the whole gradient is divided by batch", FORMULA),
@@ -98,6 +108,7 @@ _KNOWN = {
         "the whole gradient is twice too large: it may be added to itself",
         FORMULA,
     ),
+    ("0", "0", "0"): ("zero", "the gradient is 0 everywhere", FORMULA),
     ("0", "1", "1"): ("missing-direct-term", "the term delta itself is missing", FORMULA),
 }
 

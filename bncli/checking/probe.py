@@ -101,16 +101,18 @@ def probe(shape: tuple[int, int, int, int], seed: int, eps: float) -> Question:
     rows = rng.standard_normal((batch, pixels))
     rows -= rows.mean(axis=0)
     rows /= rows.std(axis=0) + (batch == 1)
-    special = rng.permutation(pixels)[: max(1, min(4, pixels // 2))] if pixels > 1 else []
+    special = rng.permutation(pixels)[: min(4, pixels // 2)]
     # Around 0, so that float32 can hold so small a spread.
     for place, variance in zip(special, (0.0, eps, 100 * eps, None), strict=False):
         x[:, place] = _BASE if variance is None else rows[:, place] * np.sqrt(variance)
     gamma, beta = draw_parameters(shape[1:], seed)
     delta = draw_delta(shape, seed)
     # Single precision can hold them all, so both precisions are asked the same question.
-    return Question(
-        x.reshape(shape).astype(np.float32).astype(np.float64), gamma, beta, delta, eps
-    ).to(np.float32).to(np.float64)
+    return (
+        Question(x.reshape(shape).astype(np.float32).astype(np.float64), gamma, beta, delta, eps)
+        .to(np.float32)
+        .to(np.float64)
+    )
 
 
 def null_share(question: Question, delta: Array) -> float:

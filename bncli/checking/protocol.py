@@ -59,7 +59,9 @@ class LayerProtocol:
 
     def found(self, **facts: str) -> LayerProtocol:
         """With *facts* filled in where the user has said nothing."""
-        unknown = {name: fact for name, fact in facts.items() if not getattr(self, name)}
+        unknown: dict[str, Any] = {
+            name: fact for name, fact in facts.items() if not getattr(self, name)
+        }
         return replace(self, **unknown)
 
     def described(self) -> dict[str, str]:

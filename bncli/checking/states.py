@@ -34,16 +34,16 @@ def _again(target: Target, question: Question, base: Array) -> Iterator[Finding]
     session = target.open(question.gamma, question.beta, len(question.x))
     x = question.x.copy()
     session.forward(x, copied=False)
-    yield Finding(
-        "input kept", np.array_equal(x, question.x), "forward leaves its input as it was"
-    )
+    yield Finding("input kept", np.array_equal(x, question.x), "forward leaves its input as it was")
     first = session.backward(question.delta)
     same = _equal(first.grad_input, base)
     yield Finding("deterministic", same, "the same question gets the same answer")
     try:
         second = session.backward(question.delta)
     except TargetFailure as failure:
-        yield Finding("backward twice", False, f"a second backward fails: {failure.message}")
+        yield Finding(
+            "backward twice", passed=False, message=f"a second backward fails: {failure.message}"
+        )
         return
     words = "a second backward gives the same gradients"
     yield Finding("backward twice", _all_equal(first, second, base), words)
@@ -81,7 +81,11 @@ def _awkward(target: Target, question: Question, base: Array) -> Iterator[Findin
         session.forward(view, copied=False)
         given = session.backward(question.delta)
     except TargetFailure as failure:
-        yield Finding(name, False, f"a read-only, non-contiguous batch fails: {failure.message}")
+        yield Finding(
+            name,
+            passed=False,
+            message=f"a read-only, non-contiguous batch fails: {failure.message}",
+        )
     else:
         scale = np.abs(base).max(initial=0.0)
         near = _like(given.grad_input, base) and np.allclose(
@@ -123,14 +127,16 @@ def _descent(name: str, step: Array, gradient: Array) -> Finding:
     rate = -float((step * gradient).sum()) / size if size else 0.0
     along = bool(np.allclose(step, -rate * gradient, rtol=1e-3, atol=1e-3 * np.abs(step).max()))
     if along and rate > 0:
-        return Finding(f"update {name}", True, f"update() takes {rate:.3g} of the gradient off")
+        return Finding(
+            f"update {name}", passed=True, message=f"update() takes {rate:.3g} of the gradient off"
+        )
     if along and rate < 0:
         words = f"update() ADDS {-rate:.3g} of the gradient to {name}: it climbs"
     elif not step.any():
         words = f"update() leaves {name} as it is"
     else:
         words = f"update() moves {name} in another direction than its gradient"
-    return Finding(f"update {name}", False, words)
+    return Finding(f"update {name}", passed=False, message=words)
 
 
 def _parameter_name(said: str, names: tuple[str, ...], layer: Any) -> str:
@@ -157,5 +163,3 @@ def _all_equal(first: Gradients, second: Gradients, base: Array) -> bool:
 
 def _values(gradients: Gradients) -> tuple[Any, Any, Any]:
     return gradients.grad_input, gradients.grad_gamma, gradients.grad_beta
-
-

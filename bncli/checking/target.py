@@ -52,13 +52,14 @@ def _from_file(path: Path, call: Caller) -> ModuleType:
     path = path.resolve()
     name = f"_gradcheck_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    loader = None if spec is None else spec.loader
+    if spec is None or loader is None:
         raise TargetError(f"{path}: it is no Python file", paths=(str(path),))
     module = importlib.util.module_from_spec(spec)
     # Its neighbours can be imported, as when it is run itself.
     sys.path.insert(0, str(path.parent))
     sys.modules[name] = module
-    _guard(str(path), lambda: call("import", spec.loader.exec_module, module))
+    _guard(str(path), lambda: call("import", loader.exec_module, module))
     return module
 
 
@@ -95,10 +96,11 @@ def _attribute(module: ModuleType, place: str, dotted: str) -> Any:
             found = getattr(found, part)
         except AttributeError:
             offered = [name for name in vars(module) if not name.startswith("_")]
-            own = [n for n in offered if getattr(vars(module)[n], "__module__", "") == module.__name__]
-            raise TargetError(
-                f"{place}: it has no {dotted}; it has {', '.join((own or offered)[:12]) or 'nothing'}"
-            ) from None
+            own = [
+                n for n in offered if getattr(vars(module)[n], "__module__", "") == module.__name__
+            ]
+            there = ", ".join((own or offered)[:12]) or "nothing"
+            raise TargetError(f"{place}: it has no {dotted}; it has {there}") from None
         except Exception as error:  # noqa: BLE001 - a module's __getattr__ may raise anything
             raise TargetError(
                 f"{place}: {dotted} cannot be had ({describe(error)})",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bncli.checking.compare import Quantity
+from bncli.checking.session import AXES
 
 if TYPE_CHECKING:
     from bncli.checking.report import GradcheckReport
@@ -65,7 +66,7 @@ def quantity_words(quantity: Quantity | None) -> str:
 
 def worst_words(quantity: Quantity) -> str:
     """The worst element."""
-    axes = "(b, x, y, k)" if quantity.worst_index and len(quantity.worst_index) == 4 else "(x, y, k)"  # noqa: PLR2004 - axes
+    axes = "(b, x, y, k)" if len(quantity.worst_index or ()) == AXES else "(x, y, k)"
     return (
         f"worst at {axes} = {quantity.worst_index}: given {_number(quantity.analytic)}, "
         f"should be {_number(quantity.numeric)}"
