@@ -25,12 +25,14 @@ class TargetFailure(Exception):  # noqa: N818 - the target fails, not bncli
     Args:
         message: one sentence.
         trace: the lines of its traceback, from the target's own file on.
+        ended: whether it tried to end the process.
     """
 
-    def __init__(self, message: str, trace: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, trace: tuple[str, ...] = (), *, ended: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.trace = trace
+        self.ended = ended
 
 
 def announce_nothing(_stage: str) -> None:
@@ -68,7 +70,9 @@ class Caller:
             raise
         except SystemExit as error:
             raise TargetFailure(
-                f"{stage} called sys.exit({error.code!r})", own_trace(error.__traceback__)
+                f"{stage} called sys.exit({error.code!r})",
+                own_trace(error.__traceback__),
+                ended=True,
             ) from None
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises
             message = f"{stage} raised {describe(error)}"

@@ -131,7 +131,7 @@ def _by_differences(asked: Asked) -> Derivatives:
             gaps.append(usual)
         if max(gaps) < best_gap:
             best_gap = max(gaps)
-            model = _model_noise(asked.question, asked.base.dtype)
+            model = _difference_noise(asked.question, asked.base.dtype, step)
             best = Derivatives(
                 f"central differences at {step:g} and {2 * step:g} of each pixel's spread",
                 fine, scales, {name: n + model for name, n in noise.items()},
@@ -157,6 +157,12 @@ def _model_noise(question: Question, dtype: np.dtype[Any]) -> Array:
     # Variance as E[x^2] - E[x]^2 is poor but right; in double precision it is let pass.
     noise = noise + np.finfo(np.float64).eps * question.condition**2
     return noise + (1e-9 if eps < 1e-10 else 1e-5)  # noqa: PLR2004 - double precision
+
+
+def _difference_noise(question: Question, dtype: np.dtype[Any], step: float) -> Array:
+    """Rounding and truncation of central differences, which may by chance not show in the gap."""
+    rounding = 20 * float(np.finfo(dtype).eps) * (1 + question.condition) / step
+    return _model_noise(question, dtype) + rounding + 5 * step**2
 
 
 def precision_noise(question: Question, dtype: np.dtype[Any]) -> Array:

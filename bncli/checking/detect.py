@@ -89,6 +89,8 @@ class Trial:
                     known = replace(protocol, layout=layout)
                     self._session(known).forward(self.x)
                 except TargetFailure as failure:
+                    if failure.ended:
+                        raise
                     first = first or failure
                 else:
                     return known
@@ -101,17 +103,21 @@ class Trial:
     def with_backward(self, protocol: LayerProtocol) -> LayerProtocol:
         """Where the delta goes and where the gradients come from."""
         failure: TargetFailure | None = None
+        ran = False
         sources = [protocol.delta] if protocol.delta else ["attribute", "argument"]
         for source in sources:
             try:
                 seen = self._observe(protocol, source)
             except TargetFailure as error:
-                failure = failure or error
+                if error.ended:
+                    raise
+                failure = error
                 continue
+            ran = True
             way = protocol.grad_input or seen.way()
             if way:
                 return self._named(replace(protocol, delta=source, grad_input=way), seen)
-        if failure is not None:
+        if failure is not None and not ran:
             raise TargetError(f"{self._maker.name}: {failure.message}", *failure.trace)
         raise TargetError(
             f"{self._maker.name}: backward ran, but no array of the input's shape depends on "
@@ -143,7 +149,7 @@ class Trial:
         flat = protocol.layout == "flat"
         if attribute is not None:
             if not hasattr(layer, "delta") or isinstance(layer, PairLayer):
-                raise TargetFailure("the layer has no attribute delta")
+                raise TargetFailure("delta cannot be an attribute: the layer has none")
             layer.delta = _laid(attribute, flat=flat)
         sent = _laid(argument, flat=flat)
         returned = session.run_backward(sent)

@@ -17,6 +17,7 @@ from bncli.checking.detect import find_out
 from bncli.checking.making import ClassMaker
 from bncli.checking.measure import Measured, Terms, gradient_or_nan, measure, run_backward
 from bncli.checking.metamorphic import Finding, identities
+from bncli.checking.oracle import QUANTITIES
 from bncli.checking.probe import (
     LEAST_BATCH,
     PROBE_SHAPE,
@@ -30,7 +31,7 @@ from bncli.checking.probe import (
 from bncli.checking.protocol import GAMMA_NAMES, LayerProtocol, said
 from bncli.checking.report import GradcheckReport
 from bncli.checking.request import Request, checked_batch, cost_in_forwards
-from bncli.checking.session import Target, numbers_or_reason
+from bncli.checking.session import Gradients, Target, numbers_or_reason
 from bncli.checking.states import habits
 from bncli.checking.target import load_target
 
@@ -113,14 +114,11 @@ class Examination:
 
     def run(self, target: Any, x: Array | None, delta: Array | None) -> GradcheckReport:
         """The whole check."""
-        known = self._understand(target)
-        report = GradcheckReport(
-            known.name,
-            protocol=known.protocol.described(),
-            dtype=self._request.dtype,
-            seed=self._request.seed,
-        )
+        report = GradcheckReport(str(target), dtype=self._request.dtype, seed=self._request.seed)
+        report.quantities = dict.fromkeys(QUANTITIES)
         try:
+            known = self._understand(target)
+            report.target, report.protocol = known.name, known.protocol.described()
             self._examine(known, x, delta, report)
         except TargetFailure as failure:
             report.status, report.reason = "inconclusive", failure.message
@@ -194,7 +192,7 @@ class Examination:
         derivatives = found.derivatives
         self._notes += [*derivatives.notes, *found.notes]
         report.method = derivatives.method
-        report.quantities = dict(found.quantities)
+        report.quantities |= found.quantities
         report.leaks = {
             "victims": found.leaks.victims,
             "pairs": [list(pair) for pair in found.leaks.pairs],
@@ -227,8 +225,10 @@ class Examination:
         if len(output):
             exact = 1e-6 if output.dtype == np.float64 else 5e-3
             model = recognise(small, output, exact)
-            base, _ = numbers_or_reason(given.grad_input, small.x.shape, "grad_input")
-            report.findings = self._findings(target, small, base, dtype)
+            noise = found.derivatives.noise["grad_input"]
+            report.findings = self._findings(
+                target, small, model, output, given, float(np.median(noise))
+            )
         report.conformance = {
             "standard": model.standard, "message": model.message, "ddof": model.ddof,
             "eps": model.eps, "eps_outside_root": model.outside, "per_pixel": model.per_pixel,
@@ -251,16 +251,28 @@ class Examination:
             report.diagnosis, report.other_diagnoses = others[0], tuple(others[1:])
 
     def _findings(
-        self, target: Target, small: Question, base: Array | None, dtype: str
+        self,
+        target: Target,
+        small: Question,
+        model: ForwardModel,
+        output: Array,
+        given: Gradients,
+        noise: float,
     ) -> tuple[Finding, ...]:
+        dtype = self._request.dtype
+        base, _ = numbers_or_reason(given.grad_input, small.x.shape, "grad_input")
         if base is None:
             return ()
-        tolerance = float(np.finfo(dtype).eps) * 100
+        precision = max(float(np.finfo(kind).eps) for kind in (dtype, output.dtype))
+        tolerance = max(100 * precision, 1e-3 * noise)
 
         def backward(question: Question) -> Array:
             return gradient_or_nan(target, question, dtype)
 
-        asked = list(identities(backward, small, base.astype(np.float64), tolerance))
+        asked: list[Finding] = []
+        if model.per_pixel:  # of other forwards, the identities need not hold
+            asked_with = small if model.eps is None else replace(small, eps=model.eps)
+            asked = list(identities(backward, asked_with, base.astype(np.float64), tolerance))
         return (*asked, *habits(target, small.to(dtype), base))
 
 

@@ -87,7 +87,7 @@ def _awkward(target: Target, question: Question, base: Array) -> Iterator[Findin
             message=f"a read-only, non-contiguous batch fails: {failure.message}",
         )
     else:
-        scale = np.abs(base).max(initial=0.0)
+        scale = float(np.abs(base[np.isfinite(base)]).max(initial=0.0))
         near = _like(given.grad_input, base) and np.allclose(
             given.grad_input, base, rtol=1e-4, atol=1e-4 * scale, equal_nan=True
         )

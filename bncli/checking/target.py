@@ -82,6 +82,8 @@ def _guard(place: str, run: Callable[[], Any]) -> Any:
     try:
         return run()
     except TargetFailure as failure:
+        if failure.ended:
+            raise
         reason = failure.message.removeprefix("import raised ")
         hint = "; install it first" if reason.startswith("ModuleNotFoundError") else ""
         raise TargetError(

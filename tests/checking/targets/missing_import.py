@@ -1,0 +1,5 @@
+import cv2_that_is_missing
+
+
+class Layer:
+    pass
