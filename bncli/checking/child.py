@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Any, BinaryIO, NoReturn
 
 from bncli.checking.calling import Caller
@@ -45,6 +46,9 @@ def _run(order: dict[str, Any], arrays: dict[str, Any], out: BinaryIO) -> None:
         kind = type(error).__name__
         facts = {"kind": "error", "name": kind, "lines": error.lines, "paths": error.paths}
         send(out, facts, {})
+        return
+    except Exception:  # noqa: BLE001 - a bug of ours, which the parent reports as such
+        send(out, {"kind": "bug", "trace": traceback.format_exc()}, {})
         return
     maps = report.maps if order["maps"] else {}
     send(out, {"kind": "report", "document": report.document()}, maps)

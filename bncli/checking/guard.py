@@ -91,6 +91,8 @@ def _follow(
             progress(*message["facts"])
         elif message["kind"] == "error":
             raise getattr(errors, message["name"])(*message["lines"], paths=tuple(message["paths"]))
+        elif message["kind"] == "bug":
+            raise RuntimeError(message["trace"])
         elif message["kind"] == "report":
             report = GradcheckReport.of(message["document"])
             report.maps = found

@@ -19,7 +19,7 @@ EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 SCHEMA = "bncli.gradcheck/1"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class GradcheckReport:
     """The answer of a gradient check.
 
@@ -64,7 +64,7 @@ class GradcheckReport:
     forwards: int = 0
     calls: dict[str, int] = field(default_factory=dict)
     command: str = ""
-    maps: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+    maps: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -75,6 +75,16 @@ class GradcheckReport:
     def exit_code(self) -> int:
         """0, 1 or 3: of the command."""
         return EXIT_CODES[self.status]
+
+    def require(self) -> None:
+        """Return if every gradient is right: the last line of a test of one's own layer.
+
+        Raises:
+            AssertionError: one is wrong, or the check was inconclusive; its message is the report.
+        """
+        __tracebackhide__ = True
+        if not self.passed:
+            raise AssertionError(str(self))
 
     def document(self) -> dict[str, Any]:
         """The JSON document: no NaN in it, and nothing that differs between equal runs."""
@@ -107,6 +117,13 @@ class GradcheckReport:
         from bncli.checking.wording import report_lines
 
         return "\n".join(report_lines(self))
+
+    def __repr__(self) -> str:
+        # pytest shows the repr of what an assertion is about, and cuts long ones in the middle.
+        from bncli.checking.wording import verdict_line
+
+        named = "" if self.diagnosis is None else f" ({self.diagnosis.name})"
+        return f"<gradcheck {self.target}: {verdict_line(self)}{named}>"
 
     def __bool__(self) -> bool:
         return self.passed
