@@ -119,14 +119,10 @@ class TorchModule:
 
     def backward(self, delta: Array) -> tuple[Any, Any, Any]:
         """The three gradients, those of weight and bias where there are such."""
-        import torch
-
-        self._output.backward(torch.from_numpy(delta))
         found = [getattr(self.module, name, None) for name in ("weight", "bias")]
-        gradients = [
-            None if p is None or p.numel() != self._size else _array(p.grad) for p in found
-        ]
-        return _array(self._x.grad), gradients[0], gradients[1]
+        leaves = [None if p is None or p.numel() != self._size else p for p in found]
+        gradients = _gradients(self._output, [self._x, *leaves], delta)
+        return gradients[0], gradients[1], gradients[2]
 
 
 class TorchFunction:
@@ -149,11 +145,19 @@ class TorchFunction:
 
     def backward(self, delta: Array) -> tuple[Any, ...]:
         """What its backward gives, by autograd."""
-        import torch
-
-        self._output.backward(torch.from_numpy(delta))
-        gradients = [None if leaf.grad is None else _array(leaf.grad) for leaf in self._leaves]
+        gradients = _gradients(self._output, self._leaves, delta)
         return (*gradients, None, None)[:3]
+
+
+def _gradients(output: Any, leaves: list[Any], delta: Array) -> list[Array | None]:
+    import torch
+
+    there = [leaf for leaf in leaves if leaf is not None]
+    given = torch.autograd.grad(
+        output, there, torch.from_numpy(delta), retain_graph=True, allow_unused=True
+    )
+    found = iter(None if tensor is None else _array(tensor) for tensor in given)
+    return [None if leaf is None else next(found) for leaf in leaves]
 
 
 def _leaf(array: Array) -> Any:
