@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import Any, BinaryIO, NoReturn
@@ -17,6 +18,7 @@ from bncli.errors import BncliError
 def main() -> NoReturn:
     """Run one check and leave."""
     # What the user's code prints must not get between the messages.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     received = receive(sys.stdin.buffer)

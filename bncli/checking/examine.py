@@ -14,6 +14,7 @@ from bncli.checking.blame import blame_input, blame_parameter
 from bncli.checking.calling import Announce, Caller, TargetFailure, announce_nothing
 from bncli.checking.conformance import ForwardModel, recognise
 from bncli.checking.detect import find_out
+from bncli.checking.leak import scan
 from bncli.checking.making import ClassMaker
 from bncli.checking.measure import Measured, Terms, gradient_or_nan, measure, run_backward
 from bncli.checking.metamorphic import Finding, identities
@@ -237,6 +238,9 @@ class Examination:
             self._warnings.append(model.message)
         others = []
         eps = small.eps
+        wrong = found.quantities["grad_input"]
+        if wrong is not None and not wrong.passed and len(output) and report.leaks is not None:
+            report.leaks["backward"] = self._backward_leaks(target, small)
         for name, quantity in found.quantities.items():
             if quantity is None or quantity.passed:
                 continue
@@ -249,6 +253,18 @@ class Examination:
         report.other_diagnoses = tuple(others)
         if report.diagnosis is None and others:
             report.diagnosis, report.other_diagnoses = others[0], tuple(others[1:])
+
+    def _backward_leaks(self, target: Target, small: Question) -> int | None:
+        """How many pixels' gradients depend on the delta of other pixels; None if none can tell."""
+
+        def gradient(delta: Array) -> Array:
+            return gradient_or_nan(target, replace(small, delta=delta), self._request.dtype)
+
+        try:
+            asked = replace(small, x=small.delta)
+            return scan(gradient, asked, gradient(small.delta)).victims
+        except TargetFailure:
+            return None
 
     def _findings(
         self,

@@ -116,6 +116,7 @@ def _order(
     assert process.stdin is not None  # noqa: S101 - it was asked for
     try:
         send(process.stdin, order, arrays)  # type: ignore[arg-type]
+        process.stdin.close()  # a target that asks for input gets none, and does not wait for it
     except (OSError, ValueError):
         return  # it has died, which the listener notices too
 

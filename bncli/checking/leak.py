@@ -47,7 +47,8 @@ def scan(forward: Forward, question: Question, base: Array) -> Leaks:
     nudge = _nudge(question)
     # hits[bit] holds the pixels that moved while only pixels of the other value were perturbed.
     hits = np.zeros((bits, pixels), bool)
-    floor = _SLACK * np.finfo(base.dtype).eps * (np.abs(base).max(axis=0) + 1e-300).reshape(-1)
+    precision = max(np.finfo(base.dtype).eps, np.finfo(question.x.dtype).eps)
+    floor = _SLACK * precision * (np.abs(base).max(axis=0) + 1e-300).reshape(-1)
     for bit in range(bits):
         for value in (0, 1):
             chosen = (index >> bit & 1) == value

@@ -110,7 +110,8 @@ class LayerSession:
             raise TargetFailure(
                 f"forward gave an output of shape {output.shape}; it must be {given.shape}"
             )
-        return np.asarray(output).reshape(x.shape)
+        # A copy: the layer may write its next output into the same array.
+        return np.array(np.asarray(output)).reshape(x.shape)
 
     def backward(self, delta: Array) -> Gradients:
         """The gradients for a delta (batch, w, h, c), not yet judged.

@@ -69,12 +69,12 @@ def worst_words(quantity: Quantity) -> str:
     axes = "(b, x, y, k)" if len(quantity.worst_index or ()) == AXES else "(x, y, k)"
     return (
         f"worst at {axes} = {quantity.worst_index}: given {_number(quantity.analytic)}, "
-        f"should be {_number(quantity.numeric)}"
+        f"should be {_number(quantity.numeric)}, absolute error {_number(quantity.abs_error, 3)}"
     )
 
 
-def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.9g}"
+def _number(value: float | None, digits: int = 9) -> str:
+    return "not finite" if value is None else f"{value:.{digits}g}"
 
 
 def remark_lines(report: GradcheckReport) -> list[str]:
@@ -88,6 +88,11 @@ def remark_lines(report: GradcheckReport) -> list[str]:
         lines.append(
             f"leak: {report.leaks['victims']:,} pixels depend on other pixels"
             + (f" (pixel {named})" if named else "")
+        )
+    if report.leaks is not None and report.leaks.get("backward"):
+        lines.append(
+            f"leak in backward: the gradient of {report.leaks['backward']} pixels of a probe "
+            "depends on the delta of other pixels"
         )
     lines += [f"note: {note}" for note in report.notes]
     lines += [f"warning: {warning}" for warning in report.warnings]

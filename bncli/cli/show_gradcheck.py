@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -27,8 +28,7 @@ from bncli.cli.show import Display
 from bncli.pipeline.check_target import Check, Inputs, prepare_check, run_check, write_maps
 
 _COLOURS = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
-_LONG = 5_000_000  # elements
-_TOP = 5
+_LONG = 1_000_000  # elements
 
 
 def check_and_show(display: Display, target: str | None, chosen: Mapping[str, Any]) -> int:
@@ -42,9 +42,9 @@ def check_and_show(display: Display, target: str | None, chosen: Mapping[str, An
         protocol=dict(chosen["protocol"]),
         arguments={name: _literal(value) for name, value in chosen["argument"]},
     )
-    check = prepare_check(target, request, Inputs(chosen["images"], chosen["delta"]))
-    _say_cost(display, check)
     heatmap = chosen["heatmap"]
+    check = prepare_check(target, request, Inputs(chosen["images"], chosen["delta"], heatmap))
+    _say_cost(display, check)
     with display.following() as follow:
         report = run_check(
             check, timeout=chosen["timeout"], maps=heatmap is not None, progress=follow
@@ -143,9 +143,11 @@ def _say_cost(display: Display, check: Check) -> None:
 
 def _literal(text: str) -> Any:
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+        value = ast.literal_eval(text)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text  # what is no plain literal is the text itself
+    return value
 
 
 def _command(target: str | None, chosen: Mapping[str, Any]) -> str:

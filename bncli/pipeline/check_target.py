@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,11 @@ from bncli.images.policy import ReadPolicy
 from bncli.machine import allowed_cores, allowed_memory
 from bncli.pipeline.source import open_source
 from bncli.storage.arrays import array_bytes, load_array
+from bncli.storage.run_folder import check_apart
 
 Array = NDArray[Any]
 _WHITE = 255
+_MAPS = ("analytic.npy", "numeric.npy", "difference.npy", "error_0000.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,12 @@ class Inputs:
     Attributes:
         images: folders, files, globs, or one .npy batch; empty for a probe.
         delta: ``random`` or the name of a .npy file.
+        heatmap: the folder for the error maps, which may not touch the images' own.
     """
 
     images: tuple[str, ...] = ()
     delta: str = "random"
-    reading: Mapping[str, Any] = field(default_factory=dict)
+    heatmap: str | None = None
 
 
 def prepare_check(target: str | None, request: Request, inputs: Inputs) -> Check:
@@ -84,7 +87,9 @@ def prepare_check(target: str | None, request: Request, inputs: Inputs) -> Check
     """
     if inputs.images and request.shape is not None:
         raise OptionError("--shape is for a probe; with --images the pictures say the shape")
-    x = _read_batch(inputs, request) if inputs.images else None
+    if inputs.heatmap is not None:
+        check_maps_folder(inputs.heatmap)
+    x = _read_batch(inputs) if inputs.images else None
     delta = None
     if inputs.delta != "random":
         path = Path(inputs.delta)
@@ -113,14 +118,14 @@ def run_check(
 def write_maps(report: GradcheckReport, folder: str | Path) -> list[str]:
     """Write the error of every picture as a PNG, and the arrays behind it.
 
-    White is the largest error of the batch, or the tolerance where that is larger. Files of the
-    same names are replaced.
+    White is the largest error of the batch, or a millionth of the largest gradient where that is
+    larger.
 
     Returns:
         The names written; none where the check gave no maps.
 
     Raises:
-        OutputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to, or holds files of these names.
     """
     if not report.maps:
         return []
@@ -134,21 +139,37 @@ def write_maps(report: GradcheckReport, folder: str | Path) -> list[str]:
     for index, picture in enumerate(levels):
         shown = picture if picture.shape[-1] in {1, 3} else picture.max(axis=-1, keepdims=True)
         files[f"error_{index:04d}.png"] = encode_png(shown.swapaxes(0, 1))
+    check_maps_folder(folder, files)
     try:
         place.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            (place / name).write_bytes(content)
+            staged = place / f".{name}.part"
+            staged.write_bytes(content)
+            staged.replace(place / name)
     except OSError as problem:
         raise OutputError(f"{place}: {problem.strerror}", paths=(str(place),)) from problem
     return list(files)
 
 
-def _read_batch(inputs: Inputs, request: Request) -> Array:
-    del request
-    selection = Selection(sources=inputs.images, **inputs.reading)
+def check_maps_folder(folder: str | Path, names: Iterable[str] = _MAPS) -> None:
+    """Raise OutputError if the folder is none, or holds files that would be replaced."""
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise OutputError(f"{place}: it is no folder; choose another", paths=(str(place),))
+    there = [name for name in names if (place / name).exists()]
+    if there:
+        raise OutputError(
+            f"{place}: it holds {there[0]} already; choose another folder", paths=(str(place),)
+        )
+
+
+def _read_batch(inputs: Inputs) -> Array:
+    selection = Selection(sources=inputs.images)
     jobs = allowed_cores()
     with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
-        source, _ = open_source(selection, ReadPolicy(), executor, skip=False)
+        source, found = open_source(selection, ReadPolicy(), executor, skip=False)
+        if inputs.heatmap is not None:
+            check_apart(Path(inputs.heatmap), found.roots, found.parents)
         count = len(source.names)
         _check_memory((count, *source.shape))
         rows = executor.map(lambda index: source.read(index).values, range(count))

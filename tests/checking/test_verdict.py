@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies
 from oracle import textbook
 
 from bncli import BatchNorm, gradcheck
-from bncli.checking.faults import RIGHT, PlantedLayer, planted
+from bncli.checking.faults import OTHERS, RIGHT, PlantedLayer, planted
 from bncli.checking.probe import PROBE_SHAPE, SECOND_SHAPE, probe
 from bncli.errors import (
     NonFiniteError,
@@ -223,6 +223,15 @@ def test_leak_is_found_at_both_ends():
     assert report.status == "fail"  # the backward knows nothing of it
 
 
+def test_leak_in_backward_is_found():
+    """A backward that averages over pixels mixes the deltas of different pixels; a wrong one that
+    does not is not accused of it."""
+    mixing = {fault.name: fault.layer for fault in OTHERS}["mean over a channel"]
+    assert gradcheck(mixing).leaks["backward"] == 24
+    assert gradcheck(mixing, dtype="float32").leaks["backward"] == 24
+    assert gradcheck(published.BatchNormalization).leaks["backward"] == 0
+
+
 def test_layer_norm_is_checked_element_by_element():
     """Pixels that depend on each other are no reason to give up, and are reported."""
     report = gradcheck(troubled.LayerNorm)
@@ -291,6 +300,11 @@ def test_trouble_is_reported(name, status, words):
 
     assert report.status == status
     assert words in str(report)
+
+
+def test_layers_may_share_their_output_array():
+    """What one forward gave is kept before the next overwrites it."""
+    gradcheck(troubled.SharesItsOutput).require()
 
 
 def test_layer_that_gives_nothing_is_a_question():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracle import bncli
+from oracle import bncli, tree
 from PIL import Image
 
 TARGETS = Path(__file__).parent.parent / "checking" / "targets"
@@ -181,6 +181,16 @@ def test_what_the_target_prints_does_not_spoil_the_document(tmp_path):
     assert "loud" in ran.err
 
 
+def test_target_that_asks_for_input_does_not_wait():
+    """It gets none."""
+    assert bncli("gradcheck", f"{TROUBLED}:AsksForInput", "--timeout", 5).code == 0
+
+
+def test_own_layer_in_a_process_of_its_own():
+    """The public layer, named as any other, passes."""
+    assert bncli("gradcheck", "bncli:BatchNorm").code == 0
+
+
 def test_pictures_are_the_batch(folder, batch):
     """--images checks on the pictures themselves, in value scale, width first."""
     ran = bncli("gradcheck", "--images", folder, "--json")
@@ -225,6 +235,16 @@ def test_error_map_cannot_be_written(tmp_path):
     """A file where the folder should be: exit 6."""
     (tmp_path / "maps").write_text("")
     assert bncli("gradcheck", PUBLISHED, "--heatmap", tmp_path / "maps").code == 6
+
+
+def test_error_maps_replace_nothing(tmp_path, folder):
+    """A second run into the same folder, or one into the pictures' own, is refused."""
+    out = tmp_path / "maps"
+    assert bncli("gradcheck", "--heatmap", out).code == 0
+    before = tree(out)
+    assert bncli("gradcheck", "--heatmap", out).code == 6
+    assert tree(out) == before
+    assert bncli("gradcheck", "--images", folder, "--heatmap", folder).code == 2
 
 
 def test_self_test_passes():
