@@ -98,10 +98,7 @@ def _by_complex_step(asked: Asked) -> Derivatives | str:
     eps = np.finfo(np.float64).eps
     condition = question.condition
     allowed = _AGREE + 10 * eps * (1 + condition + condition**2) / STEPS[0]
-    apart = {
-        name: (error > allowed) & ~(checked.kinked if name == "grad_input" else False)
-        for name, error in checked.error.items()
-    }
+    apart = {name: (error > allowed) & ~checked.kinked for name, error in checked.error.items()}
     if any(wrong.any() for wrong in apart.values()):
         return "it disagrees with central differences, so forward is not analytic"
     noise = _model_noise(question, np.dtype(np.float64))
@@ -131,7 +128,9 @@ def _by_differences(asked: Asked) -> Derivatives:
             gaps.append(usual)
         if max(gaps) < best_gap:
             best_gap = max(gaps)
-            model = _difference_noise(asked.question, asked.base.dtype, step)
+            # A step that large serves best where the forward computes in single precision inside.
+            precision = asked.base.dtype if step == STEPS[0] else np.dtype(np.float32)
+            model = _difference_noise(asked.question, precision, step)
             best = Derivatives(
                 f"central differences at {step:g} and {2 * step:g} of each pixel's spread",
                 fine, scales, {name: n + model for name, n in noise.items()},
@@ -197,7 +196,7 @@ def _sampled(asked: Asked) -> Derivatives:
         places[name] = chosen
         values[name] = value.reshape(start.shape)
         sizes: Array = scale.reshape(start.shape)
-        scales[name] = sizes.max(axis=0) if name == "grad_input" else sizes
+        scales[name] = sizes.max(axis=0) if name == "grad_input" else _at_least_usual(asked, sizes)
         model = _model_noise(question, asked.base.dtype) * 10
         noise[name] = model + (1e-5 if "central differences" in ways else 0.0)
     return Derivatives(
@@ -205,6 +204,15 @@ def _sampled(asked: Asked) -> Derivatives:
         values, scales, noise, np.zeros(question.gamma.shape, bool),
         _disagreement(asked, values, scales), places=places,
     )  # fmt: skip
+
+
+def _at_least_usual(asked: Asked, sizes: Array) -> Array:
+    """As :func:`natural_scale`, from the sizes alone."""
+    weight = np.abs(asked.question.delta).sum(axis=0)
+    with np.errstate(all="ignore"):
+        slopes = sizes / weight
+    scale: Array = np.maximum(sizes, slopes[np.isfinite(slopes)].max(initial=0.0) * weight)
+    return scale
 
 
 def _disagreement(asked: Asked, values: dict[str, Array], scales: dict[str, Array]) -> str:

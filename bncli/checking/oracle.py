@@ -21,7 +21,7 @@ STEPS = (6e-6, 1e-3, 2e-2)
 """Of central differences, in units of each pixel's own spread: for double precision (its cube
 root), for something between, and for single precision."""
 
-_PARAMETER_STEP = 1e-3  # the output is linear in gamma and beta
+_PARAMETER_STEP = 1e-6  # the output is linear in gamma and beta: small enough to pass no kink by
 _KINK = 0.05
 QUANTITIES = ("grad_input", "grad_gamma", "grad_beta")
 
@@ -84,8 +84,27 @@ def complex_block(
         if name in wanted:
             slope = _slope(function(start, *map(_analytic, pair))) * question.delta
             tick()
-            values[name], scales[name] = slope.sum(axis=0), np.abs(slope).sum(axis=0)
+            values[name], scales[name] = slope.sum(axis=0), natural_scale(slope, question.delta)
     return values, scales
+
+
+def natural_scale(terms: Array, delta: Array) -> Array:
+    """Size of the terms of a parameter's gradient, (w, h, c), at least that of other pixels.
+
+    Where a pixel is constant, x_norm is nothing but the rounding of its mean: an error there is
+    small beside an x_norm of usual size, not beside itself.
+
+    Args:
+        terms: delta times the slope of the output, (batch, w, h, c).
+        delta: the delta.
+    """
+    size = np.abs(terms)
+    weight = np.abs(delta).sum(axis=0)
+    with np.errstate(all="ignore"):
+        slopes = size.sum(axis=0) / weight
+    usual = slopes[np.isfinite(slopes)].max(initial=0.0)
+    scale: Array = np.maximum(size.sum(axis=0), usual * weight)
+    return scale
 
 
 def _analytic(array: Array) -> Array:
@@ -119,7 +138,7 @@ def central_block(
         total[picture] = slope.sum(axis=0)
         np.maximum(scale, np.abs(slope).sum(axis=0), out=scale)
     values, scales = {"grad_input": total}, {"grad_input": scale}
-    size = x.dtype.type(max(_PARAMETER_STEP, 10 * step))
+    size = x.dtype.type(step)
     for name in ("grad_gamma", "grad_beta"):
         if name in wanted:
             ups = (gamma + size, beta) if name == "grad_gamma" else (gamma, beta + size)
@@ -128,7 +147,7 @@ def central_block(
             change = _difference(function(x, *ups), function(x, *downs))
             slope = question.delta * change / gap
             tick()
-            values[name], scales[name] = slope.sum(axis=0), np.abs(slope).sum(axis=0)
+            values[name], scales[name] = slope.sum(axis=0), natural_scale(slope, question.delta)
     return values, scales
 
 

@@ -238,18 +238,17 @@ class Leaks(Right):
 
 
 class Clips(Right):
-    """Cut off at 0, where the constant pixel with beta 0 stands."""
+    """x_norm is cut off at 0, which is where it stands at a constant pixel."""
 
     def forward(self, x):
-        beta = self.beta
-        self.beta = np.where(np.real(np.asarray(x)).std(axis=0) == 0, 0.0, beta)
-        output = super().forward(x)
-        self.beta = beta
-        self.mask = np.real(np.asarray(output)) > 0
-        return output * self.mask
+        super().forward(x)
+        self.mask = np.real(np.asarray(self.x_norm)) > 0
+        return self.gamma * self.x_norm * self.mask + self.beta
 
     def backward(self, dout):
-        return super().backward(dout * self.mask)
+        dx = super().backward(dout * self.mask)
+        self.dbeta = dout.sum(axis=0)
+        return dx
 
 
 class Accumulates(Right):
