@@ -62,7 +62,7 @@ def command(
     self_test: bool,
     **chosen: Any,
 ) -> int:
-    r"""Check the backward pass of TARGET against the derivative of its own forward.
+    """Check the backward pass of TARGET against the derivative of its own forward.
 
     TARGET is module:Class, file.py:Class, or file.py:forward,backward; without it, bncli's own
     layer is checked. TARGET is code, and it is run, in a process of its own. Exit code 0: the
@@ -72,7 +72,7 @@ def command(
     Examples:
       bncli gradcheck
       bncli gradcheck my_layer.py:BatchNorm --images sample_images
-    """
+    """  # noqa: D301 - click wants the control character itself
     from bncli.cli.show import Display
     from bncli.cli.show_gradcheck import check_and_show, self_test_and_show
 
