@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bncli.cli import options
+from bncli.cli import check_types, options
 from bncli.pipeline.choices import DTYPES
 
 
@@ -19,7 +19,7 @@ from bncli.pipeline.choices import DTYPES
     type=click.Path(),
     help="Check on these pictures at full size: a folder, file, glob, or .npy batch.",
 )
-@click.option("--shape", type=options.BatchShape(), help="Of the probe, where there is no SRC.")
+@click.option("--shape", type=check_types.BatchShape(), help="Of the probe, where there is no SRC.")
 @click.option("--delta", metavar="FILE.npy|random", default="random", help="Gradient of the loss.")
 @click.option("--eps", type=float, help="To make the layer with; its own, or 1e-8.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of the backward.")
@@ -36,7 +36,7 @@ from bncli.pipeline.choices import DTYPES
     "--protocol",
     metavar="KEY=VALUE",
     multiple=True,
-    type=options.KeyValue(),
+    type=check_types.KeyValue(),
     help="What cannot be found out: gamma, beta, eps, input_shape, grad_gamma, grad_beta (names), "
     "layout (image, flat), delta (argument, attribute), "
     "grad_input (returned, overwritten, added, attribute:NAME).",
@@ -45,7 +45,7 @@ from bncli.pipeline.choices import DTYPES
     "--argument",
     metavar="NAME=VALUE",
     multiple=True,
-    type=options.KeyValue(),
+    type=check_types.KeyValue(),
     help="A further argument of the constructor or forward; VALUE is a Python literal or text.",
 )
 @click.option("--heatmap", metavar="DIR", type=click.Path(), help="Write error maps there.")

@@ -1,6 +1,6 @@
 """bncli gradcheck beside the checkers people use: seconds, forwards, memory, and bugs caught.
 
-Needs the extra ``bench``. Run by hand: ``python tests/benchmarks/gradcheck_peers.py``; prints a
+Needs torch, jax and scipy. Run by hand: ``python tests/benchmarks/gradcheck_peers.py``; prints a
 table in Markdown. Each check runs in a process of its own, at the largest size that its checker
 does in reasonable time; the one flipped pixel is the last.
 """
