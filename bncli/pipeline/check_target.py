@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from bncli.checking.calling import Caller
@@ -25,7 +27,7 @@ from bncli.images.png import encode_png
 from bncli.images.policy import ReadPolicy
 from bncli.machine import allowed_cores, allowed_memory
 from bncli.pipeline.source import open_source
-from bncli.storage.arrays import array_bytes, load_array
+from bncli.storage.arrays import load_array
 from bncli.storage.run_folder import check_apart
 
 Array = NDArray[Any]
@@ -130,7 +132,7 @@ def write_maps(report: GradcheckReport, folder: str | Path) -> list[str]:
     if not report.maps:
         return []
     place = Path(folder)
-    files = {f"{name}.npy": array_bytes(array) for name, array in report.maps.items()}
+    files = {f"{name}.npy": _npy_bytes(array) for name, array in report.maps.items()}
     error = np.abs(report.maps["difference"])
     error = np.where(np.isfinite(error), error, np.inf)
     finite = error[np.isfinite(error)]
@@ -149,6 +151,12 @@ def write_maps(report: GradcheckReport, folder: str | Path) -> list[str]:
     except OSError as problem:
         raise OutputError(f"{place}: {problem.strerror}", paths=(str(place),)) from problem
     return list(files)
+
+
+def _npy_bytes(array: Array) -> bytes:
+    buffer = io.BytesIO()
+    npy_format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
 
 
 def check_maps_folder(folder: str | Path, names: Iterable[str] = _MAPS) -> None:
