@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bncli import errors
 from bncli.checking.examine import Progress
 from bncli.checking.probe import Array
 from bncli.checking.report import GradcheckReport
 from bncli.checking.request import Request
 from bncli.checking.wire import receive, send
+from bncli.errors import BncliError
 
 _ROOT = str(Path(__file__).resolve().parent.parent.parent)
 # Appended, so that nothing in the folder of the package takes the place of a standard module.
@@ -90,13 +90,21 @@ def _follow(
         elif message["kind"] == "progress" and progress is not None:
             progress(*message["facts"])
         elif message["kind"] == "error":
-            raise getattr(errors, message["name"])(*message["lines"], paths=tuple(message["paths"]))
+            kind = _error_kinds(BncliError)[message["name"]]
+            raise kind(*message["lines"], paths=tuple(message["paths"]))
         elif message["kind"] == "bug":
             raise RuntimeError(message["trace"])
         elif message["kind"] == "report":
             report = GradcheckReport.of(message["document"])
             report.maps = found
             return report
+
+
+def _error_kinds(root: type[BncliError]) -> dict[str, type[BncliError]]:
+    kinds = {root.__name__: root}
+    for kind in root.__subclasses__():
+        kinds |= _error_kinds(kind)
+    return kinds
 
 
 def _listen(process: subprocess.Popen[bytes], messages: queue.Queue[Any]) -> None:
