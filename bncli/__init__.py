@@ -15,13 +15,23 @@ if TYPE_CHECKING:
     from bncli.batchnorm.draws import uniform
     from bncli.batchnorm.layer import BatchNorm
     from bncli.batchnorm.moments import Moments
+    from bncli.checking.examine import gradcheck
     from bncli.pipeline.normalize import normalize_folder
 
-__all__ = ["BatchNorm", "BncliError", "Moments", "__version__", "normalize_folder", "uniform"]
+__all__ = [
+    "BatchNorm",
+    "BncliError",
+    "Moments",
+    "__version__",
+    "gradcheck",
+    "normalize_folder",
+    "uniform",
+]
 
 _HOMES = {
     "BatchNorm": "bncli.batchnorm.layer",
     "Moments": "bncli.batchnorm.moments",
+    "gradcheck": "bncli.checking.examine",
     "normalize_folder": "bncli.pipeline.normalize",
     "uniform": "bncli.batchnorm.draws",
 }

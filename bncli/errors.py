@@ -3,6 +3,7 @@
 BncliError
 ├── OptionError               2   an option or parameter has an impossible value
 │   ├── MissingExtraError     2   an optional extra is not installed
+│   ├── TargetError           2   what is to be checked cannot be loaded or understood
 │   └── StateError            2   methods called in an impossible order
 ├── NoPicturesError           4   nothing to read
 ├── DataError                 5   the input data is unacceptable
@@ -45,6 +46,10 @@ class OptionError(BncliError, ValueError):
 
 class MissingExtraError(OptionError):
     """An optional extra is not installed."""
+
+
+class TargetError(OptionError):
+    """What is to be checked cannot be loaded, or not understood."""
 
 
 class StateError(OptionError):

@@ -21,6 +21,7 @@ from bncli.version import __version__
 
 _COMMANDS = {
     "normalize": ("bncli.cli.normalize", "Normalize pictures, each pixel over the batch."),
+    "gradcheck": ("bncli.cli.gradcheck", "Check a backward pass, bncli's own or yours."),
 }
 """Name -> where it lives and its line in the group's help, which so needs no import."""
 

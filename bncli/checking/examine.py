@@ -1,0 +1,300 @@
+"""The gradient check as a function: :func:`gradcheck`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bncli.batchnorm.layer import BatchNorm
+from bncli.checking.blame import blame_input, blame_parameter
+from bncli.checking.calling import Announce, Caller, TargetFailure, announce_nothing
+from bncli.checking.conformance import ForwardModel, recognise
+from bncli.checking.detect import find_out
+from bncli.checking.leak import scan
+from bncli.checking.making import ClassMaker
+from bncli.checking.measure import Measured, Terms, gradient_or_nan, measure, run_backward
+from bncli.checking.metamorphic import Finding, identities
+from bncli.checking.oracle import QUANTITIES
+from bncli.checking.probe import (
+    LEAST_BATCH,
+    PROBE_SHAPE,
+    Array,
+    Question,
+    draw_delta,
+    draw_parameters,
+    probe,
+    vacuous,
+)
+from bncli.checking.protocol import GAMMA_NAMES, LayerProtocol, said
+from bncli.checking.report import GradcheckReport
+from bncli.checking.request import Request, checked_batch, cost_in_forwards
+from bncli.checking.session import Gradients, Target, numbers_or_reason
+from bncli.checking.states import habits
+from bncli.checking.target import load_target
+
+_EPS = 1e-8
+_OWN = LayerProtocol(
+    gamma="scales", beta="bias", eps="eps", input_shape="none", layout="image", delta="attribute",
+    grad_input="returned", grad_gamma="scales_updates", grad_beta="bias_updates",
+)  # fmt: skip
+Progress = Callable[[str, int, int], None]
+
+
+def gradcheck(
+    target: Any = None,
+    x: ArrayLike | None = None,
+    delta: ArrayLike | None = None,
+    *,
+    shape: tuple[int, int, int, int] | None = None,
+    eps: float | None = None,
+    dtype: str = "float64",
+    seed: int = 0,
+    tolerance: float | None = None,
+    protocol: Mapping[str, str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    announce: Announce = announce_nothing,
+) -> GradcheckReport:
+    """Check the backward pass of a layer against the numerical derivative of its own forward.
+
+    Runs the target's code in this process.
+
+    Args:
+        target: a class with forward and backward, a layer, a pair ``(forward, backward)``, a
+            torch.nn.Module or autograd.Function, or a string ``module:Class``,
+            ``file.py:Class``, ``file.py:forward,backward``. None is bncli's own layer.
+        x: the batch, (batch, w, h, c), at least two pictures, finite; None is a random probe with
+            pixels of variance 0, eps and 100 eps.
+        delta: of the shape of *x*; None is standard normal.
+        shape: of the probe, where there is no *x*.
+        eps: to make the layer with; None is 1e-8, or the layer's own if it says so.
+        dtype: ``float64`` or ``float32``: the precision the backward is asked in.
+        seed: of everything random, >= 0.
+        tolerance: relative error allowed; None derives it from rounding, for each pixel.
+        protocol: what cannot be found out about the layer, by the keys of the report.
+        arguments: further arguments of its constructor or forward.
+        progress: is told a stage, and how many of how many steps are done.
+        announce: is told what the target's code is about to do.
+
+    Returns:
+        The report; true if the backward is right. Its text is what one wants to read.
+
+    Raises:
+        TargetError: the target cannot be loaded, made or understood.
+        OptionError, ShapeError, NonFiniteError: of the other arguments.
+
+    Examples:
+        >>> from bncli import BatchNorm, gradcheck
+        >>> report = gradcheck(BatchNorm)
+        >>> report.passed, report.quantities["grad_input"].checked
+        (True, 120)
+    """
+    request = Request(shape, eps, dtype, seed, tolerance, protocol or {}, arguments or {})
+    batch = None if x is None else checked_batch(x, "x", None)
+    deltas = None
+    if delta is not None:
+        wanted = batch.shape if batch is not None else request.shape or PROBE_SHAPE
+        deltas = checked_batch(delta, "delta", wanted)
+    call = Caller(announce)
+    return Examination(request, call, progress).run(target, batch, deltas)
+
+
+class Examination:
+    """One run of a check."""
+
+    def __init__(self, request: Request, call: Caller, progress: Progress | None) -> None:
+        self._request, self._call = request, call
+        self._progress = progress
+        self._done = self._total = 0
+        self._warnings: list[str] = []
+        self._notes: list[str] = []
+
+    def run(self, target: Any, x: Array | None, delta: Array | None) -> GradcheckReport:
+        """The whole check."""
+        report = GradcheckReport(str(target), dtype=self._request.dtype, seed=self._request.seed)
+        report.quantities = dict.fromkeys(QUANTITIES)
+        try:
+            known = self._understand(target)
+            report.target, report.protocol = known.name, known.protocol.described()
+            self._examine(known, x, delta, report)
+        except TargetFailure as failure:
+            report.status, report.reason = "inconclusive", failure.message
+            report.trace = failure.trace
+        report.warnings, report.notes = tuple(self._warnings), tuple(self._notes)
+        report.forwards = self._call.counts.get("forward", 0)
+        report.calls = dict(self._call.counts)
+        return report
+
+    def _understand(self, target: Any) -> Target:
+        request = self._request
+        eps = _EPS if request.eps is None else request.eps
+        if target is None or target is BatchNorm:
+            return Target(ClassMaker(BatchNorm, _OWN, self._call), _OWN, self._call, eps)
+        thing = load_target(target, self._call) if isinstance(target, str) else target
+        protocol = said(request.protocol, request.arguments)
+        return find_out(thing, protocol, self._call, request.eps)
+
+    def _examine(
+        self, target: Target, x: Array | None, delta: Array | None, report: GradcheckReport
+    ) -> None:
+        request = self._request
+        session = target.open(*draw_parameters(PROBE_SHAPE[1:], 0), PROBE_SHAPE[0])
+        eps = request.eps or session.own_eps or _EPS
+        parameters = target.protocol.gamma not in {"", "none"} or any(
+            hasattr(session.layer, name) for name in GAMMA_NAMES
+        )
+        if request.eps is None and target.protocol.eps not in {"", "none"}:
+            target.eps = eps
+        small = _adjusted(probe(PROBE_SHAPE, request.seed, eps), parameters=parameters)
+        main = small
+        if x is not None:
+            gamma, beta = draw_parameters(x.shape[1:], request.seed)
+            main = Question(x, gamma, beta, draw_delta(x.shape, request.seed), eps)
+        elif request.shape is not None:
+            main = probe(request.shape, request.seed, eps)  # type: ignore[arg-type]
+        main = _adjusted(main, parameters=parameters)
+        report.shape, report.eps = main.shape, eps
+        found = self._rounds(target, main, small, delta)
+        self._write(report, found)
+        if found.derivatives.problem:
+            return
+        self._second_verdict(target, small, found, report, parameters=parameters)
+
+    def _rounds(
+        self, target: Target, main: Question, small: Question, delta: Array | None
+    ) -> Measured:
+        """Ask what the user asks, and beside a vacuous question one of our own."""
+        questions = [main] if delta is None else [replace(main, delta=delta)]
+        empty = vacuous(questions[0], questions[0].delta)
+        for reason in empty:
+            self._warnings.append(f"this question proves nothing: {reason}")
+        if empty:
+            self._warnings.append("another question was asked beside it, and decides")
+            own = small if len(main.x) < LEAST_BATCH else main
+            questions.append(own)
+        self._total = sum(cost_in_forwards(q.shape) for q in questions)
+        terms = Terms(self._request.dtype, self._request.seed, self._request.tolerance, self._tick)
+        for question in questions:
+            found = measure(target, question, terms)
+            if found.failed:
+                break
+        return found
+
+    def _tick(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress("check", min(self._done, self._total), self._total)
+
+    def _write(self, report: GradcheckReport, found: Measured) -> None:
+        derivatives = found.derivatives
+        self._notes += [*derivatives.notes, *found.notes]
+        report.method = derivatives.method
+        report.quantities |= found.quantities
+        report.leaks = {
+            "victims": found.leaks.victims,
+            "pairs": [list(pair) for pair in found.leaks.pairs],
+        }
+        if derivatives.problem:
+            report.status, report.reason = "inconclusive", derivatives.problem
+            return
+        report.status = "fail" if found.failed else "pass"
+        given = found.given.grad_input
+        numeric = derivatives.values["grad_input"]
+        array, _ = numbers_or_reason(given, numeric.shape, "grad_input")
+        if array is not None:
+            analytic = array.astype(np.float64)
+            report.maps = {
+                "analytic": analytic, "numeric": numeric, "difference": analytic - numeric,
+            }  # fmt: skip
+
+    def _second_verdict(
+        self, target: Target, small: Question, found: Measured, report: GradcheckReport,
+        *, parameters: bool,
+    ) -> None:  # fmt: skip
+        """Conformance, identities, habits, and the diagnosis."""
+        dtype, seed = self._request.dtype, self._request.seed
+        try:
+            output, given = run_backward(target, small.to(dtype))
+        except TargetFailure as failure:
+            self._notes.append(f"the small probe could not be asked: {failure.message}")
+            output, given = found.base[:0], found.given
+        model = ForwardModel(standard=False, message="forward was not looked at", per_pixel=False)
+        if len(output):
+            exact = 1e-6 if output.dtype == np.float64 else 5e-3
+            model = recognise(small, output, exact)
+            noise = found.derivatives.noise["grad_input"]
+            report.findings = self._findings(
+                target, small, model, output, given, float(np.median(noise))
+            )
+        report.conformance = {
+            "standard": model.standard, "message": model.message, "ddof": model.ddof,
+            "eps": model.eps, "eps_outside_root": model.outside, "per_pixel": model.per_pixel,
+        }  # fmt: skip
+        if not model.standard and len(output):
+            self._warnings.append(model.message)
+        others = []
+        eps = small.eps
+        wrong = found.quantities["grad_input"]
+        if wrong is not None and not wrong.passed and len(output) and report.leaks is not None:
+            report.leaks["backward"] = self._backward_leaks(target, small)
+        for name, quantity in found.quantities.items():
+            if quantity is None or quantity.passed:
+                continue
+            if name == "grad_input":
+                report.diagnosis = blame_input(
+                    target, model, quantity, seed, eps, dtype, parameters=parameters
+                )
+            else:
+                others.append(blame_parameter(target, model, name, quantity, seed, eps, dtype))
+        report.other_diagnoses = tuple(others)
+        if report.diagnosis is None and others:
+            report.diagnosis, report.other_diagnoses = others[0], tuple(others[1:])
+
+    def _backward_leaks(self, target: Target, small: Question) -> int | None:
+        """How many pixels' gradients depend on the delta of other pixels; None if none can tell."""
+
+        def gradient(delta: Array) -> Array:
+            return gradient_or_nan(target, replace(small, delta=delta), self._request.dtype)
+
+        try:
+            asked = replace(small, x=small.delta)
+            return scan(gradient, asked, gradient(small.delta)).victims
+        except TargetFailure:
+            return None
+
+    def _findings(
+        self,
+        target: Target,
+        small: Question,
+        model: ForwardModel,
+        output: Array,
+        given: Gradients,
+        noise: float,
+    ) -> tuple[Finding, ...]:
+        dtype = self._request.dtype
+        base, _ = numbers_or_reason(given.grad_input, small.x.shape, "grad_input")
+        if base is None:
+            return ()
+        precision = max(float(np.finfo(kind).eps) for kind in (dtype, output.dtype))
+        tolerance = max(100 * precision, 1e-3 * noise)
+
+        def backward(question: Question) -> Array:
+            return gradient_or_nan(target, question, dtype)
+
+        asked: list[Finding] = []
+        if model.per_pixel:  # of other forwards, the identities need not hold
+            asked_with = small if model.eps is None else replace(small, eps=model.eps)
+            asked = list(identities(backward, asked_with, base.astype(np.float64), tolerance))
+        return (*asked, *habits(target, small.to(dtype), base))
+
+
+def _adjusted(question: Question, *, parameters: bool) -> Question:
+    """Gamma 1 and beta 0 where the target takes none."""
+    if parameters:
+        return question
+    ones = np.ones_like(question.gamma)
+    return replace(question, gamma=ones, beta=np.zeros_like(ones))

@@ -1,0 +1,241 @@
+"""Layers with a planted bug each, and right ones: what the checker itself is tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bncli.checking.probe import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a backward has at hand."""
+
+    delta: Array
+    x: Array
+    x_norm: Array
+    inv_std: Array
+    gamma: Array
+    beta: Array
+    variance: Array
+    eps: float
+
+    @property
+    def batch(self) -> int:
+        """Pictures."""
+        return len(self.x)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a picture."""
+        return int(np.prod(self.x.shape[1:]))
+
+    def terms(self, a: float = 1, b: float = 1, c: float = 1, p: int = 1, q: int = 1) -> Array:
+        """The three terms with these coefficients and powers."""
+        mean = self.delta.mean(axis=0)
+        along = self.x_norm * (self.delta * self.x_norm).mean(axis=0)
+        factor = self.gamma**p * self.inv_std**q
+        # Python's numbers leave the precision of the arrays as it is.
+        result: Array = factor * (float(a) * self.delta - float(b) * mean - float(c) * along)
+        return result
+
+    def with_inv_std(self, inv_std: Array) -> Parts:
+        """With another inv_std everywhere."""
+        x_norm = (self.x - self.x.mean(axis=0)) * inv_std
+        return Parts(
+            self.delta, self.x, x_norm, inv_std, self.gamma, self.beta, self.variance, self.eps
+        )
+
+
+Backward = Callable[[Parts], Array]
+
+
+class PlantedLayer:
+    """Batch normalization of each pixel, with a backward and parameter gradients to choose.
+
+    Args:
+        gamma, beta: (w, h, c).
+        eps: added to the variance.
+    """
+
+    input_rule: Backward = staticmethod(Parts.terms)
+    gamma_rule: Backward = staticmethod(lambda parts: (parts.delta * parts.x_norm).sum(axis=0))
+    beta_rule: Backward = staticmethod(lambda parts: parts.delta.sum(axis=0))
+    ddof = 0
+    outside = False
+
+    def __init__(self, gamma: Array, beta: Array, eps: float = 1e-8) -> None:
+        self.gamma, self.beta, self.eps = gamma, beta, eps
+        self._x: Any = None
+        self.dgamma: Any = None
+        self.dbeta: Any = None
+
+    def _parts(self, delta: Array) -> Parts:
+        x = self._x
+        variance = x.var(axis=0, ddof=self.ddof)
+        if self.outside:
+            inv_std = 1 / (np.sqrt(variance) + self.eps)
+        else:
+            inv_std = 1 / np.sqrt(variance + self.eps)
+        x_norm = (x - x.mean(axis=0)) * inv_std
+        return Parts(delta, x, x_norm, inv_std, self.gamma, self.beta, variance, self.eps)
+
+    def forward(self, x: Array) -> Array:
+        """The output."""
+        self._x = x
+        output: Array = self.gamma * self._parts(x).x_norm + self.beta
+        return output
+
+    def backward(self, delta: Array) -> Array:
+        """The gradient of the input."""
+        parts = self._parts(delta)
+        self.dgamma = type(self).gamma_rule(parts)
+        self.dbeta = type(self).beta_rule(parts)
+        return type(self).input_rule(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A planted bug.
+
+    Attributes:
+        name: of the planted layer.
+        expected: the name of the diagnosis; empty where the layer is right.
+        layer: the class.
+        quantity: which gradient is wrong.
+    """
+
+    name: str
+    expected: str
+    layer: type
+    quantity: str = "grad_input"
+
+
+def planted(name: str, **rules: Any) -> type:
+    """A layer class with these rules instead of the right ones."""
+    held = {key: staticmethod(rule) if callable(rule) else rule for key, rule in rules.items()}
+    return type(name.replace("-", "_"), (PlantedLayer,), held)
+
+
+def _fault(name: str, expected: str, rule: Backward) -> Fault:
+    return Fault(name, expected, planted(name, input_rule=rule))
+
+
+def _random(parts: Parts) -> Array:
+    rng = np.random.default_rng(5)
+    return rng.standard_normal(parts.delta.shape).astype(parts.delta.dtype)
+
+
+def _with(parts: Parts, mean_factor: Any, variance_factor: Any) -> Array:
+    mean = parts.delta.mean(axis=0) * mean_factor
+    along = parts.x_norm * (parts.delta * parts.x_norm).mean(axis=0) * variance_factor
+    result: Array = parts.gamma * parts.inv_std * (parts.delta - mean - along)
+    return result
+
+
+def _one_pixel(parts: Parts) -> Array:
+    gradient = parts.terms()
+    gradient[:, -1, -1, 0] *= -1
+    return gradient
+
+
+def _eps_outside(parts: Parts) -> Array:
+    return parts.with_inv_std(1 / (np.sqrt(parts.variance) + parts.eps)).terms()
+
+
+def _eps_other(parts: Parts) -> Array:
+    return parts.with_inv_std(1 / np.sqrt(parts.variance + 1e3 * parts.eps)).terms()
+
+
+def _x_for_x_norm(parts: Parts) -> Array:
+    along = parts.x * (parts.delta * parts.x).mean(axis=0)
+    result: Array = parts.gamma * parts.inv_std * (parts.delta - parts.delta.mean(axis=0) - along)
+    return result
+
+
+def _over_channels(parts: Parts) -> Array:
+    axes = (0, 1, 2)
+    along = (parts.delta * parts.x_norm).mean(axis=axes)
+    centred = parts.delta - parts.delta.mean(axis=axes) - parts.x_norm * along
+    result: Array = parts.gamma * parts.inv_std * centred
+    return result
+
+
+STUDIED = (
+    _fault("no mean term", "missing-mean-term", lambda p: p.terms(b=0)),
+    _fault("no variance term", "missing-variance-term", lambda p: p.terms(c=0)),
+    _fault("inference mode", "inference-gradient", lambda p: p.terms(b=0, c=0)),
+    _fault(
+        "published formula", "pixels-for-batch-and-mean-divided-twice",
+        lambda p: p.terms(b=1 / p.pixels, c=p.batch / p.pixels),
+    ),
+    _fault(
+        "pixels for batch", "pixels-for-batch",
+        lambda p: p.terms(b=p.batch / p.pixels, c=p.batch / p.pixels),
+    ),
+    _fault(
+        "divided by all", "divided-by-all", lambda p: p.terms(b=1 / p.pixels, c=1 / p.pixels)
+    ),
+    _fault("sum for mean", "sum-for-mean", lambda p: p.terms(b=p.batch, c=p.batch)),
+    _fault("ddof in backward", "ddof-in-backward", lambda p: p.terms(c=p.batch / (p.batch - 1))),
+    _fault("sign of all", "sign-flipped", lambda p: p.terms(-1, -1, -1)),
+    _fault("sign of mean term", "mean-sign-flipped", lambda p: p.terms(b=-1)),
+    _fault("sign of variance term", "variance-sign-flipped", lambda p: p.terms(c=-1)),
+    _fault("variance term doubled", "variance-term-doubled", lambda p: p.terms(c=2)),
+    _fault("variance term halved", "variance-term-halved", lambda p: p.terms(c=0.5)),
+    _fault("no gamma", "missing-gamma", lambda p: p.terms(p=0)),
+    _fault("gamma twice", "gamma-squared", lambda p: p.terms(p=2)),
+    _fault("no inv_std", "missing-inv-std", lambda p: p.terms(q=0)),
+    _fault("inv_std twice", "inv-std-squared", lambda p: p.terms(q=2)),
+    _fault(
+        "divided by batch", "divided-by-batch",
+        lambda p: p.terms(1 / p.batch, 1 / p.batch, 1 / p.batch),
+    ),
+    _fault("eps outside the root", "eps-outside-root", _eps_outside),
+    _fault("another eps", "eps-mismatch", _eps_other),
+)  # fmt: skip
+"""The bugs that were studied in layers people use."""
+
+OTHERS = (
+    _fault("missing -1/2", "missing-minus-half", lambda p: p.terms(c=-2)),
+    _fault("added to itself", "doubled", lambda p: p.terms(2, 2, 2)),
+    _fault("both signs", "both-signs-flipped", lambda p: p.terms(b=-1, c=-1)),
+    _fault("no delta term", "missing-direct-term", lambda p: p.terms(a=0)),
+    _fault("gamma late", "variance-term-gamma", lambda p: _with(p, 1, 1 / p.gamma)),
+    _fault("inv_std squared for cubed", "variance-term-inv-std",
+           lambda p: _with(p, 1, 1 / p.inv_std)),
+    _fault("x for x_norm", "x-for-x-norm", _x_for_x_norm),
+    _fault("mean over a channel", "averaged-over-pixels", _over_channels),
+    _fault("pictures reversed", "batch-reversed", lambda p: p.terms()[::-1].copy()),
+    _fault("magnitude of gamma", "gamma-magnitude",
+           lambda p: np.sign(p.gamma) * p.terms()),
+    _fault("width for batch", "mean-times-B/w-variance-times-B/w",
+           lambda p: p.terms(b=p.batch / p.x.shape[1], c=p.batch / p.x.shape[1])),
+    _fault("delta handed on", "delta-itself", lambda p: p.delta),
+    _fault("one pixel flipped", "local", _one_pixel),
+    _fault("nothing", "zero", lambda p: np.zeros_like(p.delta)),
+    _fault("random numbers", "unrecognised", _random),
+    Fault("gamma gradient averaged", "x-norm-times-1/B",
+          planted("gamma_mean", gamma_rule=lambda p: (p.delta * p.x_norm).mean(axis=0)),
+          "grad_gamma"),
+    Fault("gamma gradient of x", "x",
+          planted("gamma_x", gamma_rule=lambda p: (p.delta * p.x).sum(axis=0)), "grad_gamma"),
+    Fault("beta gradient averaged", "delta-times-1/B",
+          planted("beta_mean", beta_rule=lambda p: p.delta.mean(axis=0)), "grad_beta"),
+    Fault("beta gradient with gamma", "with-gamma",
+          planted("beta_gamma", beta_rule=lambda p: (p.delta * p.gamma).sum(axis=0)),
+          "grad_beta"),
+)  # fmt: skip
+"""Bugs beside them."""
+
+RIGHT = (
+    Fault("right", "", PlantedLayer),
+    Fault("right, ddof=1 in both", "",
+          planted("unbiased", ddof=1,
+                  input_rule=lambda p: p.terms(c=p.batch / (p.batch - 1)))),
+)  # fmt: skip
+"""Layers with nothing wrong in their backward."""

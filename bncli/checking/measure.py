@@ -1,0 +1,161 @@
+"""One question put to a target, and its three gradients judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bncli.checking.calling import TargetFailure
+from bncli.checking.compare import Allowed, Quantity, compare, unusable
+from bncli.checking.derive import Asked, derive, precision_noise
+from bncli.checking.leak import Leaks, scan
+from bncli.checking.oracle import QUANTITIES, Derivatives
+from bncli.checking.probe import Array, Question
+from bncli.checking.session import Gradients, Target, numbers_or_reason
+
+_BACKWARD_SLACK = 4
+Tick = Callable[[], None]
+
+
+@dataclass(slots=True)
+class Measured:
+    """What one question brought to light.
+
+    Attributes:
+        question: the question.
+        base: the output at it, in the precision of the oracles.
+        quantities: the verdicts.
+        leaks: between pixels.
+        derivatives: what the gradients were held against.
+        given: the gradients, as they came.
+        notes: remarks.
+    """
+
+    question: Question
+    base: Array
+    quantities: dict[str, Quantity | None]
+    leaks: Leaks
+    derivatives: Derivatives
+    given: Gradients
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a gradient is wrong."""
+        return any(q is not None and not q.passed for q in self.quantities.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for all questions of a check.
+
+    Attributes:
+        dtype: the precision the backward is asked in.
+        seed: of what is random.
+        tolerance: relative; None to derive it.
+        tick: is called after every step.
+    """
+
+    dtype: str
+    seed: int
+    tolerance: float | None
+    tick: Tick
+
+
+def run_backward(target: Target, question: Question) -> tuple[Array, Gradients]:
+    """Output and gradients of a new layer at a question, in the question's precision."""
+    session = target.open(question.gamma, question.beta, len(question.x))
+    output = session.forward(question.x)
+    return output, session.backward(question.delta)
+
+
+def wanted_of(target: Target) -> tuple[str, ...]:
+    """The gradients that a target gives."""
+    names = {"grad_gamma": target.protocol.grad_gamma, "grad_beta": target.protocol.grad_beta}
+    return ("grad_input", *(n for n in QUANTITIES[1:] if names[n] not in {"", "none"}))
+
+
+def measure(target: Target, question: Question, terms: Terms) -> Measured:
+    """Put one question to a target.
+
+    Raises:
+        TargetFailure: its code failed.
+    """
+    asked_in = question.to(terms.dtype)
+    output, given = run_backward(target, asked_in)
+    terms.tick()
+
+    def function(x: Array, gamma: Array, beta: Array) -> Array:
+        return target.open(gamma, beta, len(x)).forward(x)
+
+    # The oracles ask in double precision, where rounding hides least, of a layer that can do it.
+    exact = question if terms.dtype == "float64" else asked_in.to(np.float64)
+    base = output if terms.dtype == "float64" else function(exact.x, exact.gamma, exact.beta)
+    if base.dtype.kind == "f" and base.dtype.itemsize < 8:  # noqa: PLR2004 - double precision
+        exact = exact.to(np.float32)
+        base = function(exact.x, exact.gamma, exact.beta)
+
+    leaks = Leaks(0, 0, ())
+    if base.dtype.kind == "f" and np.isfinite(base).all():
+        leaks = scan(lambda x: _ticked(function(x, exact.gamma, exact.beta), terms), exact, base)
+    wanted = wanted_of(target)
+    if leaks.victims and not _repeats(function, exact, base):
+        nothing = Derivatives("none", {}, {}, {}, np.zeros(exact.gamma.shape, bool))
+        nothing.problem = "forward gives other numbers each time it is asked the same"
+        return Measured(question, base, {}, Leaks(0, 0, ()), nothing, given)
+    derivatives = derive(Asked(function, exact, wanted, base, leaks, terms.seed, terms.tick))
+    measured = Measured(question, base, {}, leaks, derivatives, given)
+    if not derivatives.problem:
+        _judge(measured, terms, exact, wanted)
+    return measured
+
+
+def _ticked(output: Array, terms: Terms) -> Array:
+    terms.tick()
+    return output
+
+
+def _repeats(function: Any, question: Question, base: Array) -> bool:
+    again = function(question.x, question.gamma, question.beta)
+    return bool(np.array_equal(again, base))
+
+
+def _judge(measured: Measured, terms: Terms, exact: Question, wanted: tuple[str, ...]) -> None:
+    precision = np.result_type(np.float32 if terms.dtype == "float32" else measured.base.dtype)
+    rounding = _BACKWARD_SLACK * precision_noise(exact, precision)
+    derivatives = measured.derivatives
+    for name in QUANTITIES:
+        if name not in wanted:
+            measured.quantities[name] = None
+            continue
+        numeric = derivatives.values[name]
+        raw = getattr(measured.given, name)
+        array, problem = numbers_or_reason(raw, numeric.shape, name)
+        if array is None:
+            measured.quantities[name] = unusable(problem, numeric.size)
+            continue
+        if array.dtype.kind != "f":
+            measured.notes.append(f"{name} holds {array.dtype}: it is cut to whole numbers")
+        tolerance = derivatives.noise[name] + rounding
+        if terms.tolerance is not None:
+            tolerance = np.full_like(tolerance, terms.tolerance)
+        allowed = Allowed(derivatives.scales[name], tolerance, derivatives.skipped)
+        measured.quantities[name] = compare(array, numeric, allowed)
+    skipped = int(derivatives.skipped.sum())
+    if skipped:
+        measured.notes.append(
+            f"forward has a kink at {skipped} of {derivatives.skipped.size} pixels; they were left "
+            "out: non-differentiable, not wrong"
+        )
+
+
+def gradient_or_nan(target: Target, question: Question, dtype: str) -> Array:
+    """grad_input at a question as float64; NaN where it is no array of the right shape."""
+    _, given = run_backward(target, question.to(dtype))
+    array, _ = numbers_or_reason(given.grad_input, question.x.shape, "grad_input")
+    if array is None:
+        raise TargetFailure("backward gave no gradient of the input")
+    return array.astype(np.float64)

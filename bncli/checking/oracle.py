@@ -1,0 +1,219 @@
+"""Numerical derivatives of a target's own forward, by two independent ways.
+
+Both work in blocks: as long as pixels do not influence each other, all pixels of one picture are
+perturbed at once, and B forwards (2B for differences) give every derivative of every pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bncli.checking.analytic import STEP, Analytic
+from bncli.checking.probe import Array, Question
+
+Function = Callable[[Array, Array, Array], Array]
+"""(x, gamma, beta) to the output, each time by a new layer."""
+
+STEPS = (6e-6, 1e-3, 2e-2)
+"""Of central differences, in units of each pixel's own spread: for double precision (its cube
+root), for something between, and for single precision."""
+
+_PARAMETER_STEP = 1e-6  # the output is linear in gamma and beta: small enough to pass no kink by
+_KINK = 0.05
+QUANTITIES = ("grad_input", "grad_gamma", "grad_beta")
+
+
+@dataclass(slots=True)
+class Derivatives:
+    """What the backward should have given.
+
+    Attributes:
+        method: how they were found.
+        values: quantity -> derivative, of the quantity's shape.
+        scales: quantity -> (w, h, c): size of the terms that add up to it, which survives where
+            the terms cancel.
+        noise: quantity -> (w, h, c): relative uncertainty of the derivative.
+        skipped: (w, h, c), pixels at which the forward has a kink.
+        problem: why the derivatives cannot be trusted; empty if they can.
+        notes: what else was seen.
+        places: quantity -> flat indexes of the elements that were asked; None is all.
+    """
+
+    method: str
+    values: dict[str, Array]
+    scales: dict[str, Array]
+    noise: dict[str, Array]
+    skipped: Array
+    problem: str = ""
+    notes: list[str] = field(default_factory=list)
+    places: dict[str, Array] | None = None
+
+
+class NotAnalyticError(Exception):
+    """The forward does not carry complex numbers through."""
+
+
+def complex_block(
+    function: Function, question: Question, wanted: tuple[str, ...], tick: Callable[[], None]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Derivatives and scales by the complex step.
+
+    Raises:
+        NotAnalyticError: the forward refuses complex numbers or drops their imaginary part.
+    """
+    x, gamma, beta = question.x, question.gamma, question.beta
+    total = np.empty(x.shape)
+    scale = np.zeros(gamma.shape)
+    for picture in range(len(x)):
+        stepped = x.astype(np.complex128)
+        stepped[picture] += 1j * STEP
+        slope = _slope(function(Analytic.of(stepped), gamma, beta))
+        tick()
+        slope *= question.delta
+        total[picture] = slope.sum(axis=0)
+        np.maximum(scale, np.abs(slope, out=slope).sum(axis=0), out=scale)
+    values, scales = {"grad_input": total}, {"grad_input": scale}
+    start = Analytic.of(x)
+    for name, pair in (
+        ("grad_gamma", (gamma + 1j * STEP, beta)),
+        ("grad_beta", (gamma, beta + 1j * STEP)),
+    ):
+        if name in wanted:
+            slope = _slope(function(start, *map(_analytic, pair))) * question.delta
+            tick()
+            values[name], scales[name] = slope.sum(axis=0), natural_scale(slope, question.delta)
+    return values, scales
+
+
+def natural_scale(terms: Array, delta: Array) -> Array:
+    """Size of the terms of a parameter's gradient, (w, h, c), at least that of other pixels.
+
+    Where a pixel is constant, x_norm is nothing but the rounding of its mean: an error there is
+    small beside an x_norm of usual size, not beside itself.
+
+    Args:
+        terms: delta times the slope of the output, (batch, w, h, c).
+        delta: the delta.
+    """
+    size = np.abs(terms)
+    weight = np.abs(delta).sum(axis=0)
+    with np.errstate(all="ignore"):
+        slopes = size.sum(axis=0) / weight
+    usual = slopes[np.isfinite(slopes)].max(initial=0.0)
+    scale: Array = np.maximum(size.sum(axis=0), usual * weight)
+    return scale
+
+
+def _analytic(array: Array) -> Array:
+    return Analytic.of(array) if np.iscomplexobj(array) else array
+
+
+def _slope(output: Array) -> Array:
+    if not np.iscomplexobj(output):
+        raise NotAnalyticError
+    slope: Array = np.asarray(output).imag / STEP
+    return slope
+
+
+def central_block(
+    function: Function, question: Question, wanted: tuple[str, ...], step: float,
+    tick: Callable[[], None],
+) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
+    """Derivatives and scales by central differences with steps of *step* spreads of each pixel."""
+    x, gamma, beta = question.x, question.gamma, question.beta
+    spread = step * np.sqrt(question.variance + question.eps)
+    total = np.empty(x.shape)
+    scale = np.zeros(gamma.shape)
+    for picture in range(len(x)):
+        up, down = x.copy(), x.copy()
+        up[picture] += spread
+        down[picture] -= spread
+        gap = (up[picture] - down[picture]).astype(np.float64)
+        change = _difference(function(up, gamma, beta), function(down, gamma, beta))
+        tick()
+        slope = question.delta * change / np.where(gap > 0, gap, np.nan)
+        total[picture] = slope.sum(axis=0)
+        np.maximum(scale, np.abs(slope).sum(axis=0), out=scale)
+    values, scales = {"grad_input": total}, {"grad_input": scale}
+    size = x.dtype.type(step)
+    for name in ("grad_gamma", "grad_beta"):
+        if name in wanted:
+            ups = (gamma + size, beta) if name == "grad_gamma" else (gamma, beta + size)
+            downs = (gamma - size, beta) if name == "grad_gamma" else (gamma, beta - size)
+            gap = (ups[0] - downs[0]) + (ups[1] - downs[1])
+            change = _difference(function(x, *ups), function(x, *downs))
+            slope = question.delta * change / gap
+            tick()
+            values[name], scales[name] = slope.sum(axis=0), natural_scale(slope, question.delta)
+    return values, scales
+
+
+def _difference(up: Array, down: Array) -> Array:
+    change: Array = up.astype(np.float64) - down.astype(np.float64)
+    return change
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """Central differences along one random direction.
+
+    Attributes:
+        error: quantity -> (w, h, c): how far the derivatives are off, relative to their scale.
+        kinked: (w, h, c), pixels at which the slopes to both sides differ.
+    """
+
+    error: dict[str, Array]
+    kinked: Array
+
+
+def along_random(
+    function: Function, question: Question, values: dict[str, Array], scales: dict[str, Array],
+    base: Array, seed: int, *, parameters: bool,
+) -> Direction:  # fmt: skip
+    """Hold derivatives against central differences along one random direction per pixel.
+
+    Args:
+        function: the forward.
+        question: where.
+        values, scales: the derivatives.
+        base: the output at *question*.
+        seed: of the direction.
+        parameters: also along gamma and beta, at two forwards more.
+    """
+    rng = np.random.default_rng((seed, 3))
+    x, gamma, beta, delta = question.x, question.gamma, question.beta, question.delta
+    spread = STEPS[0] * np.sqrt(question.variance + question.eps)
+    move = rng.uniform(0.5, 1.0, x.shape) * rng.choice((-1.0, 1.0), x.shape)
+    up, down = x + spread * move, x - spread * move
+    y_up, y_down = function(up, gamma, beta), function(down, gamma, beta)
+    found = (delta * (y_up - y_down)).sum(axis=0)
+    expected = (values["grad_input"] * (up - down)).sum(axis=0)
+    unit = np.abs(up - down).max(axis=0)
+    error = {"grad_input": _relative(found - expected, scales["grad_input"] * unit)}
+    bend = np.abs(y_up - 2 * base + y_down).max(axis=0)
+    rise = np.abs(y_up - y_down).max(axis=0)
+    eps = np.finfo(np.float64).eps
+    condition = question.condition
+    noise = 100 * eps * (1 + condition + condition**2 / 10) * (1 + np.abs(base).max(axis=0))
+    kinked = bend > _KINK * rise + noise
+    if parameters:
+        step = _PARAMETER_STEP
+        both = [rng.uniform(0.5, 1.0, gamma.shape) for _ in range(2)]
+        ups = [p + step * m for p, m in zip((gamma, beta), both, strict=True)]
+        downs = [p - step * m for p, m in zip((gamma, beta), both, strict=True)]
+        found = (delta * (function(x, *ups) - function(x, *downs))).sum(axis=0)
+        expected, size = np.zeros(gamma.shape), np.zeros(gamma.shape)
+        for name, high, low in zip(QUANTITIES[1:], ups, downs, strict=True):
+            if name in values:
+                expected = expected + values[name] * (high - low)
+                size = size + scales[name] * (high - low)
+        error["parameters"] = _relative(found - expected, size)
+    return Direction(error, kinked)
+
+
+def _relative(error: Array, size: Array) -> Array:
+    relative: Array = np.abs(error) / np.where(size > 0, size, 1.0)
+    return relative

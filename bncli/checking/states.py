@@ -1,0 +1,165 @@
+"""What a layer does with its arguments and its memory: notes, not failures of the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from bncli.checking.calling import TargetFailure
+from bncli.checking.metamorphic import Finding
+from bncli.checking.probe import Array, Question
+from bncli.checking.protocol import BETA_NAMES, GAMMA_NAMES
+from bncli.checking.session import Gradients, Target
+
+
+def habits(target: Target, question: Question, base: Array) -> Iterator[Finding]:
+    """Look at a layer's habits, in four forwards.
+
+    Args:
+        target: the layer.
+        question: a probe.
+        base: its grad_input there.
+    """
+    for ask in (_again, _stale, _awkward, _update):
+        try:
+            yield from ask(target, question, base)
+        except TargetFailure as failure:
+            yield Finding(ask.__name__.strip("_"), None, failure.message)
+
+
+def _again(target: Target, question: Question, base: Array) -> Iterator[Finding]:
+    """The same again in a new layer, with eyes on the arguments; then backward once more."""
+    session = target.open(question.gamma, question.beta, len(question.x))
+    x = question.x.copy()
+    session.forward(x, copied=False)
+    yield Finding("input kept", np.array_equal(x, question.x), "forward leaves its input as it was")
+    first = session.backward(question.delta)
+    same = _equal(first.grad_input, base)
+    yield Finding("deterministic", same, "the same question gets the same answer")
+    try:
+        second = session.backward(question.delta)
+    except TargetFailure as failure:
+        yield Finding(
+            "backward twice", passed=False, message=f"a second backward fails: {failure.message}"
+        )
+        return
+    words = "a second backward gives the same gradients"
+    yield Finding("backward twice", _all_equal(first, second, base), words)
+    added = _is_added(target)
+    yield Finding(
+        "overwrites", not added, "backward writes its gradient over the argument, or returns it"
+        if not added else "backward ADDS its gradient into the argument",
+    )  # fmt: skip
+
+
+def _is_added(target: Target) -> bool:
+    return target.protocol.grad_input == "added"
+
+
+def _stale(target: Target, question: Question, base: Array) -> Iterator[Finding]:
+    session = target.open(question.gamma, question.beta, len(question.x))
+    session.forward(question.x[::-1] * 1.5)
+    session.forward(question.x)
+    given = session.backward(question.delta)
+    yield Finding(
+        "second batch",
+        _equal(given.grad_input, base),
+        "after two forwards, backward belongs to the second",
+    )
+
+
+def _awkward(target: Target, question: Question, base: Array) -> Iterator[Finding]:
+    name, words = "awkward input", "a read-only, non-contiguous batch gives the same"
+    wide = np.zeros((*question.x.shape[:-1], 2 * question.x.shape[-1]), question.x.dtype)
+    view = wide[..., ::2]
+    view[...] = question.x
+    view.flags.writeable = False
+    session = target.open(question.gamma, question.beta, len(question.x))
+    try:
+        session.forward(view, copied=False)
+        given = session.backward(question.delta)
+    except TargetFailure as failure:
+        yield Finding(
+            name,
+            passed=False,
+            message=f"a read-only, non-contiguous batch fails: {failure.message}",
+        )
+    else:
+        scale = float(np.abs(base[np.isfinite(base)]).max(initial=0.0))
+        near = _like(given.grad_input, base) and np.allclose(
+            given.grad_input, base, rtol=1e-4, atol=1e-4 * scale, equal_nan=True
+        )
+        yield Finding(name, bool(near), words)
+
+
+def _update(target: Target, question: Question, base: Array) -> Iterator[Finding]:
+    """Whether update() goes down along the gradients."""
+    del base
+    session = target.open(question.gamma, question.beta, len(question.x))
+    layer = session.layer
+    if not callable(getattr(layer, "update", None)):
+        return
+    session.forward(question.x)
+    given = session.backward(question.delta)
+    pairs = (
+        (_parameter_name(target.protocol.gamma, GAMMA_NAMES, layer), given.grad_gamma),
+        (_parameter_name(target.protocol.beta, BETA_NAMES, layer), given.grad_beta),
+    )
+    before = [_copied(getattr(layer, name, None)) for name, _ in pairs]
+    gradients = [_copied(gradient) for _, gradient in pairs]
+    try:
+        target.call("update", layer.update)
+    except TargetFailure as failure:
+        yield Finding("update", None, f"update() was not checked: {failure.message}")
+        return
+    for (name, _), old, gradient in zip(pairs, before, gradients, strict=True):
+        new = getattr(layer, name, None)
+        if old is None or gradient is None or not _like(new, old) or not _like(gradient, old):
+            yield Finding("update", None, f"update() was not checked: no {name or 'parameter'}")
+            continue
+        yield _descent(name, np.asarray(new) - old, gradient)
+
+
+def _descent(name: str, step: Array, gradient: Array) -> Finding:
+    size = float((gradient.astype(np.float64) ** 2).sum())
+    rate = -float((step * gradient).sum()) / size if size else 0.0
+    along = bool(np.allclose(step, -rate * gradient, rtol=1e-3, atol=1e-3 * np.abs(step).max()))
+    if along and rate > 0:
+        return Finding(
+            f"update {name}", passed=True, message=f"update() takes {rate:.3g} of the gradient off"
+        )
+    if along and rate < 0:
+        words = f"update() ADDS {-rate:.3g} of the gradient to {name}: it climbs"
+    elif not step.any():
+        words = f"update() leaves {name} as it is"
+    else:
+        words = f"update() moves {name} in another direction than its gradient"
+    return Finding(f"update {name}", passed=False, message=words)
+
+
+def _parameter_name(said: str, names: tuple[str, ...], layer: Any) -> str:
+    return next((name for name in (said, *names) if name and hasattr(layer, name)), "")
+
+
+def _copied(value: Any) -> Array | None:
+    return value.copy() if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" else None
+
+
+def _like(value: Any, base: Array) -> bool:
+    return isinstance(value, np.ndarray) and value.shape == base.shape and value.dtype.kind in "fiu"
+
+
+def _equal(value: Any, base: Array) -> bool:
+    return _like(value, base) and bool(np.array_equal(value, base, equal_nan=True))
+
+
+def _all_equal(first: Gradients, second: Gradients, base: Array) -> bool:
+    del base
+    pairs = zip(_values(first), _values(second), strict=True)
+    return all(a is None or (isinstance(b, np.ndarray) and np.array_equal(a, b)) for a, b in pairs)
+
+
+def _values(gradients: Gradients) -> tuple[Any, Any, Any]:
+    return gradients.grad_input, gradients.grad_gamma, gradients.grad_beta

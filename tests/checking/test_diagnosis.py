@@ -1,0 +1,97 @@
+"""The diagnosis: every planted bug by its name, and nothing that is not known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies
+
+from bncli import gradcheck
+from bncli.checking.battery import run_battery
+from bncli.checking.counts import count_values, name_count
+from bncli.checking.faults import OTHERS, STUDIED, planted
+from bncli.checking.probe import PROBE_SHAPE, SECOND_SHAPE
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("seed", [0, 11])
+@pytest.mark.parametrize("fault", [*STUDIED, *OTHERS], ids=lambda fault: fault.name)
+def test_planted_bug_is_named(fault, dtype, seed):
+    """The one gradient that is wrong fails, the others pass, and the bug has its right name."""
+    report = gradcheck(fault.layer, dtype=dtype, seed=seed)
+
+    assert report.status == "fail"
+    assert report.diagnosis.name == fault.expected
+    assert report.diagnosis.quantity == fault.quantity
+    wrong = [name for name, quantity in report.quantities.items() if not quantity.passed]
+    assert wrong == [fault.quantity]
+
+
+@settings(max_examples=25)
+@given(
+    a=strategies.floats(-3, 3),
+    b=strategies.floats(-3, 3),
+    c=strategies.floats(-3, 3),
+)
+def test_coefficients_are_those_planted(a, b, c):
+    """Whatever the three coefficients are, the fit finds them."""
+    if max(abs(a - 1), abs(b - 1), abs(c - 1)) < 1e-3 or max(abs(a), abs(b), abs(c)) < 1e-3:
+        return
+    layer = planted("any", input_rule=lambda parts: parts.terms(a, b, c))
+    found = gradcheck(layer).diagnosis
+
+    assert found.coefficients is not None
+    np.testing.assert_allclose(found.coefficients, (a, b, c), atol=1e-7)
+
+
+@settings(max_examples=20)
+@given(seed=strategies.integers(0, 10_000))
+def test_random_gradient_is_unrecognised(seed):
+    """Numbers that have nothing to do with the formula get no name."""
+
+    def rule(parts):
+        return np.random.default_rng(seed).standard_normal(parts.delta.shape)
+
+    assert gradcheck(planted("random", input_rule=rule)).diagnosis.name == "unrecognised"
+
+
+def test_count_is_confirmed_at_the_second_shape():
+    """A constant that equals a count at one shape only is not called a count."""
+    by_chance = planted("chance", input_rule=lambda parts: parts.terms(b=5 / 24))
+
+    found = gradcheck(by_chance).diagnosis
+    assert found.name == "mean-times-?"
+    assert "no count of the shape" in found.message
+
+
+def test_no_two_counts_agree_at_both_shapes():
+    """Else a diagnosis could name the wrong one."""
+    first, second = count_values(PROBE_SHAPE), count_values(SECOND_SHAPE)
+    pairs = [(first[name], second[name]) for name in first]
+    same = {
+        (a, b)
+        for i, a in enumerate(first)
+        for j, b in enumerate(first)
+        if i < j and np.allclose(pairs[i], pairs[j], rtol=1e-3)
+    }
+    # These are the same number, written twice.
+    twice = [("1/(B*P)", "(1/B)/P"), ("1/c", "B/(B*c)")]
+    twice += [("1/P", "B/(B*P)"), ("1/(w*h)", "B/(B*w*h)")]
+    assert same <= set(twice)
+
+
+def test_name_count_knows_signs_and_refuses_strangers():
+    """-1/P is named, pi is not."""
+    shapes = [PROBE_SHAPE, SECOND_SHAPE]
+
+    assert name_count([-1 / 24, -1 / 30], shapes, 1e-6) == "-1/P"
+    assert name_count([3.14159, 3.14159], shapes, 1e-6) is None
+
+
+def test_battery_kills_all_mutants():
+    """The self-test of the command: at least 25 planted bugs, all named, and right layers pass."""
+    results = run_battery(seed=5)
+
+    assert len({r.name for r in results if r.expected}) >= 25
+    assert len([r for r in results if not r.expected]) >= 4
+    assert [r for r in results if not r.ok] == []

@@ -1,0 +1,298 @@
+"""The command gradcheck: exit codes, the document, and targets that misbehave."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracle import bncli, tree
+from PIL import Image
+
+TARGETS = Path(__file__).parent.parent / "checking" / "targets"
+TROUBLED = TARGETS / "troubled.py"
+PUBLISHED = f"{TARGETS / 'published.py'}:BatchNormalization"
+
+
+def strict(text):
+    """Strict JSON: no NaN, no Infinity."""
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_own_layer_is_right():
+    """Without a target, bncli's own layer is checked, and passes; the verdict comes last."""
+    ran = bncli("gradcheck")
+
+    assert ran.code == 0
+    assert ran.err == ""
+    assert ran.out.splitlines()[-1] == "PASS: the backward is right"
+    assert "\x1b" not in ran.out
+
+
+def test_published_backward_fails_and_is_explained():
+    """Exit 1, and the diagnosis on stdout."""
+    ran = bncli("gradcheck", PUBLISHED)
+
+    assert ran.code == 1
+    assert ran.err == ""
+    assert ran.out.splitlines()[-1] == "FAIL: grad_input wrong"
+    assert "w*h*c was used where batch belongs" in ran.out
+    assert "(1, 0.0416667, 0.208333) = (1, 1/P, B/P)" in ran.out
+    assert "120 of 120 elements" in ran.out
+
+
+def test_document_of_a_failure():
+    """The document has the keys that people script against."""
+    ran = bncli("gradcheck", PUBLISHED, "--json", "-q")
+    document = strict(ran.out)
+
+    assert ran.code == document["exit_code"] == 1
+    assert document["schema"] == "bncli.gradcheck/1"
+    assert document["status"] == "fail"
+    assert document["seed"] == 0
+    assert document["forwards"] > 10
+    assert set(document["quantities"]) == {"grad_input", "grad_gamma", "grad_beta"}
+    wrong = document["quantities"]["grad_input"]
+    for key in ("passed", "max_rel_error", "worst_index", "analytic", "numeric", "wrong"):
+        assert key in wrong
+    assert (wrong["passed"], wrong["wrong"], wrong["checked"]) == (False, 120, 120)
+    assert len(wrong["worst_index"]) == 4
+    assert document["quantities"]["grad_beta"]["passed"]
+    assert document["diagnosis"]["name"] == "pixels-for-batch-and-mean-divided-twice"
+    np.testing.assert_allclose(document["diagnosis"]["coefficients"], [1, 1 / 24, 5 / 24])
+    assert document["command"].startswith("bncli gradcheck ")
+
+
+def test_document_of_a_success_and_of_nan():
+    """No diagnosis where nothing is wrong; null where a number is none."""
+    assert strict(bncli("gradcheck", "--json").out)["diagnosis"] is None
+    ran = bncli("gradcheck", f"{TROUBLED}:NaNGradient", "--json")
+    wrong = strict(ran.out)["quantities"]["grad_input"]
+    assert ran.code == 1
+    assert wrong["analytic"] is None
+    assert wrong["max_rel_error"] is None
+
+
+def test_printed_command_reproduces_the_document(folder):
+    """The command in the report, run again, gives the same bytes."""
+    first = bncli("gradcheck", PUBLISHED, "--images", folder, "--seed", 5, "--json")
+    words = strict(first.out)["command"].split()[1:]
+
+    assert bncli(*words, "--json").out == first.out
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("CallsExit", "backward called sys.exit(7)"),
+        ("EndsProcess", "the target ended its process during backward with exit code 9"),
+        ("Crashes", "the target's process crashed during backward (SIGABRT)"),
+        ("NaNForward", "forward gives NaN or infinity"),
+        ("RaisesLater", "backward raised ArithmeticError: this is too small for me"),
+    ],
+)
+def test_inconclusive_targets(name, reason):
+    """Exit 3, with the reason in the last line, and no trace of ours."""
+    ran = bncli("gradcheck", f"{TROUBLED}:{name}")
+
+    assert ran.code == 3
+    assert ran.out.splitlines()[-1].startswith(f"INCONCLUSIVE: {reason}")
+    assert "bncli/" not in ran.out.partition("again:")[0].replace(str(TARGETS), "")
+    assert "Traceback" not in ran.out + ran.err
+
+
+@pytest.mark.parametrize("target", ["troubled.py:Hangs", "troubled.py:HangsInForward"])
+def test_hanging_target_is_stopped_in_time(target):
+    """Exit 3 a second or two after its time is up, with a whole document."""
+    began = time.monotonic()
+    ran = bncli("gradcheck", TARGETS / target, "--timeout", 1, "--json")
+
+    assert ran.code == 3
+    assert time.monotonic() - began < 15
+    assert "did not come back within 1 s" in strict(ran.out)["reason"]
+
+
+def test_hang_at_import_is_stopped():
+    """Import is the user's code too."""
+    ran = bncli("gradcheck", f"{TARGETS / 'hangs_at_import.py'}:Layer", "--timeout", 1)
+    assert ran.code == 3
+    assert "import did not come back" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("no_such_module_here:Layer", "there is no such module"),
+        ("no/such/file.py:Layer", "there is no such file"),
+        (f"{TROUBLED}:Rihgt", "it has no Rihgt; it has Right,"),
+        (f"{TARGETS / 'missing_import.py'}:Layer", "No module named 'cv2_that_is_missing'"),
+        ("Layer", "give module:Class"),
+        (f"{TROUBLED}:GivesNone", "where does it put the gradient of the input?"),
+        (f"{TROUBLED}:OtherNames", "needs stretch: what is it?"),
+        (f"{TROUBLED}:NoBackward", "has no method backward"),
+        (f"{TARGETS / 'pair.py'}:forward_with_riddle,backward", "needs riddle: what is it?"),
+    ],
+)
+def test_target_that_cannot_be_used(target, words):
+    """Exit 2 and one clear sentence, also as a document; no traceback of ours."""
+    ran = bncli("gradcheck", target, "--json")
+
+    assert ran.code == 2
+    assert words in ran.err
+    assert strict(ran.out)["error"]["kind"] == "TargetError"
+    assert words in strict(ran.out)["error"]["message"]
+    assert "Traceback" not in ran.err
+    assert "checking/calling.py" not in ran.err
+
+
+def test_exception_of_the_target_is_shown_from_its_own_file_on():
+    """The user sees where it was raised; what it says moves no cursor."""
+    ran = bncli("gradcheck", f"{TROUBLED}:RaisesAlways")
+
+    assert ran.code == 2
+    assert "[bold]no[/bold] \\x1b[31mway" in ran.err
+    assert "\x1b" not in ran.err
+    assert "troubled.py, line" in ran.err
+    assert "checking/calling.py" not in ran.err
+
+
+def test_what_the_target_prints_does_not_spoil_the_document(tmp_path):
+    """stdout holds the document alone, whatever the target writes there."""
+    (tmp_path / "loud.py").write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(TARGETS)!r})\n"
+        "from troubled import Right\n"
+        "print('hello')\n"
+        "class Loud(Right):\n"
+        "    def forward(self, x):\n"
+        "        print('loud'); sys.stdout.flush()\n"
+        "        return super().forward(x)\n"
+    )
+    ran = bncli("gradcheck", "loud:Loud", "--json", cwd=tmp_path)
+
+    assert ran.code == 0
+    assert strict(ran.out)["status"] == "pass"
+    assert "loud" in ran.err
+
+
+def test_target_that_asks_for_input_does_not_wait():
+    """It gets none."""
+    assert bncli("gradcheck", f"{TROUBLED}:AsksForInput", "--timeout", 5).code == 0
+
+
+def test_own_layer_in_a_process_of_its_own():
+    """The public layer, named as any other, passes."""
+    assert bncli("gradcheck", "bncli:BatchNorm").code == 0
+
+
+def test_pictures_are_the_batch(folder, batch):
+    """--images checks on the pictures themselves, in value scale, width first."""
+    ran = bncli("gradcheck", "--images", folder, "--json")
+    document = strict(ran.out)
+
+    assert ran.code == 0
+    assert document["shape"] == list(batch.shape) == [5, 7, 5, 3]
+    assert document["quantities"]["grad_input"]["checked"] == batch.size
+
+
+def test_delta_from_a_file(folder, batch, tmp_path, rng):
+    """A delta of the right shape is used; one that proves nothing is warned of."""
+    np.save(tmp_path / "delta.npy", rng.standard_normal(batch.shape))
+    np.save(tmp_path / "ones.npy", np.ones(batch.shape))
+    np.save(tmp_path / "small.npy", np.ones((5, 7, 5, 1)))
+
+    ran = bncli("gradcheck", "--images", folder, "--delta", tmp_path / "delta.npy", "--json")
+    assert ran.code == 0
+    assert strict(ran.out)["warnings"] == []
+    ran = bncli("gradcheck", PUBLISHED, "--images", folder, "--delta", tmp_path / "ones.npy")
+    assert ran.code == 1
+    assert "proves nothing" in ran.out
+    ran = bncli("gradcheck", "--images", folder, "--delta", tmp_path / "small.npy")
+    assert ran.code == 5
+
+
+def test_error_maps(tmp_path, batch, folder):
+    """The maps are one picture for each of the batch, and the arrays behind them."""
+    out = tmp_path / "maps"
+    assert bncli("gradcheck", PUBLISHED, "--images", folder, "--heatmap", out).code == 1
+
+    arrays = {name: np.load(out / f"{name}.npy") for name in ("analytic", "numeric", "difference")}
+    np.testing.assert_array_equal(arrays["difference"], arrays["analytic"] - arrays["numeric"])
+    assert arrays["analytic"].shape == batch.shape
+    pictures = [np.asarray(Image.open(path)) for path in sorted(out.glob("error_*.png"))]
+    shown = np.stack(pictures).transpose(0, 2, 1, 3) / 255
+    error = np.abs(arrays["difference"])
+    np.testing.assert_allclose(shown, error / error.max(), atol=0.5001 / 255)
+
+
+def test_error_map_cannot_be_written(tmp_path):
+    """A file where the folder should be: exit 6."""
+    (tmp_path / "maps").write_text("")
+    assert bncli("gradcheck", PUBLISHED, "--heatmap", tmp_path / "maps").code == 6
+
+
+def test_error_maps_replace_nothing(tmp_path, folder):
+    """A second run into the same folder, or one into the pictures' own, is refused."""
+    out = tmp_path / "maps"
+    assert bncli("gradcheck", "--heatmap", out).code == 0
+    before = tree(out)
+    assert bncli("gradcheck", "--heatmap", out).code == 6
+    assert tree(out) == before
+    assert bncli("gradcheck", "--images", folder, "--heatmap", folder).code == 2
+
+
+def test_self_test_passes():
+    """The checker, put to planted bugs, names them all."""
+    ran = bncli("gradcheck", "--self-test", "--json")
+    document = strict(ran.out)
+
+    assert ran.code == 0
+    assert len(document["self_test"]) >= 60
+    assert all(one["ok"] for one in document["self_test"])
+    assert "layers judged right" in bncli("gradcheck", "--self-test").out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--shape", "5,3,4"),
+        ("--shape", "5,0,4,2"),
+        ("--dtype", "float16"),
+        ("--eps", "-1"),
+        ("--eps", "nan"),
+        ("--tolerance", "7"),
+        ("--timeout", "0"),
+        ("--delta", "nowhere.npy"),
+        ("--protocol", "colour"),
+        ("--protocol", "colour=red"),
+    ],
+)
+def test_impossible_options(arguments):
+    """Exit 2 and one line."""
+    ran = bncli("gradcheck", PUBLISHED, *arguments)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_one_picture_is_refused():
+    """As everywhere: exit 5."""
+    assert bncli("gradcheck", "--shape", "1,3,4,2").code == 5
+
+
+def test_protocol_can_be_said():
+    """A layer of unknown names, with its names said."""
+    said = [
+        "gamma=stretch", "beta=lift", "grad_gamma=slope_of_stretch", "grad_beta=slope_of_lift",
+    ]  # fmt: skip
+    options = [word for one in said for word in ("--protocol", one)]
+    ran = bncli("gradcheck", f"{TROUBLED}:OtherNames", *options, "--json")
+
+    assert ran.code == 0
+    assert strict(ran.out)["protocol"]["gamma"] == "stretch"
