@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bncli.batchnorm.kernels import Numbers
-from bncli.errors import NonFiniteError, OptionError, ShapeError
+from bncli.errors import NonFiniteError, OptionError, ShapeError, SinglePictureError
 
 AXES = 4
 """Of a batch: (batch, w, h, c)."""
@@ -39,6 +39,20 @@ def as_numbers(given: ArrayLike, name: str) -> Numbers:
     if array.dtype.kind not in _KINDS:
         raise ShapeError(f"{name} holds {array.dtype}; it must be an array of numbers")
     return array
+
+
+def as_batch(inpt: ArrayLike) -> Numbers:
+    """The input itself; ShapeError or SinglePictureError if it is no (batch, w, h, c)."""
+    given = as_numbers(inpt, "the input")
+    if given.ndim != AXES or 0 in given.shape:
+        raise ShapeError(
+            f"the input has shape {given.shape}; it must be (batch, w, h, c), none of them 0"
+        )
+    if len(given) == 1:
+        raise SinglePictureError(
+            "the batch has one picture, so every output would be beta; give two or more"
+        )
+    return given
 
 
 def as_parameter(given: ArrayLike | None, name: str) -> Numbers | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bncli.batchnorm.demands import (
-    AXES,
+    as_batch,
     as_dtype,
     as_numbers,
     as_parameter,
@@ -28,7 +28,7 @@ from bncli.batchnorm.kernels import (
     normalize_tile,
 )
 from bncli.batchnorm.tiling import run_tiles, tile_slices
-from bncli.errors import NonFiniteError, OptionError, ShapeError, SinglePictureError, StateError
+from bncli.errors import NonFiniteError, OptionError, StateError
 
 
 class BatchNorm:
@@ -246,15 +246,7 @@ class BatchNorm:
         return as_dtype(scales, dtype, "scales"), as_dtype(bias, dtype, "bias")
 
     def _checked_input(self, inpt: ArrayLike, *, copy: bool) -> Numbers:
-        given = as_numbers(inpt, "the input")
-        if given.ndim != AXES or 0 in given.shape:
-            raise ShapeError(
-                f"the input has shape {given.shape}; it must be (batch, w, h, c), none of them 0"
-            )
-        if len(given) == 1:
-            raise SinglePictureError(
-                "the batch has one picture, so every output would be beta; give two or more"
-            )
+        given = as_batch(inpt)
         dtype = given.dtype if given.dtype.kind in "fc" else np.dtype(np.float64)
         if dtype != np.float32:
             dtype = np.result_type(dtype, np.float64)

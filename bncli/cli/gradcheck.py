@@ -72,7 +72,7 @@ def command(
     Examples:
       bncli gradcheck
       bncli gradcheck my_layer.py:BatchNorm --images sample_images
-    """  # noqa: D301 - click wants the control character itself
+    """
     from bncli.cli.show import Display
     from bncli.cli.show_gradcheck import check_and_show, self_test_and_show
 

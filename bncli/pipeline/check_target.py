@@ -6,11 +6,11 @@ import io
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from bncli.checking.calling import Caller
@@ -22,13 +22,15 @@ from bncli.checking.request import Request, checked_batch, cost_in_bytes, cost_i
 from bncli.errors import LimitError, OptionError, OutputError
 from bncli.images.folder import Selection
 from bncli.images.header import pillow_unlimited
+from bncli.images.image_set import Fault, faults_error
 from bncli.images.layout import to_array
 from bncli.images.png import encode_png
 from bncli.images.policy import ReadPolicy
 from bncli.machine import allowed_cores, allowed_memory
+from bncli.pipeline.collect import read_or_fault, refuse
 from bncli.pipeline.source import open_source
-from bncli.storage.arrays import load_array
-from bncli.storage.run_folder import check_apart
+from bncli.storage.apart import check_apart
+from bncli.storage.arrays import load_array, write_array
 
 Array = NDArray[Any]
 _WHITE = 255
@@ -155,7 +157,7 @@ def write_maps(report: GradcheckReport, folder: str | Path) -> list[str]:
 
 def _npy_bytes(array: Array) -> bytes:
     buffer = io.BytesIO()
-    npy_format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    write_array(buffer, array)
     return buffer.getvalue()
 
 
@@ -175,14 +177,24 @@ def _read_batch(inputs: Inputs) -> Array:
     selection = Selection(sources=inputs.images)
     jobs = allowed_cores()
     with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
-        source, found = open_source(selection, ReadPolicy(), executor, skip=False)
+        source, found = open_source(selection, ReadPolicy(), executor)
+        if source.faults:
+            refuse(source, executor)
         if inputs.heatmap is not None:
             check_apart(Path(inputs.heatmap), found.roots, found.parents)
         count = len(source.names)
         _check_memory((count, *source.shape))
-        rows = executor.map(lambda index: source.read(index).values, range(count))
-        pictures = [to_array(row, source.shape).astype(np.float64) / source.unit for row in rows]
-    return checked_batch(np.stack(pictures), "--images", None)
+        batch = np.empty((count, *source.shape))
+        faults = []
+        results = executor.map(partial(read_or_fault, source), range(count))
+        for picture, result in zip(batch, results, strict=True):
+            if isinstance(result, Fault):
+                faults.append(result)
+            else:
+                picture[...] = to_array(result.values, source.shape) / source.unit
+    if faults:
+        raise faults_error(faults, count)
+    return checked_batch(batch, "--images", None)
 
 
 def _check_memory(shape: tuple[int, ...]) -> None:

@@ -69,7 +69,7 @@ def collect(
     moments = moments_for(math.prod(source.shape), source.dtype)
     batch = Batch(moments)
     block: list[Raster] = []
-    results = in_order(executor, partial(_read, source), range(total), 2 * plan.jobs)
+    results = in_order(executor, partial(read_or_fault, source), range(total), 2 * plan.jobs)
     for index, result in enumerate(results):
         progress("read", index + 1, total)
         if isinstance(result, Fault):
@@ -93,7 +93,7 @@ def refuse(source: Source, executor: Executor) -> NoReturn:
         ImageError, LimitError: always.
     """
     total = len(source.names)
-    results = in_order(executor, partial(_read, source), range(total), _AHEAD)
+    results = in_order(executor, partial(read_or_fault, source), range(total), _AHEAD)
     found = [result for result in results if isinstance(result, Fault)]
     raise faults_error([*source.faults, *found], total + len(source.faults))
 
@@ -119,7 +119,8 @@ def reread(source: Source, batch: Batch, position: int) -> Decoded:
     return decoded
 
 
-def _read(source: Source, index: int) -> Decoded | Fault:
+def read_or_fault(source: Source, index: int) -> Decoded | Fault:
+    """One picture, or why it cannot be used."""
     try:
         return source.read(index)
     except (DataError, LimitError) as error:
