@@ -71,7 +71,8 @@ def command(
     \b
     Examples:
       bncli gradcheck
-      bncli gradcheck my_layer.py:BatchNorm --images sample_images
+      bncli gradcheck --images sample_images
+      bncli gradcheck my_layer.py:BatchNorm
     """
     from bncli.cli.show import Display
     from bncli.cli.show_gradcheck import check_and_show, self_test_and_show

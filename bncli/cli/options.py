@@ -149,7 +149,7 @@ running = _together(
         help="Refuse the batch, or go on without the files that cannot be used (exit 3).",
     ),
     click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run."),
-    click.option("-n", "--dry-run", is_flag=True, help="Check everything and write nothing."),
+    click.option("-n", "--dry-run", is_flag=True, help="Decode and check all, write nothing."),
 )
 """How a run goes."""
 

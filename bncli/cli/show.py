@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from bncli.cli.plain import print_document, print_note, print_result, print_warning
 
-from bncli.cli.plain import print_document, print_note, print_result, print_warning, printable
+if TYPE_CHECKING:  # rich takes a tenth of a second to load, and --quiet and --json need none of it
+    from rich.console import Console
 
-if TYPE_CHECKING:
     from bncli.pipeline.summary import RunSummary
 
 _HEARTBEAT_SECONDS = 30.0
@@ -80,9 +78,14 @@ class Display:
         if self.as_json:
             print_document(document)
 
+    @property
+    def wants_tables(self) -> bool:
+        """Whether the user wants tables and lines on stdout."""
+        return not (self.as_json or self.quiet)
+
     def table(self, *parts: Any) -> None:
         """Print tables and lines on stdout, unless the user wants none."""
-        if self.as_json or self.quiet:
+        if not self.wants_tables:
             return
         styled = self._styled(sys.stdout)
         # On paper first: rich's own capture still touches the stream, which may be full or closed.
@@ -102,7 +105,10 @@ class Display:
         if len(summary.faults) > _LISTED:
             print_warning(f"skipped {len(summary.faults) - _LISTED} more; summary.json names them")
         self.document(summary.document())
-        self.table(*normalize_tables(summary, out))
+        if self.wants_tables:
+            from bncli.cli.show_normalize import normalize_tables
+
+            self.table(*normalize_tables(summary, out))
 
     def _styled(self, stream: Any) -> bool:
         if self.color == "auto":
@@ -110,6 +116,8 @@ class Display:
         return self.color == "always"
 
     def _console(self, stream: Any, paper: io.StringIO | None = None) -> Console:
+        from rich.console import Console
+
         styled = self._styled(stream)
         plain = not styled or (
             self.color != "always" and (os.environ.get("NO_COLOR") or _is_dumb())
@@ -125,77 +133,8 @@ class Display:
         )
 
 
-def normalize_tables(summary: RunSummary, out: str) -> list[Any]:
-    """The tables of a run of normalize."""
-    facts = Table(show_header=False, box=None, pad_edge=False)
-    facts.add_column(style="bold cyan", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for name, value in _facts(summary, out):
-        facts.add_row(name, Text(printable(value)))
-    if not summary.channels:
-        return [facts]
-    channels = Table(title=None, header_style="bold")
-    for name in ("channel", "input mean", "input std", "y from", "y to", "clipped"):
-        channels.add_column(name, justify="left" if name == "channel" else "right", no_wrap=True)
-    for index, (channel, clipped) in enumerate(zip(summary.channels, summary.clipped, strict=True)):
-        numbers = (channel.mean, channel.std, channel.low, channel.high)
-        name = _channel_name(index, len(summary.channels))
-        channels.add_row(name, *(f"{n:.6g}" for n in numbers), f"{clipped:,}")
-    return [facts, channels]
-
-
-def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
-    width, height, channels = summary.shape
-    pixels = width * height * channels
-    ignored = f", {summary.ignored} other files ignored" if summary.ignored else ""
-    excluded = f", {summary.excluded} excluded" if summary.excluded else ""
-    batch = f"{summary.count} pictures, {width}x{height}, {channels} x {summary.dtype}"
-    layer = f"gamma {summary.gamma}, beta {summary.beta}, eps {summary.eps:g}"
-    rows = [("batch", f"{batch}, natural order{ignored}{excluded}"), ("layer", layer)]
-    if summary.plan is not None:
-        plan = summary.plan
-        memory, disk = plan.memory_bytes / 1e6, plan.disk_bytes / 1e6
-        words = f"{plan.jobs} threads, {memory:,.0f} MB of memory, at most {disk:,.0f} MB of disk"
-        return [*rows, ("plan", words), ("dry run", "nothing was written")]
-    if summary.scaling is not None:
-        rows.append(("scale", _scale_words(summary)))
-    if summary.update is not None:
-        update = ", ".join(f"{name} {value:g}" for name, value in summary.update.items())
-        rows.append(("update", update))
-    rows += [(name, f"norm {norm:.6g}") for name, norm in summary.gradients.items()]
-    rows += [
-        ("dead pixels", f"{summary.dead_pixels:,} of {pixels:,}"),
-        ("written", _written_words(summary, out)),
-    ]
-    if summary.seconds > 0:
-        rate = summary.count / summary.seconds
-        rows.append(("time", f"{summary.seconds:.2f} s, {rate:,.1f} pictures per second"))
-    return rows
-
-
-def _scale_words(summary: RunSummary) -> str:
-    scaling = summary.scaling
-    assert scaling is not None  # noqa: S101 - the caller has looked
-    if scaling.format != "png":
-        return f"none: y as it is, to {scaling.format}"
-    if scaling.low is None or scaling.high is None:
-        return f"image: the range of each picture, to {scaling.depth}-bit png"
-    return f"{scaling.kind}: y {scaling.low:.6g} to {scaling.high:.6g}, to {scaling.depth}-bit png"
-
-
-def _written_words(summary: RunSummary, out: str) -> str:
-    files = len({output.path for output in summary.outputs} - set(summary.arrays))
-    pictures = [f"{files} pictures"] if files else []
-    return f"{out}: " + ", ".join([*pictures, *summary.arrays, "summary.json"])
-
-
-def _channel_name(index: int, count: int) -> str:
-    names = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-    return names[count][index] if count in names else str(index)
-
-
 def _unboxed(part: Any) -> Any:
-    if isinstance(part, Table):
+    if hasattr(part, "box"):
         part.box = None
         part.pad_edge = False
     return part

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bncli.errors import NonFiniteError, OptionError
 
-_TILE = 1 << 16
+_TILE = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,12 @@ def to_levels(
     """
     white = np.iinfo(dtype).max
     out = np.empty(x.shape, dtype)
+    work = np.empty(min(_TILE, len(x)))  # one for all tiles: fresh memory costs more than the sums
     clipped: NDArray[Any] | None = None
     for start in range(0, len(x), _TILE):
         tile = slice(start, start + _TILE)
         with np.errstate(all="ignore"):  # NaN is looked for below
-            level = np.multiply(x[tile], slope[tile])
+            level = np.multiply(x[tile], slope[tile], out=work[: len(x[tile])])
             np.add(level, intercept[tile], out=level)
             np.rint(level, out=level)
         low, high = level.min(), level.max()

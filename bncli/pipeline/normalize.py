@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Unpack
@@ -82,14 +82,16 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
         return
     job.summary.channels, job.summary.dead_pixels = found.channels, found.dead
     with job.folder as run:
-        run.write_with(STATS, statistics_file(job, batch))
-        batch.moments = None
+        statistics = executor.submit(run.write_with, STATS, statistics_file(job, batch))
+        batch.moments = None  # the file is the last that needs them
         with ExitStack() as open_arrays:
+            open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
             emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
             gradient = _gradient(job, batch, planes, run, open_arrays)
             # For large pictures planes are most of the memory: only who needs them keeps them.
             del planes
             emitted = _emit(job, batch, emitter, gradient, executor, progress)
+        statistics.result()
         _report(job, batch, emitted, gradient, run)
         for name, writer in result_files(job, gradient).items():
             run.write_with(name, writer)

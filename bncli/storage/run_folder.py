@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from types import TracebackType
@@ -58,6 +58,8 @@ class RunFolder:
         self._digests: dict[str, str] = {}
         self._made: list[Path] = []
         self._placed: list[Path] = []
+        self._flushes: list[Future[None]] = []
+        self._flushers = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="bncli-flush")
         self._lock: int | None = None
         self._committed = False
         self.check()
@@ -101,7 +103,7 @@ class RunFolder:
             staged = self._stage(name)
             with open(staged, "xb") as file:  # noqa: PTH123 - x refuses what is there already
                 file.write(content)
-        self._digests[name] = hashlib.sha256(content).hexdigest()
+        self._staged(name, staged, hashlib.sha256(content).hexdigest())
         return self._digests[name]
 
     def write_with(self, name: str, writer: Callable[[BinaryIO], None]) -> None:
@@ -128,9 +130,8 @@ class RunFolder:
         text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
         self.write(SUMMARY, text.encode())
         with writing(self.path):
-            with ThreadPoolExecutor(_FLUSHERS) as pool:
-                for _ in pool.map(flush_file, [self._staging / name for name in self._digests]):
-                    pass
+            for flush in self._flushes:
+                flush.result()
             self._check_names()
             with uninterrupted():
                 self._place()
@@ -143,7 +144,12 @@ class RunFolder:
             with open(staged, "xb") as file:  # noqa: PTH123 - x refuses what is there already
                 yield file
             with staged.open("rb") as file:
-                self._digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            self._staged(name, staged, digest)
+
+    def _staged(self, name: str, path: Path, digest: str) -> None:
+        self._digests[name] = digest
+        self._flushes.append(self._flushers.submit(flush_file, path))
 
     def _place(self) -> None:
         """Bring every staged file to its place, the summary last."""
@@ -177,6 +183,7 @@ class RunFolder:
         (self._staging / _MARK).touch()
 
     def _leave(self) -> None:
+        self._flushers.shutdown(cancel_futures=True)
         if self._lock is not None or fcntl is None:
             with contextlib.suppress(OSError, OutputError):
                 self._sweep()

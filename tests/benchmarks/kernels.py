@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
@@ -19,9 +19,8 @@ from bncli.machine import allowed_cores
 Task = Callable[[], object]
 
 
-def kernels(place: Path, quick: bool) -> None:
+def main(quick: bool) -> None:
     """Print milliseconds, and how many parallel copies of the input each takes."""
-    del place
     shape = (32, 24, 24, 3) if quick else (256, 224, 224, 3)
     rng = np.random.default_rng(0)
     x, delta = (rng.random(shape, dtype=np.float32) for _ in range(2))
@@ -112,3 +111,7 @@ def _in_turn(tasks: dict[str, Task], runs: int) -> dict[str, float]:
             task()
             found[name].append(time.perf_counter() - began)
     return {name: statistics.median(times[1:]) for name, times in found.items()}
+
+
+if __name__ == "__main__":
+    main(quick="--quick" in sys.argv)

@@ -1,0 +1,82 @@
+"""The tables of a run of normalize."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from bncli.cli.plain import printable
+from bncli.pipeline.summary import RunSummary
+
+
+def normalize_tables(summary: RunSummary, out: str) -> list[Any]:
+    """The tables of a run of normalize."""
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    facts.add_column(style="bold cyan", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in _facts(summary, out):
+        facts.add_row(name, Text(printable(value)))
+    if not summary.channels:
+        return [facts]
+    channels = Table(title=None, header_style="bold")
+    for name in ("channel", "input mean", "input std", "y from", "y to", "clipped"):
+        channels.add_column(name, justify="left" if name == "channel" else "right", no_wrap=True)
+    for index, (channel, clipped) in enumerate(zip(summary.channels, summary.clipped, strict=True)):
+        numbers = (channel.mean, channel.std, channel.low, channel.high)
+        name = _channel_name(index, len(summary.channels))
+        channels.add_row(name, *(f"{n:.6g}" for n in numbers), f"{clipped:,}")
+    return [facts, channels]
+
+
+def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
+    width, height, channels = summary.shape
+    pixels = width * height * channels
+    ignored = f", {summary.ignored} other files ignored" if summary.ignored else ""
+    excluded = f", {summary.excluded} excluded" if summary.excluded else ""
+    batch = f"{summary.count} pictures, {width}x{height}, {channels} x {summary.dtype}"
+    layer = f"gamma {summary.gamma}, beta {summary.beta}, eps {summary.eps:g}"
+    rows = [("batch", f"{batch}, natural order{ignored}{excluded}"), ("layer", layer)]
+    if summary.faults:
+        rows.append(("skipped", f"{len(summary.faults)} pictures that cannot be used"))
+    if summary.plan is not None:
+        plan = summary.plan
+        memory, disk = plan.memory_bytes / 1e6, plan.disk_bytes / 1e6
+        words = f"{plan.jobs} threads, {memory:,.0f} MB of memory, at most {disk:,.0f} MB of disk"
+        return [*rows, ("plan", words), ("dry run", "nothing was written")]
+    if summary.scaling is not None:
+        rows.append(("scale", _scale_words(summary)))
+    if summary.update is not None:
+        update = ", ".join(f"{name} {value:g}" for name, value in summary.update.items())
+        rows.append(("update", update))
+    rows += [(name, f"norm {norm:.6g}") for name, norm in summary.gradients.items()]
+    rows += [
+        ("dead pixels", f"{summary.dead_pixels:,} of {pixels:,}"),
+        ("written", _written_words(summary, out)),
+    ]
+    if summary.seconds > 0:
+        rate = summary.count / summary.seconds
+        rows.append(("time", f"{summary.seconds:.2f} s, {rate:,.1f} pictures per second"))
+    return rows
+
+
+def _scale_words(summary: RunSummary) -> str:
+    scaling = summary.scaling
+    assert scaling is not None  # noqa: S101 - the caller has looked
+    if scaling.format != "png":
+        return f"y as it is, to {scaling.format}"
+    if scaling.low is None or scaling.high is None:
+        return f"image: the range of each picture, to {scaling.depth}-bit png"
+    return f"{scaling.kind}: y {scaling.low:.6g} to {scaling.high:.6g}, to {scaling.depth}-bit png"
+
+
+def _written_words(summary: RunSummary, out: str) -> str:
+    files = len({output.path for output in summary.outputs} - set(summary.arrays))
+    pictures = [f"{files} pictures"] if files else []
+    return f"{out}: " + ", ".join([*pictures, *summary.arrays, "summary.json"])
+
+
+def _channel_name(index: int, count: int) -> str:
+    names = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+    return names[count][index] if count in names else str(index)
