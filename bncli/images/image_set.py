@@ -19,6 +19,8 @@ from bncli.images.layout import Shape
 from bncli.images.policy import ReadPolicy
 
 _LISTED = 20
+_LOOKED_AT = 256
+"""Files at once: what is waiting takes more memory than what is known of them in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,12 @@ def preflight(
 
     headers: list[Header] = []
     faults: list[Fault] = []
-    for result in executor.map(look, found.files):
-        if isinstance(result, Fault):
-            faults.append(result)
-        else:
-            headers.extend(result)
+    for start in range(0, len(found.files), _LOOKED_AT):
+        for result in executor.map(look, found.files[start : start + _LOOKED_AT]):
+            if isinstance(result, Fault):
+                faults.append(result)
+            else:
+                headers.extend(result)
     faults += _disagreements(headers, policy)
     if faults and not skip:
         raise faults_error(faults, len(found.files))

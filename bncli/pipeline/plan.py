@@ -13,6 +13,9 @@ from bncli.pipeline.source import Source
 _PROGRAM_BYTES = 72 << 20
 """Python, numpy, Pillow and rich, with room for what threads leave lying about."""
 
+_PICTURE_BYTES = 4096
+"""Of a picture, whatever its size: names, digests, and its part of the summary."""
+
 _BLOCK_BYTES = 8 << 20
 
 
@@ -107,7 +110,7 @@ def _streaming_bytes(
         parameters + kept + writing,
         parameters + 8 * 8 * backward,
     )
-    return _PROGRAM_BYTES + pixels * max(stages)
+    return _PROGRAM_BYTES + _PICTURE_BYTES * len(source.names) + pixels * max(stages)
 
 
 def _is_array(text: str) -> bool:

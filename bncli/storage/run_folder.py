@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -58,7 +59,7 @@ class RunFolder:
         self._digests: dict[str, str] = {}
         self._made: list[Path] = []
         self._placed: list[Path] = []
-        self._flushes: list[Future[None]] = []
+        self._flushes: deque[Future[None]] = deque()
         self._flushers = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="bncli-flush")
         self._lock: int | None = None
         self._committed = False
@@ -103,7 +104,7 @@ class RunFolder:
             staged = self._stage(name)
             with open(staged, "xb") as file:  # noqa: PTH123 - x refuses what is there already
                 file.write(content)
-        self._staged(name, staged, hashlib.sha256(content).hexdigest())
+            self._staged(name, staged, hashlib.sha256(content).hexdigest())
         return self._digests[name]
 
     def write_with(self, name: str, writer: Callable[[BinaryIO], None]) -> None:
@@ -127,11 +128,10 @@ class RunFolder:
 
     def commit(self, summary: Mapping[str, Any]) -> None:
         """Flush everything, bring it to its place, and write the summary last."""
-        text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
-        self.write(SUMMARY, text.encode())
+        self.write_with(SUMMARY, lambda file: _write_json(file, summary))
         with writing(self.path):
-            for flush in self._flushes:
-                flush.result()
+            while self._flushes:
+                self._flushes.popleft().result()
             self._check_names()
             with uninterrupted():
                 self._place()
@@ -150,6 +150,9 @@ class RunFolder:
     def _staged(self, name: str, path: Path, digest: str) -> None:
         self._digests[name] = digest
         self._flushes.append(self._flushers.submit(flush_file, path))
+        with contextlib.suppress(IndexError):  # another thread may have taken the last
+            while self._flushes[0].done():
+                self._flushes.popleft().result()
 
     def _place(self) -> None:
         """Bring every staged file to its place, the summary last."""
@@ -244,6 +247,13 @@ class RunFolder:
             path.mkdir(exist_ok=True)
             self._made.append(path)
         return [*missing, folder]
+
+
+def _write_json(file: BinaryIO, document: Mapping[str, Any]) -> None:
+    """Piece by piece: the text of a large batch is many times its numbers."""
+    pieces = json.JSONEncoder(indent=2, allow_nan=False).iterencode(document)
+    file.writelines(piece.encode("ascii") for piece in pieces)
+    file.write(b"\n")
 
 
 def _folders_of(names: Sequence[str]) -> list[PurePath]:
