@@ -37,6 +37,9 @@ _MARK = "made-by-bncli"
 _FLUSHERS = 16
 """Threads that wait for the disk; one wait can serve many files."""
 
+_BACKLOG = 128
+"""Files that may wait to be flushed before the run waits for them."""
+
 
 class RunFolder:
     """What one run writes. Use it in a with block; without :meth:`commit` it leaves nothing.
@@ -151,7 +154,7 @@ class RunFolder:
         self._digests[name] = digest
         self._flushes.append(self._flushers.submit(flush_file, path))
         with contextlib.suppress(IndexError):  # another thread may have taken the last
-            while self._flushes[0].done():
+            while self._flushes[0].done() or len(self._flushes) > _BACKLOG:
                 self._flushes.popleft().result()
 
     def _place(self) -> None:
