@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +38,7 @@ _MARK = "made-by-bncli"
 _FLUSHERS = 16
 """Threads that wait for the disk; one wait can serve many files."""
 
+_LEAVE_SECONDS = 10.0
 _BACKLOG = 128
 """Files that may wait to be flushed before the run waits for them."""
 
@@ -65,6 +67,9 @@ class RunFolder:
         self._flushes: deque[Future[None]] = deque()
         self._flushers = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="bncli-flush")
         self._lock: int | None = None
+        self._gate = threading.Condition()
+        self._writers = 0
+        self._left = False
         self._committed = False
         self.check()
 
@@ -81,12 +86,13 @@ class RunFolder:
             raise OutputError(f"{existing}: no permission to write; choose another folder")
 
     def __enter__(self) -> Self:
-        with writing(self.path):
-            try:
+        # The outermost try: a signal may arrive while the context manager inside is being left.
+        try:
+            with writing(self.path):
                 self._open()
-            except BaseException:
-                self._leave()
-                raise
+        except BaseException:
+            self._leave()
+            raise
         return self
 
     def __exit__(
@@ -103,7 +109,7 @@ class RunFolder:
         Returns:
             The SHA-256 of its bytes, hexadecimal.
         """
-        with writing(self.path / name):
+        with self._busy(), writing(self.path / name):
             staged = self._stage(name)
             with open(staged, "xb") as file:  # noqa: PTH123 - x refuses what is there already
                 file.write(content)
@@ -142,7 +148,7 @@ class RunFolder:
 
     @contextmanager
     def _filling(self, name: str) -> Iterator[BinaryIO]:
-        with writing(self.path / name):
+        with self._busy(), writing(self.path / name):
             staged = self._stage(name)
             with open(staged, "xb") as file:  # noqa: PTH123 - x refuses what is there already
                 yield file
@@ -188,7 +194,24 @@ class RunFolder:
         self._staging.mkdir()
         (self._staging / _MARK).touch()
 
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Count who writes: threads may still be at it when a signal ends the run."""
+        with self._gate:
+            if self._left:
+                raise OutputError(f"{self.path}: the run has ended")
+            self._writers += 1
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._writers -= 1
+                self._gate.notify_all()
+
     def _leave(self) -> None:
+        with self._gate:
+            self._left = True
+            self._gate.wait_for(lambda: self._writers == 0, _LEAVE_SECONDS)
         self._flushers.shutdown(cancel_futures=True)
         if self._lock is not None or fcntl is None:
             with contextlib.suppress(OSError, OutputError):
