@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,14 +23,24 @@ from bncli.pipeline.emit import (
     Levels,
     array_emitter,
     batch_levels,
+    kept_picture,
     picture_levels,
     png_emitter,
     square_sum,
     tiff_emitter,
 )
 from bncli.pipeline.engine import in_order
+from bncli.pipeline.identity import delta_digest, survey_digest
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
-from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, picture_names, prepare
+from bncli.pipeline.prepare import (
+    GRAD_INPUT,
+    NORMALIZED,
+    STATS,
+    Job,
+    array_names,
+    picture_names,
+    prepare,
+)
 from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
 from bncli.pipeline.summary import Output, RunSummary, Scaling
@@ -74,29 +85,66 @@ def normalize_folder(
 
 
 def _run(job: Job, executor: Executor, progress: Progress) -> None:
+    delta = executor.submit(delta_digest, job.request)
     batch = collect(
         job.source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress
     )
     planes, found = _survey(job, batch, executor)
+    folder = job.folder.begin(
+        list(zip(_names(job, batch), batch.digests, strict=True)),
+        decoded=survey_digest(found),
+        **delta.result(),
+    )
     if job.request.dry_run:
+        _count_whole(job, folder)
         return
     job.summary.channels, job.summary.dead_pixels = found.channels, found.dead
-    with job.folder as run:
-        statistics = executor.submit(run.write_with, STATS, statistics_file(job, batch))
-        batch.moments = None  # the file is the last that needs them
-        with ExitStack() as open_arrays:
-            open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-            emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
-            gradient = _gradient(job, batch, planes, run, open_arrays)
-            # For large pictures planes are most of the memory: only who needs them keeps them.
-            del planes
-            emitted = _emit(job, batch, emitter, gradient, executor, progress)
-        statistics.result()
-        _report(job, batch, emitted, gradient, run)
-        for name, writer in result_files(job, gradient).items():
-            run.write_with(name, writer)
-        job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
-        run.commit(job.summary.document())
+    job.summary.run = folder.key
+    with folder as run:
+        if not _finished(job, batch, run):
+            statistics = executor.submit(run.write_with, STATS, statistics_file(job, batch))
+            batch.moments = None  # the file is the last that needs them
+            with ExitStack() as open_arrays:
+                open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
+                emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
+                gradient = _gradient(job, batch, planes, run, open_arrays)
+                # For large pictures planes are most of the memory: only who needs them keeps them.
+                del planes
+                emitted = _emit(job, batch, emitter, gradient, run, executor, progress)
+            statistics.result()
+            _report(job, emitted, gradient)
+            for name, writer in result_files(job, gradient).items():
+                run.write_with(name, writer)
+        _commit(job, batch, run)
+
+
+def _count_whole(job: Job, folder: RunFolder) -> None:
+    """Say of a dry run how much a run that goes on would find done."""
+    if job.request.output.resume and job.summary.plan is not None:
+        job.summary.plan = replace(job.summary.plan, whole_files=folder.count_whole())
+
+
+def _finished(job: Job, batch: Batch, run: RunFolder) -> bool:
+    """Whether the same run is whole already; then the summary says what it found."""
+    pictures = picture_names(job.request, _names(job, batch))
+    document = run.finished([*pictures, *array_names(job.request, job.gamma, job.beta)])
+    return document is not None and job.summary.adopt(document)
+
+
+def _commit(job: Job, batch: Batch, run: RunFolder) -> None:
+    names = _names(job, batch)
+    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
+    job.summary.outputs = [
+        Output(position, name, batch.digests[position], path, run.digest(path))
+        for position, (name, path) in enumerate(zip(names, paths, strict=True))
+    ]
+    job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
+    job.summary.kept = run.kept_count
+    run.commit(job.summary.document())
+
+
+def _names(job: Job, batch: Batch) -> list[str]:
+    return [job.source.names[index] for index in batch.indexes]
 
 
 def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
@@ -121,7 +169,7 @@ def _emitter(
     open_arrays: ExitStack, executor: Executor,
 ) -> Emitter:  # fmt: skip
     shape, output = job.source.shape, job.request.output
-    names = picture_names(job.request, [job.source.names[index] for index in batch.indexes])
+    names = picture_names(job.request, _names(job, batch))
     if output.picture_format == "png":
         return png_emitter(run, names, shape, _levels(job, planes, found, executor))
     job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
@@ -162,16 +210,22 @@ def _gradient(
 
 
 def _emit(
-    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None,
+    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, run: RunFolder,
     executor: Executor, progress: Progress,
 ) -> list[Emitted]:  # fmt: skip
+    shape = job.source.shape
+    names = picture_names(job.request, _names(job, batch))
+
     def write(position: int) -> Emitted:
+        clipped = kept_picture(run, names[position], shape[2]) if names else None
+        if clipped is not None and gradient is None:
+            return Emitted(clipped)
         picture = reread(job.source, batch, position)
-        emitted = emitter(position, picture)
+        if clipped is None:
+            clipped = emitter(position, picture)
         if gradient is None:
-            return emitted
-        squares = gradient.write(position, picture.values, job.source.shape)
-        return emitted.with_gradient(squares)
+            return Emitted(clipped)
+        return Emitted(clipped, gradient.write(position, picture.values, shape))
 
     total = len(batch.indexes)
     emitted = []
@@ -181,9 +235,7 @@ def _emit(
     return emitted
 
 
-def _report(
-    job: Job, batch: Batch, emitted: list[Emitted], gradient: Gradient | None, run: RunFolder
-) -> None:
+def _report(job: Job, emitted: list[Emitted], gradient: Gradient | None) -> None:
     summary = job.summary
     summary.clipped = tuple(map(sum, zip(*(e.clipped for e in emitted), strict=True)))
     if gradient is not None:
@@ -195,9 +247,3 @@ def _report(
         summary.gradients = {name: float(np.sqrt(square)) for name, square in squares.items()}
         if not np.isfinite(list(summary.gradients.values())).all():
             raise NonFiniteError("a gradient overflows: delta or gamma is too large; rescale it")
-    names = [job.source.names[index] for index in batch.indexes]
-    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
-    summary.outputs = [
-        Output(position, name, batch.digests[position], path, run.digest(path))
-        for position, (name, path) in enumerate(zip(names, paths, strict=True))
-    ]

@@ -74,6 +74,7 @@ class OutputRequest:
         scale: how y becomes pixel values.
         dtype: of all arrays written, ``float64`` or ``float32``.
         overwrite: whether files of an earlier run may be replaced.
+        resume: go on with the same run where it was broken off.
     """
 
     folder: Path
@@ -82,6 +83,7 @@ class OutputRequest:
     scale: Scale = field(default_factory=lambda: Scale("minmax"))
     dtype: str = "float64"
     overwrite: bool = False
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class NormalizeOptions(TypedDict, total=False):
     max_memory: int | float | None
     on_error: str
     overwrite: bool
+    resume: bool
     dry_run: bool
 
 
@@ -270,4 +273,5 @@ def _output_request(out: str | Path, options: NormalizeOptions) -> OutputRequest
         scale=Scale.parse(scale or "minmax"),
         dtype=options.get("dtype", "float64"),
         overwrite=options.get("overwrite", False),
+        resume=options.get("resume", False),
     )

@@ -58,6 +58,10 @@ class Source(Protocol):
     def policy(self) -> ReadPolicy:
         """How the pictures are read."""
 
+    @property
+    def decoders(self) -> dict[str, str]:
+        """The libraries that read the pictures, with their versions."""
+
     def read(self, index: int) -> Decoded:
         """Read one picture."""
 
@@ -74,6 +78,11 @@ class ArrayBatch:
     alpha_kept: ClassVar[bool] = False
     faults: ClassVar[tuple[Fault, ...]] = ()
     policy: ClassVar[ReadPolicy] = ReadPolicy()
+
+    @property
+    def decoders(self) -> dict[str, str]:
+        """None but numpy."""
+        return {}
 
     @property
     def paths(self) -> Sequence[Path]:
