@@ -111,7 +111,8 @@ def locked(folder: Path) -> Iterator[None]:
             ) from error
         yield
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # nothing was written through it
+            os.close(descriptor)
 
 
 @contextmanager
