@@ -106,10 +106,13 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
     pictures = _picture_names(request, source)
-    names = [*pictures, *_array_names(request, gamma, beta)]
-    check_not_read(request.output.folder, names, source.paths)
-    folder = RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
+    folder = _folder(request, source, [*pictures, *_array_names(request, gamma, beta)])
     return Job(request, source, plan, gamma, beta, delta, descent, folder, pictures, summary)
+
+
+def _folder(request: NormalizeRequest, source: Source, names: Sequence[str]) -> RunFolder:
+    check_not_read(request.output.folder, names, source.paths)
+    return RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
 
 
 def _check_alpha(request: NormalizeRequest, source: Source) -> None:
