@@ -14,7 +14,7 @@ import numpy as np
 
 from bncli.errors import NonFiniteError
 from bncli.images.header import pillow_unlimited
-from bncli.machine import allowed_cores
+from bncli.machine import allowed_cores, give_back_memory
 from bncli.pipeline.collect import Batch, Progress, collect, no_progress, reread
 from bncli.pipeline.emit import (
     Emitted,
@@ -32,19 +32,15 @@ from bncli.pipeline.emit import (
 from bncli.pipeline.engine import in_order
 from bncli.pipeline.identity import delta_digest, survey_digest
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
-from bncli.pipeline.prepare import (
-    GRAD_INPUT,
-    NORMALIZED,
-    STATS,
-    Job,
-    array_names,
-    picture_names,
-    prepare,
-)
+from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, array_names, prepare
 from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
-from bncli.pipeline.summary import Output, RunSummary, Scaling
+from bncli.pipeline.summary import Outputs, RunSummary, Scaling
+from bncli.storage.journal import Inputs
 from bncli.storage.run_folder import RunFolder
+
+_TIDIED = 1 << 10
+"""Pictures after which freed memory goes back to the system."""
 
 
 def normalize_folder(
@@ -89,9 +85,10 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
     batch = collect(
         job.source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress
     )
+    give_back_memory()
     planes, found = _survey(job, batch, executor)
     folder = job.folder.begin(
-        list(zip(_names(job, batch), batch.digests, strict=True)),
+        Inputs(_names(job, batch), batch.digests),
         decoded=survey_digest(found),
         **delta.result(),
     )
@@ -126,25 +123,30 @@ def _count_whole(job: Job, folder: RunFolder) -> None:
 
 def _finished(job: Job, batch: Batch, run: RunFolder) -> bool:
     """Whether the same run is whole already; then the summary says what it found."""
-    pictures = picture_names(job.request, _names(job, batch))
-    document = run.finished([*pictures, *array_names(job.request, job.gamma, job.beta)])
+    document = run.finished([*_paths(job, batch), *array_names(job.request, job.gamma, job.beta)])
     return document is not None and job.summary.adopt(document)
 
 
 def _commit(job: Job, batch: Batch, run: RunFolder) -> None:
-    names = _names(job, batch)
-    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
-    job.summary.outputs = [
-        Output(position, name, batch.digests[position], path, run.digest(path))
-        for position, (name, path) in enumerate(zip(names, paths, strict=True))
-    ]
+    job.summary.outputs = Outputs(
+        names=_names(job, batch),
+        digests=batch.digests,
+        paths=_paths(job, batch) or [NORMALIZED],
+        digest_of=run.digest,
+    )
     job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
     job.summary.kept = run.kept_count
-    run.commit(job.summary.document())
+    if not run.stands(job.summary.document(iter)):
+        run.commit(job.summary.document(iter))
 
 
 def _names(job: Job, batch: Batch) -> list[str]:
     return [job.source.names[index] for index in batch.indexes]
+
+
+def _paths(job: Job, batch: Batch) -> list[str]:
+    """The file of each picture of the batch; none where they go to one array."""
+    return [job.names[index] for index in batch.indexes] if job.names else []
 
 
 def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
@@ -169,7 +171,7 @@ def _emitter(
     open_arrays: ExitStack, executor: Executor,
 ) -> Emitter:  # fmt: skip
     shape, output = job.source.shape, job.request.output
-    names = picture_names(job.request, _names(job, batch))
+    names = _paths(job, batch)
     if output.picture_format == "png":
         return png_emitter(run, names, shape, _levels(job, planes, found, executor))
     job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
@@ -214,7 +216,7 @@ def _emit(
     executor: Executor, progress: Progress,
 ) -> list[Emitted]:  # fmt: skip
     shape = job.source.shape
-    names = picture_names(job.request, _names(job, batch))
+    names = _paths(job, batch)
 
     def write(position: int) -> Emitted:
         clipped = kept_picture(run, names[position], shape[2]) if names else None
@@ -231,6 +233,8 @@ def _emit(
     emitted = []
     for result in in_order(executor, write, range(total), 2 * job.plan.jobs):
         emitted.append(result)
+        if len(emitted) % _TIDIED == 0:
+            give_back_memory()
         progress("write", len(emitted), total)
     return emitted
 

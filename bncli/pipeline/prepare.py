@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
@@ -39,6 +40,7 @@ class Job:
         delta: gives the delta of one picture; None without a backward pass.
         descent: where the descent stands; None without an update.
         folder: where the results go.
+        names: the file that each picture of the source is written to; none for one array.
         summary: of the run, as far as it is known.
     """
 
@@ -50,6 +52,7 @@ class Job:
     delta: DeltaRows | None
     descent: Descent | None
     folder: RunFolder
+    names: Sequence[str]
     summary: RunSummary
 
     def decisions(self) -> list[str]:
@@ -96,16 +99,11 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     _check_alpha(request, source)
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
-    names = [*_picture_names(request, source), *array_names(request, gamma, beta)]
-    check_not_read(request.output.folder, names, source.paths)
-    folder = RunFolder(
-        request.output.folder,
-        names,
-        overwrite=request.output.overwrite,
-        resume=request.output.resume,
-        key=key_so_far(request, source, gamma, beta, descent),
-    )
-    return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
+    pictures = _picture_names(request, source)
+    names = [*pictures, *array_names(request, gamma, beta)]
+    key = key_so_far(request, source, gamma, beta, descent)
+    folder = _folder(request, source, names, key)
+    return Job(request, source, plan, gamma, beta, delta, descent, folder, pictures, summary)
 
 
 def _blank_summary(
@@ -126,6 +124,16 @@ def _blank_summary(
     )
 
 
+def _folder(
+    request: NormalizeRequest, source: Source, names: Sequence[str], key: Mapping[str, Any]
+) -> RunFolder:
+    check_not_read(request.output.folder, names, source.paths)
+    output = request.output
+    return RunFolder(
+        output.folder, names, overwrite=output.overwrite, resume=output.resume, key=key
+    )
+
+
 def _check_alpha(request: NormalizeRequest, source: Source) -> None:
     """One array has no place for the alpha channel that is to be copied through."""
     if request.output.picture_format == "npy" and source.alpha_kept:
@@ -135,13 +143,6 @@ def _check_alpha(request: NormalizeRequest, source: Source) -> None:
         )
 
 
-def picture_names(request: NormalizeRequest, names: Sequence[str]) -> list[str]:
-    """The files that pictures of these names are written to; none for one array."""
-    if request.output.picture_format == "npy":
-        return []
-    return [output_name(name, request.output.picture_format) for name in names]
-
-
 def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
     """The picture files of the run, found to be all different.
 
@@ -149,17 +150,20 @@ def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
         OptionError: the pictures have more channels than picture files.
         OutputError: two pictures would be written to one file.
     """
-    channels = source.shape[2]
-    outputs = picture_names(request, source.names)
-    if outputs and channels > _WRITABLE_CHANNELS:
+    channels, picture_format = source.shape[2], request.output.picture_format
+    if picture_format == "npy":
+        return []
+    if channels > _WRITABLE_CHANNELS:
         raise OptionError(
-            f"--format {request.output.picture_format}: the pictures have {channels} channels, and "
+            f"--format {picture_format}: the pictures have {channels} channels, and "
             f"picture files at most {_WRITABLE_CHANNELS}; choose --format npy"
         )
-    sources = defaultdict(list)
-    for name, output in zip(source.names, outputs, strict=bool(outputs)):
-        sources[output].append(name)
-    shared = {output: names for output, names in sources.items() if len(names) > 1}
+    outputs = [output_name(name, picture_format) for name in source.names]
+    times = Counter(outputs)
+    shared = defaultdict(list)
+    for name, output in zip(source.names, outputs, strict=True):
+        if times[output] > 1:
+            shared[output].append(name)
     if shared:
         raise OutputError(
             *(

@@ -2,8 +2,8 @@
 
 A program of its own, because every attempt is a fork. Its arguments are a folder, one of ``kill``,
 ``once``, ``always`` and ``twice``, and any of ``overwrite``, ``resume``, ``short`` and
-``forgetful``, which plants a fault: nothing is taken back. Prints how many attempts were struck, and
-a line for each fault found.
+``forgetful``, which plants a fault: nothing is taken back. Prints how many attempts were struck,
+and a line for each fault found.
 
 Python's audit events tell of opening, renaming, removing and making; os.write and os.fsync, which
 have none, are wrapped.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bncli.errors import OutputError
 from bncli.storage import placing
+from bncli.storage.journal import Inputs
 from bncli.storage.placing import settle
 from bncli.storage.run_folder import RunFolder
 
@@ -32,13 +33,15 @@ ENDLESS = 1000
 def run(out, *, overwrite=False, resume=False, eps=1):
     settle(out)
     folder = RunFolder(out, list(FILES), overwrite=overwrite, resume=resume, key={"eps": eps})
-    with folder.begin([("in.jpg", f"{eps:064}")]):
+    with folder.begin(Inputs(["in.jpg"], [bytes([eps])])):
         done = folder.finished(list(FILES))
         for name, content in FILES.items() if done is None else ():
             if folder.kept(name) is None:
                 folder.write(name, content + b"%d" % eps)
         files = [{"path": name, "sha256": folder.digest(name)} for name in FILES]
-        folder.commit({"outputs": files, "arrays": [], "run": folder.key})
+        document = {"outputs": files, "arrays": [], "run": folder.key}
+        if not folder.stands(document):
+            folder.commit(document)
 
 
 def tree(folder):
