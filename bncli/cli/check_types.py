@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 
 class Target(click.ParamType[str]):
-    """``module:Class`` or ``file.py:Class``: code, so it stands on the command line and nowhere else."""
+    """``module:Class`` or ``file.py:Class``: code, so it may stand on the command line alone."""
 
     name = "TARGET"
 

@@ -46,14 +46,15 @@ class Command(click.Command):
     """A command with examples first in its help, and with options from anywhere."""
 
     @classmethod
-    def of(cls, plain: click.Command) -> Command:
-        """The same command, with all that every command can."""
+    def of(cls, plain: click.Command, summary: str) -> Command:
+        """The same command, with all that every command can; *summary* is for lists of commands."""
         made = cls(
             plain.name,
             context_settings={"show_default": True, **plain.context_settings},
             callback=plain.callback,
             params=[*plain.params, _config_option()],
             help=plain.help,
+            short_help=summary,
         )
         for option in made.params:
             if isinstance(option, click.Option):
@@ -84,8 +85,7 @@ class Command(click.Command):
                 ctx,
             ) from None
         except click.BadParameter as error:
-            _name_origin(error)
-            raise
+            raise click.UsageError(_blame(error), error.ctx or ctx) from None
         wishes.as_json = ctx.params.get("as_json", False)
         wishes.debug = ctx.params.get("debug", False)
         return rest
@@ -133,6 +133,7 @@ def _config_option() -> click.Option:
 
 
 def _take_config(ctx: click.Context, option: click.Parameter, path: str | None) -> None:
+    del option
     if path is None or ctx.resilient_parsing:
         return
     group = ctx.find_root().command
@@ -163,20 +164,16 @@ def _settle_quiet_and_verbose(ctx: click.Context) -> None:
     ctx.params[max(sources, key=lambda name: sources[name] or 0)] = False
 
 
-def _name_origin(error: click.BadParameter) -> None:
-    """Say in the message what is meant, and where it came from."""
+def _blame(error: click.BadParameter) -> str:
+    """What is wrong with which value, from where, and what was perhaps meant."""
     option, ctx = error.param, error.ctx
-    if option is None or ctx is None:
-        return
-    if isinstance(option.type, click.Choice):
-        wrong = re.match(r"'(.*)' ", error.message)
-        error.message = error.message.rstrip(".") + (
-            did_you_mean(wrong[1], map(str, option.type.choices)) if wrong else ""
-        )
-    origin = _origin(ctx, option)
-    if origin is not None:
-        message = f"{origin}: {error.message}"
-        error.format_message = lambda: message  # type: ignore[method-assign]
+    origin = None if option is None or ctx is None else _origin(ctx, option)
+    message = f"{origin}: {error.message}" if origin else error.format_message()
+    if option is None or not isinstance(option.type, click.Choice):
+        return message
+    wrong = re.match(r"'(.*)' ", error.message)
+    near = did_you_mean(wrong[1], map(str, option.type.choices)) if wrong else ""
+    return message.rstrip(".") + near
 
 
 def _origin(ctx: click.Context, option: click.Parameter) -> str | None:

@@ -74,7 +74,7 @@ def _table(
     name: str, table: Mapping[str, Any], command: click.Command, faults: list[str]
 ) -> dict[click.Parameter, Any]:
     keys = _keys(command)
-    found = {}
+    found: dict[click.Parameter, Any] = {}
     for key, value in table.items():
         if key in keys:
             found |= _checked(f"[{name}] {key}", keys[key], value, faults)
@@ -135,9 +135,9 @@ def _checked(
         words = " or ".join(names[kind] for kind in wanted if not (kind is int and float in wanted))
         faults.append(f"{place}: it must be {words}{' or a list of such' if many else ''}")
         return {}
-    if bool in wanted or float in wanted or int in wanted and str not in wanted:
-        return {parameter: value}
-    return {parameter: [str(each) for each in values] if many else str(value)}
+    if str in wanted:
+        values = [str(each) for each in values]
+    return {parameter: values if many else values[0]}
 
 
 def _wanted(parameter: click.Parameter) -> tuple[type, ...]:

@@ -79,7 +79,8 @@ class _LazyGroup(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        return Command.of(importlib.import_module(_COMMANDS[cmd_name][0]).command)
+        place, summary = _COMMANDS[cmd_name]
+        return Command.of(importlib.import_module(place).command, summary)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -128,9 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with contextlib.suppress(ValueError):  # only the main thread may
-        signal.signal(signal.SIGTERM, _terminate)
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, _terminate)
+        for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):  # Windows has the first alone
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), _terminate)
         signal.signal(signal.SIGINT, _interrupt)
     try:
         code = _guarded(argv)
@@ -207,6 +208,8 @@ def _usage_message(error: click.ClickException) -> str:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     del frame
+    # As with SIGINT: the second one does not wait for the cleaning.
+    signal.signal(number, lambda *_: os._exit(128 + number))
     raise Ended("Terminated", 128 + number, f"terminated; {_UNFINISHED}")
 
 

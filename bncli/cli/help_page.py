@@ -37,9 +37,7 @@ def section(
     return decorate
 
 
-def write_page(
-    command: click.Command, ctx: click.Context, formatter: click.HelpFormatter
-) -> None:
+def write_page(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
     """Write usage, summary, examples, the rest of the text, and the options."""
     command.format_usage(ctx, formatter)
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")

@@ -37,8 +37,9 @@ class OneOf(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """The words that begin so, else files."""
         del ctx, param
-        words = [word for word in self.name.split("|") if re.fullmatch("[a-z]+:?", word)]
-        found = [CompletionItem(word) for word in words if word.startswith(incomplete)]
+        words = [re.sub("[A-Z]+$", "", word) for word in self.name.split("|")]
+        fitting = [word for word in words if word.islower() and word.startswith(incomplete)]
+        found = [CompletionItem(word) for word in fitting if "." not in word]
         if not found and "FILE" in self.name:
             found = [CompletionItem(incomplete, type="file")]
         return found
@@ -162,9 +163,7 @@ reading = section(
 
 running = section(
     "Running",
-    click.option(
-        "--jobs", type=Jobs(), default="auto", help="How many threads."
-    ),
+    click.option("--jobs", type=Jobs(), default="auto", help="How many threads."),
     click.option(
         "--max-memory",
         type=Memory(),

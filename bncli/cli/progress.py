@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _HEARTBEAT_SECONDS = 30.0
 _ROOM_FOR_BAR = 60  # columns
 _ROOM_FOR_RATE = 36
+_MANY = 100
 _MINUTE, _HOUR = 60, 3600
 
 Follower = Callable[[str, int, int], None]
@@ -84,7 +85,8 @@ class _Pace:
             return words
         rate = (done - first) / (now - began)
         left = f", {_duration((total - done) / rate)} left" if done < total else ""
-        return f"{words}, {rate:.3g}/s{left}"
+        speed = f"{rate:,.0f}" if rate >= _MANY else f"{rate:.1f}"
+        return f"{words}, {speed}/s{left}"
 
 
 def _duration(seconds: float) -> str:

@@ -88,11 +88,13 @@ class Display:
         # On paper first: rich's own capture still touches the stream, which may be full or closed.
         paper = _Paper(sys.stdout)
         console = self._console(sys.stdout, paper)
+        width = console.width
         for part in parts:
             shown = part if styled else _unboxed(part)
             # A number is never cut: on a terminal that is too narrow the lines wrap.
-            least = console.measure(shown, options=console.options.update_width(_WIDE)).minimum
-            console.print(shown, width=max(least, console.width), crop=False)
+            least = console.measure(shown, options=console.options.update_width(_WIDE))
+            console.width = max(width, least.maximum if _is_rigid(shown) else least.minimum)
+            console.print(shown)
         text = paper.getvalue()
         if not styled:
             text = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
@@ -130,6 +132,12 @@ class Display:
             highlight=False,
             emoji=False,
         )
+
+
+def _is_rigid(part: Any) -> bool:
+    """Whether it is a table of which no cell may be broken."""
+    columns = getattr(part, "columns", ())
+    return bool(columns) and all(column.no_wrap for column in columns)
 
 
 def _unboxed(part: Any) -> Any:

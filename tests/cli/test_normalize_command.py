@@ -293,7 +293,9 @@ def many(folder, count=400):
         (folder / f"q{number}.png").write_bytes(content)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGQUIT, 131)]
+)
 def test_signals(folder, tmp_path, number, code):
     """Interrupted or terminated: its exit code, no traceback, nothing left behind."""
     many(folder)
