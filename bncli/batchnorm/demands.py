@@ -67,6 +67,21 @@ def as_parameter(given: ArrayLike | None, name: str) -> Numbers | None:
     return np.array(array, array.dtype if array.dtype.kind in "fc" else np.float64, order="C")
 
 
+class LayerParameter:
+    """Scales or bias of a layer: whatever is assigned is checked and copied, as at its making."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, layer: object, owner: type | None = None) -> Numbers | None:
+        """The array, or None, which stands for ones or zeros."""
+        return None if layer is None else vars(layer).get(self._name)
+
+    def __set__(self, layer: object, given: ArrayLike | None) -> None:
+        """Take a copy; ShapeError or NonFiniteError if it is no (w, h, c) of finite numbers."""
+        vars(layer)[self._name] = as_parameter(given, self._name)
+
+
 def as_dtype(array: Numbers, dtype: np.dtype[Any], name: str) -> Numbers:
     """The array in another precision; NonFiniteError if a number is too large for it."""
     try:

@@ -33,7 +33,7 @@ main(sys.argv[1:])
 """
 
 
-def seen(arguments, columns=80, code=None, stderr_only=False, **variables):
+def seen(arguments, columns=80, code=None, *, stderr_only=False, **variables):
     """Run on a pseudo-terminal of so many columns; exit code and the bytes that came."""
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -74,7 +74,7 @@ def seen(arguments, columns=80, code=None, stderr_only=False, **variables):
     ],
 )
 def test_colours_on_a_terminal(folder, tmp_path, arguments, variables, coloured):
-    """--color goes before NO_COLOR, and that before all others; whatever it is, the text is whole."""
+    """--color goes before NO_COLOR, and that before all others; the text is always whole."""
     code, shown = seen(
         ["normalize", folder, "-o", tmp_path / "out", "--progress", "never", *arguments],
         **variables,
