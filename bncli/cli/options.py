@@ -184,19 +184,19 @@ running = section(
 streams = section(
     "Streams",
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
-    click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and --json."),
+    click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings, errors and --json."),
     click.option("-v", "--verbose", is_flag=True, help="Say what was decided, on stderr."),
     click.option(
         "--color",
         type=click.Choice(("auto", "always", "never")),
         default="auto",
-        help="Colours and boxes; auto wants a terminal and no NO_COLOR.",
+        help="Colours and boxes; auto wants a terminal, and minds NO_COLOR and FORCE_COLOR.",
     ),
     click.option(
         "--progress",
         type=click.Choice(("auto", "always", "never")),
         default="auto",
-        help="A bar on a terminal, else a line on stderr every 30 s.",
+        help="A bar on a terminal, else a line on stderr every 30 s; always: also with -q.",
     ),
     click.option("--debug", is_flag=True, help="Show the trace of a bug."),
 )
