@@ -35,7 +35,7 @@ class BncliError(Exception):
         ...     normalize_folder("no such folder", "out")
         ... except BncliError as error:
         ...     print(error.exit_code, error)
-        4 no such folder: there is no such file or folder
+        4 no such folder: there is no such file or folder; check the name
     """
 
     exit_code: ClassVar[int]

@@ -63,7 +63,7 @@ def as_parameter(given: ArrayLike | None, name: str) -> Numbers | None:
     if array.ndim != AXES - 1:
         raise ShapeError(f"{name} has shape {array.shape}; it must be (w, h, c)")
     if not np.isfinite(array).all():
-        raise NonFiniteError(f"{name} holds NaN or infinity")
+        raise NonFiniteError(f"{name} holds NaN or infinity; replace them")
     return np.array(array, array.dtype if array.dtype.kind in "fc" else np.float64, order="C")
 
 
@@ -106,7 +106,8 @@ def raise_non_finite(array: Numbers, name: str, otherwise: str) -> None:
         raise NonFiniteError(f"{name} is finite, but {otherwise}; rescale it")
     first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
     raise NonFiniteError(
-        f"{name} holds NaN or infinity in {int(bad.sum())} places, the first at {first}"
+        f"{name} holds NaN or infinity in {int(bad.sum())} places, the first at {first}; "
+        "replace them"
     )
 
 

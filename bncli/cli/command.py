@@ -76,7 +76,7 @@ class Command(click.Command):
             wish in args or _wished_by_environment(self, wish) for wish in ("--json", "--debug")
         )
         try:
-            rest = super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, list(args))
             _settle_quiet_and_verbose(ctx)
         except click.NoSuchOption as error:
             options = [name for option in self.get_params(ctx) for name in option.opts]
@@ -85,7 +85,11 @@ class Command(click.Command):
                 ctx,
             ) from None
         except click.BadParameter as error:
-            raise click.UsageError(_blame(error), error.ctx or ctx) from None
+            if error.param is not None:
+                # click before 8.5 notes the source only of what it could use.
+                opts, _, _ = self.make_parser(ctx).parse_args(list(args))
+                ctx.set_parameter_source(error.param.name, error.param.consume_value(ctx, opts)[1])
+            raise click.UsageError(_blame(ctx, error), ctx) from None
         wishes.as_json = ctx.params.get("as_json", False)
         wishes.debug = ctx.params.get("debug", False)
         return rest
@@ -164,10 +168,10 @@ def _settle_quiet_and_verbose(ctx: click.Context) -> None:
     ctx.params[max(sources, key=lambda name: sources[name] or 0)] = False
 
 
-def _blame(error: click.BadParameter) -> str:
+def _blame(ctx: click.Context, error: click.BadParameter) -> str:
     """What is wrong with which value, from where, and what was perhaps meant."""
-    option, ctx = error.param, error.ctx
-    origin = None if option is None or ctx is None else _origin(ctx, option)
+    option = error.param
+    origin = None if option is None else _origin(ctx, option)
     message = f"{origin}: {error.message}" if origin else error.format_message()
     if option is None or not isinstance(option.type, click.Choice):
         return message

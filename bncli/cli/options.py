@@ -184,7 +184,9 @@ running = section(
 streams = section(
     "Streams",
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
-    click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings, errors and --json."),
+    click.option(
+        "-q", "--quiet", is_flag=True, help="Print nothing but warnings, errors and --json."
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Say what was decided, on stderr."),
     click.option(
         "--color",
