@@ -102,7 +102,7 @@ def _attribute(module: ModuleType, place: str, dotted: str) -> Any:
                 n for n in offered if getattr(vars(module)[n], "__module__", "") == module.__name__
             ]
             there = ", ".join((own or offered)[:12]) or "nothing"
-            raise TargetError(f"{place}: it has no {dotted}; choose of {there}") from None
+            raise TargetError(f"{place}: it has no {dotted}; it has {there}") from None
         except Exception as error:  # noqa: BLE001 - a module's __getattr__ may raise anything
             raise TargetError(
                 f"{place}: {dotted} cannot be had ({describe(error)})",
