@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _HEARTBEAT_SECONDS = 30.0
-_ROOM_FOR_BAR = 60  # columns
-_ROOM_FOR_RATE = 36
+_ROOM_FOR_WORDS = 56  # columns: "write 123456 of 123456, 1,234/s, 12 min 34 s left", and spaces
+_ROOM_FOR_BAR = 24
+_LONGEST_BAR = 40
 _MANY = 100
 _MINUTE, _HOUR = 60, 3600
 
@@ -31,14 +32,17 @@ def progress_bar(console: Console) -> Iterator[Follower]:
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns: list[Any] = [TextColumn("{task.description}"), TextColumn("{task.fields[words]}")]
-    if console.width >= _ROOM_FOR_BAR:
-        columns.insert(1, BarColumn(bar_width=min(40, console.width - _ROOM_FOR_BAR + 20)))
+    room = console.width - _ROOM_FOR_WORDS
+    if room >= _ROOM_FOR_BAR:
+        columns.insert(1, BarColumn(bar_width=min(_LONGEST_BAR, room)))
     pace = _Pace()
     tasks: dict[str, Any] = {}
     with Progress(*columns, console=console, transient=True, refresh_per_second=8) as bar:
 
         def follow(stage: str, done: int, total: int) -> None:
-            words = pace.words(stage, done, total, short=console.width < _ROOM_FOR_RATE)
+            words = pace.words(stage, done, total)
+            if len(stage) + len(words) + 1 >= console.width:
+                words = f"{done}/{total}"
             if stage not in tasks:
                 for earlier in tasks.values():
                     bar.remove_task(earlier)  # one line is all it ever takes
@@ -74,12 +78,10 @@ class _Pace:
     def __init__(self) -> None:
         self._began: dict[str, tuple[float, int]] = {}
 
-    def words(self, stage: str, done: int, total: int, *, short: bool = False) -> str:
+    def words(self, stage: str, done: int, total: int) -> str:
         """``120 of 400, 60.3/s, 5 s left``: as much of it as is known."""
         now = time.monotonic()
         began, first = self._began.setdefault(stage, (now, done))
-        if short:
-            return f"{done}/{total}"
         words = f"{done} of {total}"
         if now - began < 1 or done <= first:
             return words

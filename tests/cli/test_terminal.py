@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import pty
 import re
@@ -14,6 +15,7 @@ import termios
 import numpy as np
 import pytest
 from oracle import bncli
+from rich.console import Console
 
 from bncli.cli import progress
 
@@ -139,11 +141,29 @@ def test_the_bar_is_one_line_and_gone(folder, tmp_path, columns):
     assert shown.endswith(("\x1b[2K", "\x1b[2K\r", "\x1b[?25h\r\x1b[1A\x1b[2K"))
 
 
-@pytest.mark.parametrize("variables", [{"TERM": "dumb"}])
-def test_a_terminal_that_moves_no_cursor(folder, tmp_path, variables):
+@pytest.mark.parametrize("columns", [20, 37, 60, 80, 100])
+def test_large_numbers_keep_to_their_line(monkeypatch, columns):
+    """A million pictures, hours to go: still one line, and nothing of it cut."""
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    paper = io.StringIO()
+    console = Console(file=paper, force_terminal=True, width=columns, color_system=None)
+    with progress.progress_bar(console) as follow:
+        for done in (1, 300_000):
+            clock[0] += 2000
+            follow("write", done, 1_000_000)
+
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", paper.getvalue())
+    drawn = [line.rstrip() for line in re.split(r"[\r\n]+", plain) if "300000" in line]
+    assert drawn
+    assert max(map(len, drawn)) <= columns
+    assert all(line.endswith((" left", "/1000000")) for line in drawn)
+
+
+def test_a_terminal_that_moves_no_cursor(folder, tmp_path):
     """Lines instead of a bar."""
     arguments = ["normalize", folder, "-o", tmp_path / "out", "--progress", "always"]
-    code, shown = seen(arguments, stderr_only=True, **variables)
+    code, shown = seen(arguments, stderr_only=True, TERM="dumb")
     assert code == 0
     assert ESCAPE not in shown
     assert "write 5 of 5" in shown
