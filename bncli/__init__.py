@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bncli.batchnorm.layer import BatchNorm
     from bncli.batchnorm.moments import Moments
     from bncli.checking.examine import gradcheck
+    from bncli.pipeline.apply import apply_folder
     from bncli.pipeline.fit import fit_folder
     from bncli.pipeline.merge import merge_statistics
     from bncli.pipeline.normalize import normalize_folder
@@ -26,6 +27,7 @@ __all__ = [
     "BncliError",
     "Moments",
     "__version__",
+    "apply_folder",
     "fit_folder",
     "gradcheck",
     "inspect_statistics",
@@ -37,6 +39,7 @@ __all__ = [
 _HOMES = {
     "BatchNorm": "bncli.batchnorm.layer",
     "Moments": "bncli.batchnorm.moments",
+    "apply_folder": "bncli.pipeline.apply",
     "fit_folder": "bncli.pipeline.fit",
     "gradcheck": "bncli.checking.examine",
     "inspect_statistics": "bncli.pipeline.statistics_report",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Protocol, Unpack
 
 import numpy as np
 
@@ -24,14 +24,24 @@ from bncli.pipeline.emit import (
     batch_levels,
     picture_levels,
     png_emitter,
+    revived_levels,
     square_sum,
     tiff_emitter,
 )
 from bncli.pipeline.engine import in_order
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
-from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, picture_names, prepare
+from bncli.pipeline.prepare import (
+    GRAD_INPUT,
+    NORMALIZED,
+    STATS,
+    Job,
+    WritesPictures,
+    picture_names,
+    prepare,
+)
 from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
+from bncli.pipeline.source import Source
 from bncli.pipeline.summary import Output, RunSummary, Scaling
 from bncli.storage.run_folder import RunFolder
 
@@ -86,7 +96,7 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
         batch.moments = None  # the file is the last that needs them
         with ExitStack() as open_arrays:
             open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-            emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
+            emitter = make_emitter(job, batch.indexes, planes, found, run, open_arrays, executor)
             gradient = _gradient(job, batch, planes, run, open_arrays)
             # For large pictures planes are most of the memory: only who needs them keeps them.
             del planes
@@ -105,35 +115,66 @@ def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]
     assert batch.moments is not None  # noqa: S101 - the first pass has just ended
     planes = Planes.blank(job.gamma.values, job.beta.values, source.unit)
     found = survey(batch.moments, planes, job.request.layer.eps, source.shape, executor)
-    _check_finite(found)
+    check_finite(found)
     summary.count = len(batch.indexes)
     summary.faults = (*source.faults, *batch.faults)
     return planes, found
 
 
-def _check_finite(found: Survey) -> None:
+def check_finite(found: Survey) -> None:
+    """Raise NonFiniteError if y overflows."""
     if not all(np.isfinite([c.low, c.high, c.std]).all() for c in found.channels):
         raise NonFiniteError("y overflows: gamma, beta or the pictures are too large; rescale them")
 
 
-def _emitter(
-    job: Job, batch: Batch, planes: Planes, found: Survey, run: RunFolder,
-    open_arrays: ExitStack, executor: Executor,
+class EmitJob(Protocol):
+    """A run that writes pictures."""
+
+    @property
+    def request(self) -> WritesPictures:
+        """What the user asked."""
+
+    @property
+    def source(self) -> Source:
+        """The pictures."""
+
+    @property
+    def summary(self) -> RunSummary:
+        """Of the run."""
+
+
+def make_emitter(
+    job: EmitJob, indexes: Sequence[int], planes: Planes, found: Survey, run: RunFolder,
+    open_arrays: ExitStack, executor: Executor, *, others: bool = False,
 ) -> Emitter:  # fmt: skip
+    """What writes a picture, by its position; notes in the summary how y becomes pixel values.
+
+    Args:
+        job: the run.
+        indexes: the pictures of the source that are written.
+        planes, found: what is done to each pixel, and what is known of the statistics behind it.
+        run: where files go.
+        open_arrays: is left when all is written.
+        executor: where planes are computed.
+        others: whether the pictures may be others than those of the statistics.
+    """
     shape, output = job.source.shape, job.request.output
-    names = picture_names(job.request, [job.source.names[index] for index in batch.indexes])
+    names = picture_names(job.request, [job.source.names[index] for index in indexes])
     if output.picture_format == "png":
-        return png_emitter(run, names, shape, _levels(job, planes, found, executor))
+        levels = _levels(job, planes, found, executor, others=others)
+        return png_emitter(run, names, shape, levels)
     job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
     if output.picture_format == "tiff":
         return tiff_emitter(run, names, shape, planes)
-    whole = (len(batch.indexes), *shape)
+    whole = (len(indexes), *shape)
     return array_emitter(
         open_arrays.enter_context(run.array(NORMALIZED, whole, output.dtype)), shape, planes
     )
 
 
-def _levels(job: Job, planes: Planes, found: Survey, executor: Executor) -> Levels:
+def _levels(
+    job: EmitJob, planes: Planes, found: Survey, executor: Executor, *, others: bool
+) -> Levels:
     """How y becomes pixel values; notes it in the summary."""
     output, scale = job.request.output, job.request.output.scale
     deep = output.depth == "16" or (output.depth == "auto" and job.source.dtype != np.uint8)
@@ -145,7 +186,8 @@ def _levels(job: Job, planes: Planes, found: Survey, executor: Executor) -> Leve
     low, high = black_and_white(scale, found)
     job.summary.scaling = Scaling(scale.kind, "png", depth, low, high)
     white = int(np.iinfo(dtype).max)
-    return batch_levels(*level_planes(planes, low, high, white, executor), dtype)
+    levels = batch_levels(*level_planes(planes, low, high, white, executor), dtype)
+    return revived_levels(levels, planes, low, high, dtype) if others else levels
 
 
 def _gradient(

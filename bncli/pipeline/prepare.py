@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Protocol
 
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
 from bncli.pipeline.collect import DeltaRows, refuse
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
 from bncli.pipeline.plan import Plan, make_plan
-from bncli.pipeline.request import NormalizeRequest
+from bncli.pipeline.request import NormalizeRequest, OutputRequest
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import PlanFacts, RunSummary
 from bncli.storage.apart import check_apart, check_not_read
@@ -61,6 +62,14 @@ class Job:
         ]
 
 
+class WritesPictures(Protocol):
+    """A request that says what is written."""
+
+    @property
+    def output(self) -> OutputRequest:
+        """What is written and where."""
+
+
 def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     """Look at everything a run will use, and write nothing.
 
@@ -100,16 +109,16 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
         faults=source.faults,
     )
     plan = make_plan(source, request)
-    _check_alpha(request, source)
+    check_alpha(request, source)
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
-    names = [*_picture_names(request, source), *_array_names(request, gamma, beta)]
+    names = [*planned_pictures(request, source), *_array_names(request, gamma, beta)]
     check_not_read(request.output.folder, names, source.paths)
     folder = RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
     return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
 
 
-def _check_alpha(request: NormalizeRequest, source: Source) -> None:
+def check_alpha(request: WritesPictures, source: Source) -> None:
     """One array has no place for the alpha channel that is to be copied through."""
     if request.output.picture_format == "npy" and source.alpha_kept:
         raise OptionError(
@@ -118,15 +127,15 @@ def _check_alpha(request: NormalizeRequest, source: Source) -> None:
         )
 
 
-def picture_names(request: NormalizeRequest, names: Sequence[str]) -> list[str]:
+def picture_names(request: WritesPictures, names: Sequence[str]) -> list[str]:
     """The files that pictures of these names are written to; none for one array."""
     if request.output.picture_format == "npy":
         return []
     return [output_name(name, request.output.picture_format) for name in names]
 
 
-def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
-    """The picture files of the run, found to be all different.
+def planned_pictures(request: WritesPictures, source: Source) -> list[str]:
+    """The picture files of a run, found to be all different.
 
     Raises:
         OptionError: the pictures have more channels than picture files.
