@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bncli.checking.examine import gradcheck
     from bncli.pipeline.apply import apply_folder
     from bncli.pipeline.fit import fit_folder
+    from bncli.pipeline.invert import invert_folder
     from bncli.pipeline.merge import merge_statistics
     from bncli.pipeline.normalize import normalize_folder
     from bncli.pipeline.statistics_report import inspect_statistics
@@ -31,6 +32,7 @@ __all__ = [
     "fit_folder",
     "gradcheck",
     "inspect_statistics",
+    "invert_folder",
     "merge_statistics",
     "normalize_folder",
     "uniform",
@@ -43,6 +45,7 @@ _HOMES = {
     "fit_folder": "bncli.pipeline.fit",
     "gradcheck": "bncli.checking.examine",
     "inspect_statistics": "bncli.pipeline.statistics_report",
+    "invert_folder": "bncli.pipeline.invert",
     "merge_statistics": "bncli.pipeline.merge",
     "normalize_folder": "bncli.pipeline.normalize",
     "uniform": "bncli.batchnorm.draws",

@@ -192,7 +192,15 @@ writing = _together(
 )
 """How y is written."""
 
-running = _together(
+_on_error = click.option(
+    "--on-error",
+    type=click.Choice(("fail", "skip")),
+    default="fail",
+    show_default=True,
+    help="Refuse the batch, or go on without the files that cannot be used (exit 3).",
+)
+
+resources = _together(
     click.option(
         "--jobs", type=Jobs(), default="auto", show_default=True, help="How many threads."
     ),
@@ -203,16 +211,12 @@ running = _together(
         show_default=True,
         help="Memory the run may take: 512M, 2GiB, 50% of what is available.",
     ),
-    click.option(
-        "--on-error",
-        type=click.Choice(("fail", "skip")),
-        default="fail",
-        show_default=True,
-        help="Refuse the batch, or go on without the files that cannot be used (exit 3).",
-    ),
     click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run."),
     click.option("-n", "--dry-run", is_flag=True, help="Decode and check all, write nothing."),
 )
+"""How a run goes, that takes no faults."""
+
+running = _together(_on_error, resources)
 """How a run goes."""
 
 streams = _together(

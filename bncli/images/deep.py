@@ -1,7 +1,7 @@
 """Pictures that Pillow would spoil: 16-bit and floating-point colour, at full depth.
 
-PNG is read by imagecodecs and TIFF by tifffile (the extra ``codecs``), but for the TIFF files that
-bncli wrote; raw 16-bit PNM is nothing but big-endian numbers behind a header, so it needs no library.
+PNG is read by imagecodecs and TIFF by tifffile (the extra ``codecs``), but for TIFF files that are
+bncli's own; raw 16-bit PNM is nothing but big-endian numbers behind a header and needs no library.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def _prepare(request: ApplyRequest, executor: Executor) -> ApplyJob:
     plan = _plan(request, fitted.facts, source)
     check_alpha(request, source)
     whole = [NORMALIZED] if request.output.picture_format == "npy" else []
-    names = [*planned_pictures(request, source), *whole]
+    names = [*planned_pictures(request, source.names, source.shape[2]), *whole]
     check_not_read(out, names, [*source.paths, request.statistics])
     folder = RunFolder(out, names, overwrite=request.output.overwrite)
     facts = fitted.facts

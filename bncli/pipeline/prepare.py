@@ -112,7 +112,10 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     check_alpha(request, source)
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
-    names = [*planned_pictures(request, source), *_array_names(request, gamma, beta)]
+    names = [
+        *planned_pictures(request, source.names, source.shape[2]),
+        *_array_names(request, gamma, beta),
+    ]
     check_not_read(request.output.folder, names, source.paths)
     folder = RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
     return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
@@ -134,22 +137,21 @@ def picture_names(request: WritesPictures, names: Sequence[str]) -> list[str]:
     return [output_name(name, request.output.picture_format) for name in names]
 
 
-def planned_pictures(request: WritesPictures, source: Source) -> list[str]:
+def planned_pictures(request: WritesPictures, names: Sequence[str], channels: int) -> list[str]:
     """The picture files of a run, found to be all different.
 
     Raises:
         OptionError: the pictures have more channels than picture files.
         OutputError: two pictures would be written to one file.
     """
-    channels = source.shape[2]
-    outputs = picture_names(request, source.names)
+    outputs = picture_names(request, names)
     if outputs and channels > _WRITABLE_CHANNELS:
         raise OptionError(
             f"--format {request.output.picture_format}: the pictures have {channels} channels, and "
             f"picture files at most {_WRITABLE_CHANNELS}; choose --format npy"
         )
     sources = defaultdict(list)
-    for name, output in zip(source.names, outputs, strict=bool(outputs)):
+    for name, output in zip(names, outputs, strict=bool(outputs)):
         sources[output].append(name)
     shared = {output: names for output, names in sources.items() if len(names) > 1}
     if shared:
