@@ -122,5 +122,5 @@ def test_impossible_sums_are_refused(x, place, off):
     if lawful:
         assert restored_moments(3, np.uint8, changed).planes()["square_total"][place] == square
     else:
-        with pytest.raises(ArrayError, match="its square_total is .* at pixel"):
+        with pytest.raises(ArrayError, match=r"its square_total is .* at pixel"):
             restored_moments(3, np.uint8, changed)
