@@ -112,10 +112,8 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     check_alpha(request, source)
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
-    names = [
-        *planned_pictures(request, source.names, source.shape[2]),
-        *_array_names(request, gamma, beta),
-    ]
+    names = planned_pictures(request, source.names, source.shape[2])
+    names += _array_names(request, gamma, beta)
     check_not_read(request.output.folder, names, source.paths)
     folder = RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
     return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
