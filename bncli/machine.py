@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -56,3 +59,14 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def give_back_memory() -> None:
+    """Give freed memory back to the system, where the C library is one that would hold on to it.
+
+    Threads that make files of ever other sizes leave its heap full of holes: without this a run
+    over 10,000 small pictures takes a third more memory than one over 100.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # not glibc
+            ctypes.CDLL(None).malloc_trim(0)

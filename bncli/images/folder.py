@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import glob
 import os
 import re
@@ -47,7 +48,7 @@ class Found:
         parents: the folders of the files that were named one by one.
     """
 
-    files: tuple[tuple[Path, str], ...]
+    files: tuple[tuple[str, str], ...]
     ignored: int
     excluded: int
     roots: tuple[Path, ...]
@@ -103,7 +104,7 @@ class _Search:
 
     def __init__(self, recursive: bool) -> None:
         self.recursive = recursive
-        self.files: list[tuple[Path, str]] = []
+        self.files: list[tuple[str, str]] = []
         self.ignored = 0
         self.roots: list[Path] = []
         self._visited: set[tuple[int, int]] = set()
@@ -124,7 +125,7 @@ class _Search:
                     if self.recursive:
                         pending.append((Path(entry.path), below / entry.name))
                 elif PurePosixPath(entry.name).suffix.lower() in SUFFIXES:
-                    self.files.append((Path(entry.path), str(below / entry.name)))
+                    self.files.append((entry.path, str(below / entry.name)))
                 else:
                     self.ignored += 1
 
@@ -158,20 +159,22 @@ def _take_source(source: str, search: _Search, single: list[Path]) -> None:
         raise NoPicturesError(f"{source}: there is no such file or folder", paths=(source,))
 
 
-def _once(files: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+def _once(files: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Each file the first time it is named, by its place; a link beside its target is a file."""
-    seen: dict[tuple[str, str], tuple[Path, str]] = {}
+    folder = functools.lru_cache(os.path.realpath)
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
     for path, name in files:
-        seen.setdefault((os.path.realpath(path.parent), path.name), (path, name))
+        above, last = os.path.split(path)
+        seen.setdefault((folder(above), last), (path, name))
     return list(seen.values())
 
 
-def _named_below_common_folder(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+def _named_below_common_folder(paths: Iterable[Path]) -> list[tuple[str, str]]:
     whole = [(path, Path(os.path.abspath(path))) for path in paths]  # noqa: PTH100 - keeps links
     if not whole:
         return []
     common = os.path.commonpath([str(absolute.parent) for _, absolute in whole])
-    return [(path, absolute.relative_to(common).as_posix()) for path, absolute in whole]
+    return [(str(path), absolute.relative_to(common).as_posix()) for path, absolute in whole]
 
 
 def _wanted(name: str, selection: Selection) -> bool:

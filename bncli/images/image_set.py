@@ -58,9 +58,9 @@ class ImageSet:
     kind: ClassVar[str] = "pictures"
 
     @property
-    def paths(self) -> list[Path]:
+    def paths(self) -> Iterable[Path]:
         """The files, one for each picture."""
-        return [header.path for header in self.headers]
+        return (Path(header.path) for header in self.headers)
 
     @property
     def alpha_kept(self) -> bool:

@@ -25,9 +25,9 @@ from bncli.pipeline.fitted import load_fitted, statistics_digest
 from bncli.pipeline.normalize import check_finite, make_emitter
 from bncli.pipeline.plan import PLANES_BYTES, Needs, Plan, emitting_bytes, moments_bytes, plan_for
 from bncli.pipeline.planes import Planes, Survey, survey
-from bncli.pipeline.prepare import NORMALIZED, check_alpha, picture_names, planned_pictures
+from bncli.pipeline.prepare import NORMALIZED, check_alpha, planned_pictures
 from bncli.pipeline.source import Source, open_source
-from bncli.pipeline.summary import ApplySummary, Output, PlanFacts
+from bncli.pipeline.summary import ApplySummary, Outputs, PlanFacts
 from bncli.storage.apart import check_apart, check_not_read
 from bncli.storage.run_folder import RunFolder
 from bncli.storage.statistics import Facts
@@ -45,6 +45,7 @@ class ApplyJob:
         planes: what is done to each pixel.
         found: what is known of the statistics.
         folder: where the results go.
+        names: of the picture files, one for each picture; none for one array.
         summary: of the run, as far as it is known.
     """
 
@@ -54,6 +55,7 @@ class ApplyJob:
     planes: Planes
     found: Survey
     folder: RunFolder
+    names: list[str]
     summary: ApplySummary
 
 
@@ -112,9 +114,9 @@ def _prepare(request: ApplyRequest, executor: Executor) -> ApplyJob:
     plan = _plan(request, fitted.facts, source)
     check_alpha(request, source)
     whole = [NORMALIZED] if request.output.picture_format == "npy" else []
-    names = [*planned_pictures(request, source.names, source.shape[2]), *whole]
-    check_not_read(out, names, [*source.paths, request.statistics])
-    folder = RunFolder(out, names, overwrite=request.output.overwrite)
+    names = planned_pictures(request, source.names, source.shape[2])
+    check_not_read(out, [*names, *whole], [*source.paths, request.statistics])
+    folder = RunFolder(out, [*names, *whole], overwrite=request.output.overwrite)
     facts = fitted.facts
     planes = Planes.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
     found = survey(fitted.statistics(), planes, facts.eps, facts.shape, executor)
@@ -138,7 +140,7 @@ def _prepare(request: ApplyRequest, executor: Executor) -> ApplyJob:
     )
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1)
-    return ApplyJob(request, source, plan, planes, found, folder, summary)
+    return ApplyJob(request, source, plan, planes, found, folder, names, summary)
 
 
 def check_goes_with(facts: Facts, source: Source, path: Path) -> None:
@@ -189,12 +191,14 @@ def _run(job: ApplyJob, executor: Executor, progress: Progress) -> None:
     job.summary.channels = job.found.channels
     with job.folder as run:
         with ExitStack() as open_arrays:
+            names = [job.names[index] for index in indexes] if job.names else []
             emitter = make_emitter(
-                job, indexes, job.planes, job.found, run, open_arrays, executor, others=True
-            )
+                job, names, len(indexes), job.planes, job.found, run, open_arrays, executor,
+                others=True,
+            )  # fmt: skip
             written = _emit(job, indexes, emitter, executor, progress)
         _report(job, indexes, written, run)
-        run.commit(job.summary.document())
+        run.commit(job.summary.document(iter))
 
 
 def _decodable(
@@ -216,17 +220,17 @@ def _decodable(
 
 def _emit(
     job: ApplyJob, indexes: Sequence[int], emitter: Emitter, executor: Executor, progress: Progress
-) -> list[tuple[str, Emitted] | None]:
+) -> list[tuple[bytes, Emitted] | None]:
     """Read and write every picture; None where one cannot be read."""
     faults: list[Fault] = []
 
-    def write(position: int) -> tuple[str, Emitted] | Fault:
+    def write(position: int) -> tuple[bytes, Emitted] | Fault:
         picture: Decoded | Fault = read_or_fault(job.source, indexes[position])
         if isinstance(picture, Fault):
             return picture
-        return picture.digest, emitter(position, picture)
+        return bytes.fromhex(picture.digest), emitter(position, picture)
 
-    written: list[tuple[str, Emitted] | None] = []
+    written: list[tuple[bytes, Emitted] | None] = []
     for result in in_order(executor, write, range(len(indexes)), 2 * job.plan.jobs):
         if isinstance(result, Fault):
             faults.append(result)
@@ -249,19 +253,17 @@ def _take_faults(job: ApplyJob, faults: Sequence[Fault], left: int) -> None:
 def _report(
     job: ApplyJob,
     indexes: Sequence[int],
-    written: Sequence[tuple[str, Emitted] | None],
+    written: Sequence[tuple[bytes, Emitted] | None],
     run: RunFolder,
 ) -> None:
-    names = [job.source.names[index] for index in indexes]
-    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
     rows = [
-        (name, path, done)
-        for name, path, done in zip(names, paths, written, strict=True)
-        if done is not None
+        (index, *done) for index, done in zip(indexes, written, strict=True) if done is not None
     ]
-    job.summary.clipped = tuple(map(sum, zip(*(done[1].clipped for *_, done in rows), strict=True)))
-    job.summary.outputs = [
-        Output(position, name, digest, path, run.digest(path))
-        for position, (name, path, (digest, _)) in enumerate(rows)
-    ]
+    job.summary.clipped = tuple(map(sum, zip(*(done.clipped for *_, done in rows), strict=True)))
+    job.summary.outputs = Outputs(
+        names=[job.source.names[index] for index, *_ in rows],
+        digests=[digest for _, digest, _ in rows],
+        paths=[job.names[index] for index, *_ in rows] if job.names else [NORMALIZED],
+        digest_of=run.digest,
+    )
     job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}

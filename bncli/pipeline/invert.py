@@ -37,7 +37,7 @@ from bncli.pipeline.invert_summary import InvertSummary
 from bncli.pipeline.plan import Plan
 from bncli.pipeline.prepare import check_alpha, planned_pictures
 from bncli.pipeline.source import Source, open_source
-from bncli.pipeline.summary import Output, PlanFacts
+from bncli.pipeline.summary import Outputs, PlanFacts
 from bncli.storage.apart import check_apart, check_not_read
 from bncli.storage.rows import RowWriter
 from bncli.storage.run_folder import RunFolder
@@ -153,16 +153,11 @@ def _run(job: InvertJob, executor: Executor, progress: Progress) -> None:
     with job.folder as run:
         with ExitStack() as open_arrays:
             digests = _restore_all(job, _writer(job, run, open_arrays), executor, progress)
-        whole = [RESTORED] * len(digests)
-        paths = whole if job.request.picture_format == "npy" else job.names
-        job.summary.outputs = [
-            Output(position, name, digest, path, run.digest(path))
-            for position, (name, digest, path) in enumerate(
-                zip(job.source.names, digests, paths, strict=True)
-            )
-        ]
+        job.summary.outputs = Outputs(
+            job.source.names, [bytes.fromhex(digest) for digest in digests], job.names, run.digest
+        )
         job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
-        run.commit(job.summary.document())
+        run.commit(job.summary.document(iter))
 
 
 Writer = Callable[[int, Decoded, Any], object]

@@ -13,7 +13,7 @@ import numpy as np
 
 from bncli.errors import NonFiniteError
 from bncli.images.header import pillow_unlimited
-from bncli.machine import allowed_cores
+from bncli.machine import allowed_cores, give_back_memory
 from bncli.pipeline.collect import Batch, Progress, collect, no_progress, reread
 from bncli.pipeline.emit import (
     Emitted,
@@ -36,14 +36,16 @@ from bncli.pipeline.prepare import (
     STATS,
     Job,
     WritesPictures,
-    picture_names,
     prepare,
 )
 from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
 from bncli.pipeline.source import Source
-from bncli.pipeline.summary import Output, RunSummary, Scaling
+from bncli.pipeline.summary import Outputs, RunSummary, Scaling
 from bncli.storage.run_folder import RunFolder
+
+_TIDIED = 1 << 10
+"""Pictures after which freed memory goes back to the system."""
 
 
 def normalize_folder(
@@ -87,6 +89,7 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
     batch = collect(
         job.source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress
     )
+    give_back_memory()
     planes, found = _survey(job, batch, executor)
     if job.request.dry_run:
         return
@@ -96,7 +99,16 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
         batch.moments = None  # the file is the last that needs them
         with ExitStack() as open_arrays:
             open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-            emitter = make_emitter(job, batch.indexes, planes, found, run, open_arrays, executor)
+            emitter = make_emitter(
+                job,
+                _paths(job, batch),
+                len(batch.indexes),
+                planes,
+                found,
+                run,
+                open_arrays,
+                executor,
+            )
             gradient = _gradient(job, batch, planes, run, open_arrays)
             # For large pictures planes are most of the memory: only who needs them keeps them.
             del planes
@@ -106,7 +118,7 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
         for name, writer in result_files(job, gradient).items():
             run.write_with(name, writer)
         job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
-        run.commit(job.summary.document())
+        run.commit(job.summary.document(iter))
 
 
 def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
@@ -144,14 +156,15 @@ class EmitJob(Protocol):
 
 
 def make_emitter(
-    job: EmitJob, indexes: Sequence[int], planes: Planes, found: Survey, run: RunFolder,
+    job: EmitJob, names: list[str], count: int, planes: Planes, found: Survey, run: RunFolder,
     open_arrays: ExitStack, executor: Executor, *, others: bool = False,
 ) -> Emitter:  # fmt: skip
     """What writes a picture, by its position; notes in the summary how y becomes pixel values.
 
     Args:
         job: the run.
-        indexes: the pictures of the source that are written.
+        names: of the picture files, by position; none for one array.
+        count: how many pictures are written.
         planes, found: what is done to each pixel, and what is known of the statistics behind it.
         run: where files go.
         open_arrays: is left when all is written.
@@ -159,14 +172,13 @@ def make_emitter(
         others: whether the pictures may be others than those of the statistics.
     """
     shape, output = job.source.shape, job.request.output
-    names = picture_names(job.request, [job.source.names[index] for index in indexes])
     if output.picture_format == "png":
         levels = _levels(job, planes, found, executor, others=others)
         return png_emitter(run, names, shape, levels)
     job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
     if output.picture_format == "tiff":
         return tiff_emitter(run, names, shape, planes)
-    whole = (len(indexes), *shape)
+    whole = (count, *shape)
     return array_emitter(
         open_arrays.enter_context(run.array(NORMALIZED, whole, output.dtype)), shape, planes
     )
@@ -219,6 +231,8 @@ def _emit(
     emitted = []
     for result in in_order(executor, write, range(total), 2 * job.plan.jobs):
         emitted.append(result)
+        if len(emitted) % _TIDIED == 0:
+            give_back_memory()
         progress("write", len(emitted), total)
     return emitted
 
@@ -237,9 +251,14 @@ def _report(
         summary.gradients = {name: float(np.sqrt(square)) for name, square in squares.items()}
         if not np.isfinite(list(summary.gradients.values())).all():
             raise NonFiniteError("a gradient overflows: delta or gamma is too large; rescale it")
-    names = [job.source.names[index] for index in batch.indexes]
-    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
-    summary.outputs = [
-        Output(position, name, batch.digests[position], path, run.digest(path))
-        for position, (name, path) in enumerate(zip(names, paths, strict=True))
-    ]
+    summary.outputs = Outputs(
+        names=[job.source.names[index] for index in batch.indexes],
+        digests=batch.digests,
+        paths=_paths(job, batch) or [NORMALIZED],
+        digest_of=run.digest,
+    )
+
+
+def _paths(job: Job, batch: Batch) -> list[str]:
+    """The file of each picture of the batch; none where they go to one array."""
+    return [job.names[index] for index in batch.indexes] if job.names else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,7 +83,7 @@ class Source(Protocol):
         """The files that cannot be used."""
 
     @property
-    def paths(self) -> Sequence[Path]:
+    def paths(self) -> Iterable[Path]:
         """The files that are read."""
 
     @property
@@ -120,7 +120,7 @@ class ArrayBatch:
     policy: ClassVar[ReadPolicy] = ReadPolicy()
 
     @property
-    def paths(self) -> Sequence[Path]:
+    def paths(self) -> Iterable[Path]:
         """The one file."""
         return [self.rows.path]
 
@@ -173,5 +173,5 @@ def open_source(
     names = [f"{path.name}#{index}" for index in places]  # as of frames
     native = rows.dtype.newbyteorder("=")
     dtype = native if native in (np.uint8, np.uint16) else np.dtype(np.float64)
-    found = Found(((path, path.name),), 0, 0, (), (path.parent,))
+    found = Found(((str(path), path.name),), 0, 0, (), (path.parent,))
     return ArrayBatch(rows, names, dtype, places), found

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import threading
@@ -25,6 +24,7 @@ from numpy.typing import DTypeLike
 
 from bncli.errors import OutputError
 from bncli.storage.disk import flush_file, flush_folder, uninterrupted, writing
+from bncli.storage.document import write_document
 from bncli.storage.rows import RowWriter
 
 try:
@@ -137,7 +137,7 @@ class RunFolder:
 
     def commit(self, summary: Mapping[str, Any]) -> None:
         """Flush everything, bring it to its place, and write the summary last."""
-        self.write_with(SUMMARY, lambda file: _write_json(file, summary))
+        self.write_with(SUMMARY, lambda file: write_document(file, summary))
         with writing(self.path):
             while self._flushes:
                 self._flushes.popleft().result()
@@ -273,13 +273,6 @@ class RunFolder:
             path.mkdir(exist_ok=True)
             self._made.append(path)
         return [*missing, folder]
-
-
-def _write_json(file: BinaryIO, document: Mapping[str, Any]) -> None:
-    """Piece by piece: the text of a large batch is many times its numbers."""
-    pieces = json.JSONEncoder(indent=2, allow_nan=False).iterencode(document)
-    file.writelines(piece.encode("ascii") for piece in pieces)
-    file.write(b"\n")
 
 
 def _folders_of(names: Sequence[str]) -> list[PurePath]:
