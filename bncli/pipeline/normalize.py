@@ -65,6 +65,17 @@ def normalize_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     summary = normalize_folder(f"{folder}/batch.npy", f"{folder}/out", format="npy")
+        ...     y = np.load(f"{folder}/out/normalized.npy")
+        >>> print(summary.count, summary.channels[0].mean, y.ravel().round(4))
+        3 3.0 [-0.9258 -0.4629  1.3887]
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources

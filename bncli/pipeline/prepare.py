@@ -11,6 +11,7 @@ from typing import Any
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
 from bncli.images.folder import Found
+from bncli.images.png import encoder_name
 from bncli.pipeline.collect import DeltaRows, refuse
 from bncli.pipeline.identity import key_so_far
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
@@ -60,11 +61,15 @@ class Job:
         names, plan = self.source.names, self.plan
         decoded = "once, and kept" if plan.cached else "twice, and not kept"
         memory, limit, disk = (size / 1e6 for size in (plan.memory, plan.limit, plan.disk))
-        return [
+        encoder = {"isal": "isal", "zlib": "zlib (the extra fast is several times as fast)"}
+        lines = [
             f"{len(names)} pictures in natural order, from {names[0]} to {names[-1]}",
-            f"each is decoded {decoded}; {plan.jobs} threads",
+            f"each is decoded {decoded}; {plan.jobs} {'threads' if plan.jobs > 1 else 'thread'}",
             f"{memory:,.0f} MB of memory of {limit:,.0f} MB allowed; {disk:,.0f} MB of disk",
         ]
+        if self.request.output.picture_format == "png":
+            lines.append(f"PNG is packed by {encoder[encoder_name()]}")
+        return lines
 
 
 def prepare(request: NormalizeRequest, executor: Executor) -> Job:

@@ -182,7 +182,7 @@ def build_request(
     """
     unknown = set(options) - set(NormalizeOptions.__annotations__)
     if unknown:
-        raise OptionError(f"there is no option {', '.join(sorted(unknown))}")
+        raise OptionError(f"there is no option {', '.join(sorted(unknown))}; see NormalizeOptions")
     if not all(map(str, sources)):
         raise OptionError("a source is empty; name folders or files")
     _choice("on-error", options.get("on_error", "fail"), ON_ERROR)

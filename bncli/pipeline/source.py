@@ -124,7 +124,7 @@ def open_source(
         )
     path = Path(batches[0])
     if not os.path.lexists(path):
-        raise NoPicturesError(f"{path}: there is no such file", paths=(str(path),))
+        raise NoPicturesError(f"{path}: there is no such file; check the name", paths=(str(path),))
     rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
     names = [f"{path.name}#{index}" for index in range(len(rows))]  # as of frames
     native = rows.dtype.newbyteorder("=")
