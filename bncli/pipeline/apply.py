@@ -86,6 +86,22 @@ def apply_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from bncli import fit_folder
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     np.save(f"{folder}/one.npy", batch[2:])
+        ...     _ = fit_folder(f"{folder}/batch.npy", f"{folder}/stats.npz")
+        ...     _ = apply_folder(
+        ...         f"{folder}/stats.npz", f"{folder}/one.npy", f"{folder}/out", format="npy"
+        ...     )
+        ...     y = np.load(f"{folder}/out/normalized.npy")
+        >>> print(y.ravel().round(4))
+        [1.3887]
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources

@@ -56,6 +56,16 @@ def fit_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     summary = fit_folder(f"{folder}/batch.npy", f"{folder}/stats.npz")
+        >>> print(summary.report.facts.count, summary.report.channels[0].mean)
+        3 3.0
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources

@@ -96,6 +96,24 @@ def invert_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from bncli import apply_folder, fit_folder
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     _ = fit_folder(f"{folder}/batch.npy", f"{folder}/stats.npz")
+        ...     _ = apply_folder(
+        ...         f"{folder}/stats.npz", f"{folder}/batch.npy", f"{folder}/out", format="npy"
+        ...     )
+        ...     _ = invert_folder(
+        ...         f"{folder}/stats.npz", f"{folder}/out/normalized.npy", f"{folder}/in"
+        ...     )
+        ...     x = np.load(f"{folder}/in/restored.npy")
+        >>> print(x.ravel())
+        [1. 2. 6.]
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
