@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import threading
@@ -23,6 +22,7 @@ from typing import Any, BinaryIO, Self
 
 from numpy.typing import DTypeLike
 
+from bncli.documents import pieces
 from bncli.errors import OutputError
 from bncli.storage.disk import flush_file, flush_folder, uninterrupted, writing
 from bncli.storage.rows import RowWriter
@@ -276,10 +276,7 @@ class RunFolder:
 
 
 def _write_json(file: BinaryIO, document: Mapping[str, Any]) -> None:
-    """Piece by piece: the text of a large batch is many times its numbers."""
-    pieces = json.JSONEncoder(indent=2, allow_nan=False).iterencode(document)
-    file.writelines(piece.encode("ascii") for piece in pieces)
-    file.write(b"\n")
+    file.writelines(piece.encode("ascii") for piece in pieces(document))
 
 
 def _folders_of(names: Sequence[str]) -> list[PurePath]:
