@@ -21,10 +21,12 @@ from bncli.pipeline.choices import DTYPES
 )
 @click.option("--shape", type=check_types.BatchShape(), help="Of the probe, where there is no SRC.")
 @click.option("--delta", metavar="FILE.npy|random", default="random", help="Gradient of the loss.")
-@click.option("--eps", type=float, help="To make the layer with; its own, or 1e-8.")
+@click.option("--eps", type=options.Number(), help="To make the layer with; its own, or 1e-8.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of the backward.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything random.")
-@click.option("--tolerance", type=float, help="Relative error allowed; else derived per pixel.")
+@click.option("--seed", type=options.Whole(min=0), default=0, help="Of everything random.")
+@click.option(
+    "--tolerance", type=options.Number(), help="Relative error allowed; else derived per pixel."
+)
 @click.option(
     "--timeout",
     metavar="SECONDS",

@@ -21,19 +21,24 @@ from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 @click.option(
     "--beta", metavar="NUMBER|random|FILE.npy", default="0", help="Shift, of shape (w, h, c)."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything random.")
-@click.option("--eps", type=float, default=1e-8, help="Added to the variance, > 0.")
+@click.option("--seed", type=options.Whole(min=0), default=0, help="Of everything random.")
+@click.option("--eps", type=options.Number(), default=1e-8, help="Added to the variance, > 0.")
 @click.option(
     "--delta",
     metavar="FILE.npy|ones|random",
     help="Run the backward with this gradient of the loss, of shape (batch, w, h, c).",
 )
 @click.option("--update", is_flag=True, help="Take a step of SGD on gamma and beta.")
-@click.option("--lr", type=float, show_default="0.01", help="Learning rate of the step.")
-@click.option("--momentum", type=float, show_default="0", help="How much of the last step is kept.")
-@click.option("--decay", type=float, show_default="0", help="Weight decay.")
+@click.option("--lr", type=options.Number(), show_default="0.01", help="Learning rate of the step.")
 @click.option(
-    "--lr-decay", type=float, show_default="1", help="Factor on the rate after each step."
+    "--momentum", type=options.Number(), show_default="0", help="How much of the last step is kept."
+)
+@click.option("--decay", type=options.Number(), show_default="0", help="Weight decay.")
+@click.option(
+    "--lr-decay",
+    type=options.Number(),
+    show_default="1",
+    help="Factor on the rate after each step.",
 )
 @click.option(
     "--state",

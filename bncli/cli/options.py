@@ -12,10 +12,32 @@ from typing import Any, TypeVar
 import click
 
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
+from bncli.number import parse_number
 
 _WHOLE = 100.0
+_UTF_16, _UTF_8_MARK = (b"\xff\xfe", b"\xfe\xff"), b"\xef\xbb\xbf"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Number(click.types.FloatParamType):
+    """A number; not Python's ``1_0``, in which a slip of the hand counts for nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A float."""
+        if isinstance(value, str) and parse_number(value) is None:
+            self.fail(f"{value!r} is not a valid float.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Whole(click.IntRange):
+    """A whole number; not ``1_0`` either."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """An int."""
+        if isinstance(value, str) and parse_number(value) is None:
+            self.fail(f"{value!r} is not a valid integer.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Size(click.ParamType[tuple[int, int]]):
@@ -122,7 +144,7 @@ reading = _together(
     ),
     click.option(
         "--max-pixels",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         default=MAX_PIXELS,
         show_default=True,
         help="Refuse larger pictures unread.",
@@ -193,5 +215,16 @@ def _listed(files_from: str) -> list[str]:
         content = sys.stdin.buffer.read() if files_from == "-" else Path(files_from).read_bytes()
     except OSError as error:
         raise click.UsageError(f"--files-from {files_from}: {error.strerror}.") from error
-    separator = b"\0" if b"\0" in content else b"\n"
-    return [os.fsdecode(line) for line in content.split(separator) if line.strip()]
+    return [os.fsdecode(line) for line in _lines(content) if line.strip()]
+
+
+def _lines(content: bytes) -> list[bytes]:
+    if content.startswith(_UTF_16):  # what PowerShell makes of `dir > list`
+        content = content.decode("utf-16", errors="replace").encode()
+    content = content.removeprefix(_UTF_8_MARK)
+    if b"\0" in content:
+        return content.split(b"\0")
+    lines = content.removesuffix(b"\n").split(b"\n")
+    # A name may end in a carriage return, but where all lines do, Windows has made them.
+    windows = all(line.endswith(b"\r") for line in lines)
+    return [line.removesuffix(b"\r") for line in lines] if windows else lines
