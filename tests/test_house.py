@@ -21,7 +21,7 @@ BELOW = {
     "images": set(),
     "storage": set(),
 }
-LEAVES = {"errors", "files", "machine", "version"}
+LEAVES = {"documents", "errors", "files", "limits", "machine", "number", "version"}
 """Single files at the foot of the house, which every room may use."""
 
 OWNERS = {"PIL": "images", "click": "cli", "rich": "cli", "imagecodecs": "images",

@@ -38,12 +38,16 @@ def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
     batch = f"{summary.count} pictures, {width}x{height}, {channels} x {summary.dtype}"
     layer = f"gamma {summary.gamma}, beta {summary.beta}, eps {summary.eps:g}"
     rows = [("batch", f"{batch}, natural order{ignored}{excluded}"), ("layer", layer)]
+    if summary.with_alpha:
+        rows.append(("alpha", _alpha_words(summary)))
     if summary.faults:
         rows.append(("skipped", f"{len(summary.faults)} pictures that cannot be used"))
     if summary.plan is not None:
         plan = summary.plan
         memory, disk = plan.memory_bytes / 1e6, plan.disk_bytes / 1e6
         words = f"{plan.jobs} threads, {memory:,.0f} MB of memory, at most {disk:,.0f} MB of disk"
+        if plan.disk_free_bytes is not None:
+            words += f" of {plan.disk_free_bytes / 1e6:,.0f} MB free"
         return [*rows, ("plan", words), ("dry run", "nothing was written")]
     if summary.scaling is not None:
         rows.append(("scale", _scale_words(summary)))
@@ -59,6 +63,11 @@ def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
         rate = summary.count / summary.seconds
         rows.append(("time", f"{summary.seconds:.2f} s, {rate:,.1f} pictures per second"))
     return rows
+
+
+def _alpha_words(summary: RunSummary) -> str:
+    done = {"keep": "copied through", "drop": "dropped", "normalize": "normalized"}[summary.alpha]
+    return f"{done}; {summary.with_alpha} of {summary.count} pictures have it"
 
 
 def _scale_words(summary: RunSummary) -> str:

@@ -28,6 +28,7 @@ from bncli.pipeline.emit import (
     tiff_emitter,
 )
 from bncli.pipeline.engine import in_order
+from bncli.pipeline.plan import limits_of
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
 from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, picture_names, prepare
 from bncli.pipeline.request import NormalizeOptions, build_request
@@ -63,7 +64,11 @@ def normalize_folder(
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_request(listed, out, options)
     jobs = request.jobs or allowed_cores()
-    with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
+    with (
+        pillow_unlimited(),
+        limits_of(request).told(),
+        ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor,
+    ):
         job = prepare(request, executor)
         if tell is not None:
             for line in job.decisions():

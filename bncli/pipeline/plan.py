@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
-from bncli.errors import LimitError
+from bncli.errors import LimitError, OutputError
+from bncli.limits import Limits
 from bncli.machine import allowed_cores, allowed_memory
 from bncli.pipeline.request import NormalizeRequest
 from bncli.pipeline.source import Source
@@ -31,6 +34,7 @@ class Plan:
         memory: bytes at the peak.
         limit: bytes allowed.
         disk: bytes of the output at most.
+        disk_least: bytes of the output at least: what is not compressed.
     """
 
     jobs: int
@@ -39,6 +43,7 @@ class Plan:
     memory: int
     limit: int
     disk: int
+    disk_least: int
 
 
 def make_plan(source: Source, request: NormalizeRequest) -> Plan:
@@ -51,27 +56,57 @@ def make_plan(source: Source, request: NormalizeRequest) -> Plan:
     count, pixels = len(source.names), math.prod(source.shape)
     value_bytes = source.dtype.itemsize
     block = max(1, min(64, _BLOCK_BYTES // (pixels * value_bytes)))
-    limit = _limit(request.max_memory)
+    limit = limits_of(request).memory
     memory = _streaming_bytes(request, source, pixels, block, jobs)
     while memory > limit and jobs > 1 and request.jobs is None:
         jobs -= 1  # each holds a picture of its own
         memory = _streaming_bytes(request, source, pixels, block, jobs)
     if memory > limit:
         raise LimitError(
-            f"pictures of {'x'.join(map(str, source.shape))} need {_megabytes(memory)} of memory, "
-            f"but {_megabytes(limit)} are allowed; raise --max-memory, or use smaller pictures"
-            + (" or fewer --jobs" if jobs > 1 else "")
+            f"pictures of {'x'.join(map(str, source.shape))}{_in_large_files(source, pixels)} need "
+            f"{_megabytes(memory)} of memory, but {_megabytes(limit)} are allowed; "
+            "raise --max-memory, or use smaller pictures" + (" or fewer --jobs" if jobs > 1 else "")
         )
     cache = count * pixels * value_bytes
     cached = memory + cache <= limit
+    least, compressed = _disk_bytes(count, pixels, request, value_bytes)
     return Plan(
         jobs=jobs,
         block=block,
         cached=cached,
         memory=memory + cache * cached,
         limit=limit,
-        disk=_disk_bytes(count, pixels, request, value_bytes),
+        disk=least + compressed,
+        disk_least=least,
     )
+
+
+def limits_of(request: NormalizeRequest) -> Limits:
+    """What the run may take: memory as asked for, or half of what is available."""
+    return Limits(request.policy.max_pixels, _limit(request.max_memory))
+
+
+def free_disk(out: Path) -> int | None:
+    """Bytes free where *out* is or would be made; None where the system does not say."""
+    place = out.absolute()
+    while not place.exists():
+        place = place.parent
+    try:
+        status = os.statvfs(place)
+    except (AttributeError, OSError):  # Windows, or a file system that does not answer
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def check_disk(plan: Plan, out: Path) -> None:
+    """Raise OutputError if even what is written uncompressed has no room."""
+    free = free_disk(out)
+    if free is not None and plan.disk_least > free:
+        raise OutputError(
+            f"{out}: the run needs at least {_megabytes(plan.disk_least)} of disk, but "
+            f"{_megabytes(free)} are free; free some space or choose another disk",
+            paths=(str(out),),
+        )
 
 
 def _limit(wanted: float | None) -> int:
@@ -100,6 +135,8 @@ def _streaming_bytes(
     sums = 8 * 3 * backward
     planes, levels = 17, 16 * (request.output.picture_format == "png")
     decoding = value * (block + 3 * jobs) + jobs * (6 * value + 8 * backward)
+    # A file is read whole; one with much besides its pixels takes more than they do.
+    files = jobs * max(0, source.largest_file - pixels * value)
     emitting = {"png": 8 * value, "tiff": 24, "npy": 24}[request.output.picture_format]
     writing = jobs * (emitting + 32 * backward) + 16 * backward
     kept = planes * (backward or not levels) + levels
@@ -110,18 +147,29 @@ def _streaming_bytes(
         parameters + kept + writing,
         parameters + 8 * 8 * backward,
     )
-    return _PROGRAM_BYTES + _PICTURE_BYTES * len(source.names) + pixels * max(stages)
+    return _PROGRAM_BYTES + _PICTURE_BYTES * len(source.names) + files + pixels * max(stages)
+
+
+def _in_large_files(source: Source, pixels: int) -> str:
+    large = source.largest_file > 2 * pixels * source.dtype.itemsize + _BLOCK_BYTES
+    return f" in files of up to {_megabytes(source.largest_file)}" if large else ""
 
 
 def _is_array(text: str) -> bool:
     return text == "random" or text.lower().endswith(".npy")
 
 
-def _disk_bytes(count: int, pixels: int, request: NormalizeRequest, value_bytes: int) -> int:
+def _disk_bytes(
+    count: int, pixels: int, request: NormalizeRequest, value_bytes: int
+) -> tuple[int, int]:
+    """What is written as it is, and the most that is written compressed."""
     array = 8 if request.output.dtype == "float64" else 4
     deep = request.output.depth == "16" or (request.output.depth == "auto" and value_bytes > 1)
     picture = {"png": 1 + deep, "tiff": 4, "npy": array}[request.output.picture_format]
     gradients = array * (count + 4) + 16 if request.backward is not None else 0
     parameters = 2 * 8
     statistics = {1: 18, 2: 20}.get(value_bytes, 32) + parameters
-    return pixels * (count * picture + gradients + parameters + statistics)
+    least = pixels * gradients
+    if request.output.picture_format == "png":
+        return least, pixels * (count * picture + parameters + statistics)
+    return least + pixels * count * picture, pixels * (parameters + statistics)

@@ -11,7 +11,7 @@ from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
 from bncli.pipeline.collect import DeltaRows, refuse
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
-from bncli.pipeline.plan import Plan, make_plan
+from bncli.pipeline.plan import Plan, check_disk, free_disk, make_plan
 from bncli.pipeline.request import NormalizeRequest
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import PlanFacts, RunSummary
@@ -98,15 +98,25 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
         beta=beta.origin,
         seed=request.layer.seed,
         faults=source.faults,
+        alpha=request.policy.alpha,
+        with_alpha=source.with_alpha,
     )
-    plan = make_plan(source, request)
+    plan = _planned(request, source, summary)
     _check_alpha(request, source)
-    if request.dry_run:
-        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
     names = [*_picture_names(request, source), *_array_names(request, gamma, beta)]
     check_not_read(request.output.folder, names, source.paths)
     folder = RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
     return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
+
+
+def _planned(request: NormalizeRequest, source: Source, summary: RunSummary) -> Plan:
+    """The plan, found possible; of a dry run it is what the summary tells."""
+    plan = make_plan(source, request)
+    check_disk(plan, request.output.folder)
+    if request.dry_run:
+        decodes, free = 1 if plan.cached else 2, free_disk(request.output.folder)
+        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, decodes, free)
+    return plan
 
 
 def _check_alpha(request: NormalizeRequest, source: Source) -> None:

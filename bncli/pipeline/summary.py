@@ -37,12 +37,13 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """What a run will use: threads, bytes of memory at the peak, bytes of disk."""
+    """What a run will use: threads, bytes of memory at the peak, bytes of disk and those free."""
 
     jobs: int
     memory_bytes: int
     disk_bytes: int
     decodes_each_file: int
+    disk_free_bytes: int | None
 
 
 @dataclass(slots=True)
@@ -54,6 +55,8 @@ class RunSummary:
         count, shape, dtype: of the batch; shape is (w, h, c).
         ignored, excluded: files that were not taken for pictures, or left out by a glob.
         eps, gamma, beta, seed: of the layer; gamma and beta say where they come from.
+        alpha: what is made of alpha channels.
+        with_alpha: how many pictures have one.
         faults: pictures that were skipped at the user's wish.
         dead_pixels: pixels whose variance is exactly 0.
         clipped: values that were clipped, for each channel.
@@ -77,6 +80,8 @@ class RunSummary:
     gamma: str
     beta: str
     seed: int
+    alpha: str = "keep"
+    with_alpha: int = 0
     faults: tuple[Fault, ...] = ()
     dead_pixels: int = 0
     clipped: tuple[int, ...] = ()
@@ -106,6 +111,8 @@ class RunSummary:
                 "shape": list(self.shape),
                 "dtype": self.dtype,
                 "order": "natural",
+                "alpha": self.alpha,
+                "with_alpha": self.with_alpha,
                 "ignored_files": self.ignored,
                 "excluded_files": self.excluded,
             },
