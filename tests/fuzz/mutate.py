@@ -17,6 +17,8 @@ _NUMBERS = (0, 1, 2, 3, 4, 7, 8, 16, 127, 128, 255, 256, 1000, 9459, 32767, 3276
 _TEXTS = (b"0", b"-1", b"1e9", b"65536", b"99999", b"4294967295", b"18446744073709551616", b"nan",
           b"9" * 60, b"True", b"()", b"0.5", b"'")  # fmt: skip
 _NPY_HEADER = 10
+_UNREADABLE = (ValueError, IndexError, NotImplementedError, RuntimeError, EOFError, OverflowError,
+               struct.error, zlib.error, zipfile.BadZipFile)  # fmt: skip
 
 
 def mutant(kind: str, seed: int) -> bytes:
@@ -29,7 +31,7 @@ def mutant(kind: str, seed: int) -> bytes:
             try:
                 content = aware(content, random)
                 continue
-            except (ValueError, IndexError, NotImplementedError, RuntimeError, EOFError, struct.error, zlib.error, zipfile.BadZipFile, UnicodeError, OverflowError):
+            except _UNREADABLE:
                 pass  # what was spoilt before can no longer be taken apart
         content = random.choice(_ANYWHERE)(content, random, kind)
     return content
@@ -242,8 +244,8 @@ def _npy(content: bytes, random: Random) -> bytes:
     """Text of the header, whose length is made right again."""
     end = content.index(b"\n", _NPY_HEADER) + 1
     header = content[_NPY_HEADER:end]
-    descr = (b"'|O'", b"'|V0'", b"'<f16'", b"'<c16'", b"'|b1'", b"'<U9'", b"'M8[s]'", b"[('a','<f8')]",
-             b"'<f8'", b"'|i1'", b"'>u8'", b"('<f8',(9,))", b"'<q'", b"{}")  # fmt: skip
+    descr = (b"'|O'", b"'|V0'", b"'<f16'", b"'<c16'", b"'|b1'", b"'<U9'", b"'M8[s]'",
+             b"[('a','<f8')]", b"'<f8'", b"'|i1'", b"'>u8'", b"('<f8',(9,))", b"'<q'", b"{}")  # fmt: skip
     choice = random.randrange(3)
     if choice == 0:
         header = _digits(header, random)
@@ -264,7 +266,9 @@ def _npz(content: bytes, random: Random) -> bytes:
     if choice == 0:
         del members[index]
     elif choice == 1:
-        members.append((random.choice(("../x.npy", "x.npy", "rate_factor.npy", "\x1b[2J.npy")), body))
+        members.append(
+            (random.choice(("../x.npy", "x.npy", "rate_factor.npy", "\x1b[2J.npy")), body)
+        )
     elif choice == 2:
         members[index] = (name, _spoil(body, random))
     else:

@@ -1,11 +1,11 @@
 """Thousands of spoilt files, each read as a run reads it: what may come of one is 0, 5 or 7.
 
-    python tests/faults/fuzz.py                      2,000 of each kind, a quarter of an hour
-    python tests/faults/fuzz.py --count 100000 TIFF  a night of one kind
-    python tests/faults/fuzz.py --from 4711 --count 1 TIFF --keep .   one file again, kept
+    python tests/fuzz/fuzz.py                      2,000 of each kind: a minute
+    python tests/fuzz/fuzz.py --count 100000 TIFF  a night of one kind
+    python tests/fuzz/fuzz.py --from 4711 --count 1 TIFF --keep .   one file again, kept
 
-Every file is read in a child process of limited memory and time. One that ends otherwise than with an
-exit code of the contract is kept, named by its kind, seed and outcome.
+Every file is read in a child process of limited memory and time. One that ends otherwise than with
+an exit code of the contract is kept, named by its kind, seed and outcome.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def read_pictures(path: Path, seed: int) -> None:
     twin = path.with_name("twin")
     if not twin.exists():
         twin.symlink_to(path)
-    _dry([path, twin], path, frames=("all", "first")[seed % 2], alpha=("keep", "normalize")[seed % 3 > 1])
+    frames, alpha = ("all", "first")[seed % 2], ("keep", "normalize")[seed % 3 > 1]
+    _dry([path, twin], path, frames=frames, alpha=alpha)
 
 
 def read_array(path: Path, seed: int) -> None:
@@ -172,7 +173,8 @@ def fuzz(kind: str, seeds: range, keep: Path, memory: int) -> tuple[Counter[str]
             found = verdict(outcome, told)
             if found or len(seeds) == 1:
                 keep.mkdir(parents=True, exist_ok=True)
-                (keep / f"{kind}-{seed}-{(found or outcome).replace(' ', '_')}").write_bytes(mutant(kind, seed))
+                name = f"{kind}-{seed}-{found or outcome}".replace(" ", "-")
+                (keep / name).write_bytes(mutant(kind, seed))
             if found:
                 findings.append(f"{kind} {seed}: {found} {told.strip().rpartition(chr(10))[2]}")
         child.end()
@@ -199,7 +201,8 @@ def main() -> int:
     for kind in chosen.kinds:
         seeds = range(chosen.first, chosen.first + chosen.count)
         counts, findings = fuzz(kind, seeds, chosen.keep, chosen.memory)
-        print(f"{kind:5}", "  ".join(f"{name}: {counts[name]}" for name in sorted(counts)), flush=True)
+        told = "  ".join(f"{name}: {counts[name]}" for name in sorted(counts))
+        print(f"{kind:5}{told}", flush=True)
         for finding in findings:
             print("  FOUND", finding.encode("ascii", "backslashreplace").decode(), flush=True)
         bad += len(findings)
