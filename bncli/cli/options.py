@@ -224,7 +224,6 @@ def _lines(content: bytes) -> list[bytes]:
     content = content.removeprefix(_UTF_8_MARK)
     if b"\0" in content:
         return content.split(b"\0")
-    lines = content.removesuffix(b"\n").split(b"\n")
     # A name may end in a carriage return, but where all lines do, Windows has made them.
-    windows = all(line.endswith(b"\r") for line in lines)
-    return [line.removesuffix(b"\r") for line in lines] if windows else lines
+    windows = content.count(b"\n") == content.count(b"\r\n")
+    return content.split(b"\r\n" if windows else b"\n")

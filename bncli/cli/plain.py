@@ -33,6 +33,11 @@ def print_note(line: str) -> None:
     _say("Note", line)
 
 
+def print_aside(line: str) -> None:
+    """One line on stderr, of our own words alone."""
+    _write_aside(line + "\n")
+
+
 def print_result(text: str) -> None:
     """Text on stdout.
 
@@ -55,9 +60,13 @@ def print_document(document: Mapping[str, Any]) -> None:
 
 
 def _say(kind: str, line: str) -> None:
+    _write_aside(f"{kind}: {printable(line)}\n")
+
+
+def _write_aside(text: str) -> None:
     # Where stderr is closed or full there is nowhere left to say so: the exit code has to do.
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"{kind}: {printable(line)}\n")
+        sys.stderr.write(text)
         sys.stderr.flush()
 
 

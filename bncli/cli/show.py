@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bncli.cli.plain import print_document, print_note, print_result, print_warning
+from bncli.cli.plain import print_aside, print_document, print_note, print_result, print_warning
 
 if TYPE_CHECKING:  # rich takes a tenth of a second to load, and --quiet and --json need none of it
     from rich.console import Console
@@ -34,6 +35,27 @@ class _Paper(io.StringIO):
     def encoding(self) -> str:  # type: ignore[override]
         """Of the stream."""
         return str(self._encoding)
+
+
+class _Forgiving:
+    """A stream for progress, on which nothing fails: a run does not end because stderr is full."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class Display:
@@ -63,7 +85,8 @@ class Display:
         if not wanted:
             yield _silence
         elif _is_terminal(sys.stderr) or self.progress == "always":
-            with _bar(self._console(sys.stderr)) as follow:
+            paper: Any = sys.stderr and _Forgiving(sys.stderr)
+            with _bar(self._console(sys.stderr, paper)) as follow:
                 yield follow
         else:
             yield _heartbeat()
@@ -193,7 +216,6 @@ def _heartbeat() -> Follower:
         if now - last < _HEARTBEAT_SECONDS:
             return
         last = now
-        sys.stderr.write(f"{stage} {done} of {total}, {now - began:.0f} s\n")
-        sys.stderr.flush()
+        print_aside(f"{stage} {done} of {total}, {now - began:.0f} s")
 
     return follow

@@ -244,8 +244,8 @@ def _npy(content: bytes, random: Random) -> bytes:
     """Text of the header, whose length is made right again."""
     end = content.index(b"\n", _NPY_HEADER) + 1
     header = content[_NPY_HEADER:end]
-    descr = (b"'|O'", b"'|V0'", b"'<f16'", b"'<c16'", b"'|b1'", b"'<U9'", b"'M8[s]'",
-             b"[('a','<f8')]", b"'<f8'", b"'|i1'", b"'>u8'", b"('<f8',(9,))", b"'<q'", b"{}")  # fmt: skip
+    descr = (b"'|O'", b"'|V0'", b"'<f16'", b"'<c16'", b"'|b1'", b"'<U9'", b"'M8[s]'", b"'<f8'",
+             b"'|i1'", b"'>u8'", b"[('a','<f8')]", b"('<f8',(9,))", b"'<q'", b"{}")  # fmt: skip
     choice = random.randrange(3)
     if choice == 0:
         header = _digits(header, random)
