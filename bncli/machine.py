@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,10 +45,12 @@ def _cgroup_limits() -> Iterator[int]:
     """Of the process's own cgroup and of all above it, in either version."""
     for line in _read(_OWN_CGROUP).splitlines() or ["0::/"]:
         _, controllers, place = line.split(":", 2)
-        if controllers not in {"", "memory"}:
+        if not controllers:
+            root, name = _CGROUP, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = _CGROUP / "memory", "memory.limit_in_bytes"
+        else:
             continue
-        root, name = (_CGROUP, "memory.max") if not controllers else (
-            _CGROUP / "memory", "memory.limit_in_bytes")  # fmt: skip
         below = Path(place.lstrip("/"))
         for folder in {root, *(root / part for part in (below, *below.parents))}:
             text = _read(folder / name)
@@ -90,3 +95,14 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def give_back_memory() -> None:
+    """Give freed memory back to the system, where the C library is one that would hold on to it.
+
+    Threads that make files of ever other sizes leave its heap full of holes: without this a run
+    over 10,000 small pictures takes a third more memory than one over 100.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # not glibc
+            ctypes.CDLL(None).malloc_trim(0)

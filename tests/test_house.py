@@ -21,7 +21,7 @@ BELOW = {
     "images": set(),
     "storage": set(),
 }
-LEAVES = {"documents", "errors", "files", "limits", "machine", "number", "version"}
+LEAVES = {"errors", "files", "limits", "machine", "names", "number", "version"}
 """Single files at the foot of the house, which every room may use."""
 
 OWNERS = {"PIL": "images", "click": "cli", "rich": "cli", "imagecodecs": "images",

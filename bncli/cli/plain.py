@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-from bncli.documents import pieces
 from bncli.errors import OutputError
+from bncli.names import with_whole_names
 
 _ESCAPED_BYTE = range(0xDC80, 0xDD00)  # how Python holds the bytes of a name that is no UTF-8
 
@@ -56,7 +57,7 @@ def print_result(text: str) -> None:
 
 def print_document(document: Mapping[str, Any]) -> None:
     """One JSON document on stdout, in ASCII."""
-    print_result("".join(pieces(document)))
+    print_result(with_whole_names(json.dumps(document, indent=2, allow_nan=False)) + "\n")
 
 
 def _say(kind: str, line: str) -> None:

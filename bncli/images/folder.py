@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import glob
 import os
 import re
@@ -48,7 +49,7 @@ class Found:
         unreadable: (name, reason) of folders that could not be searched.
     """
 
-    files: tuple[tuple[Path, str], ...]
+    files: tuple[tuple[str, str], ...]
     ignored: int
     excluded: int
     roots: tuple[Path, ...]
@@ -110,7 +111,7 @@ class _Search:
 
     def __init__(self, recursive: bool) -> None:
         self.recursive = recursive
-        self.files: list[tuple[Path, str]] = []
+        self.files: list[tuple[str, str]] = []
         self.ignored = 0
         self.roots: list[Path] = []
         self.unreadable: list[tuple[str, str]] = []
@@ -134,7 +135,7 @@ class _Search:
                     if self.recursive:
                         pending.append((Path(entry.path), below / entry.name))
                 elif PurePosixPath(entry.name).suffix.lower() in SUFFIXES:
-                    self.files.append((Path(entry.path), str(below / entry.name)))
+                    self.files.append((entry.path, str(below / entry.name)))
                 else:
                     self.ignored += 1
 
@@ -184,20 +185,22 @@ def _is_there(source: str) -> bool:
     return True
 
 
-def _once(files: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+def _once(files: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Each file the first time it is named, by its place; a link beside its target is a file."""
-    seen: dict[tuple[str, str], tuple[Path, str]] = {}
+    folder = functools.lru_cache(os.path.realpath)
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
     for path, name in files:
-        seen.setdefault((os.path.realpath(path.parent), path.name), (path, name))
+        above, last = os.path.split(path)
+        seen.setdefault((folder(above), last), (path, name))
     return list(seen.values())
 
 
-def _named_below_common_folder(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+def _named_below_common_folder(paths: Iterable[Path]) -> list[tuple[str, str]]:
     whole = [(path, Path(os.path.abspath(path))) for path in paths]  # noqa: PTH100 - keeps links
     if not whole:
         return []
     common = os.path.commonpath([str(absolute.parent) for _, absolute in whole])
-    return [(path, absolute.relative_to(common).as_posix()) for path, absolute in whole]
+    return [(str(path), absolute.relative_to(common).as_posix()) for path, absolute in whole]
 
 
 def _wanted(name: str, selection: Selection) -> bool:

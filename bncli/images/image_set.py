@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bncli.errors import BncliError, DataError, ImageError, LimitError
+from bncli.files import packed_size
 from bncli.images.decode import Decoded, decode
 from bncli.images.folder import Found
 from bncli.images.header import Header, read_headers
@@ -58,9 +59,9 @@ class ImageSet:
     kind: ClassVar[str] = "pictures"
 
     @property
-    def paths(self) -> list[Path]:
+    def paths(self) -> Iterable[Path]:
         """The files, one for each picture."""
-        return [header.path for header in self.headers]
+        return (Path(header.path) for header in self.headers)
 
     @property
     def alpha_kept(self) -> bool:
@@ -75,7 +76,7 @@ class ImageSet:
     @property
     def largest_file(self) -> int:
         """Bytes of the largest file."""
-        return max(header.state.size for header in self.headers)
+        return max(packed_size(header.state) for header in self.headers)
 
     @property
     def unit(self) -> float:

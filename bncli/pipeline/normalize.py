@@ -13,7 +13,7 @@ import numpy as np
 
 from bncli.errors import NonFiniteError
 from bncli.images.header import pillow_unlimited
-from bncli.machine import allowed_cores
+from bncli.machine import allowed_cores, give_back_memory
 from bncli.pipeline.collect import Batch, Progress, collect, no_progress, reread
 from bncli.pipeline.emit import (
     Emitted,
@@ -30,11 +30,14 @@ from bncli.pipeline.emit import (
 from bncli.pipeline.engine import in_order
 from bncli.pipeline.plan import limits_of
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
-from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, picture_names, prepare
+from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, prepare
 from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
-from bncli.pipeline.summary import Output, RunSummary, Scaling
+from bncli.pipeline.summary import Outputs, RunSummary, Scaling
 from bncli.storage.run_folder import RunFolder
+
+_TIDIED = 1 << 10
+"""Pictures after which freed memory goes back to the system."""
 
 
 def normalize_folder(
@@ -82,6 +85,7 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
     batch = collect(
         job.source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress
     )
+    give_back_memory()
     planes, found = _survey(job, batch, executor)
     if job.request.dry_run:
         return
@@ -101,7 +105,7 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
         for name, writer in result_files(job, gradient).items():
             run.write_with(name, writer)
         job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
-        run.commit(job.summary.document())
+        run.commit(job.summary.document(iter))
 
 
 def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
@@ -126,7 +130,7 @@ def _emitter(
     open_arrays: ExitStack, executor: Executor,
 ) -> Emitter:  # fmt: skip
     shape, output = job.source.shape, job.request.output
-    names = picture_names(job.request, [job.source.names[index] for index in batch.indexes])
+    names = _paths(job, batch)
     if output.picture_format == "png":
         return png_emitter(run, names, shape, _levels(job, planes, found, executor))
     job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
@@ -182,6 +186,8 @@ def _emit(
     emitted = []
     for result in in_order(executor, write, range(total), 2 * job.plan.jobs):
         emitted.append(result)
+        if len(emitted) % _TIDIED == 0:
+            give_back_memory()
         progress("write", len(emitted), total)
     return emitted
 
@@ -200,9 +206,14 @@ def _report(
         summary.gradients = {name: float(np.sqrt(square)) for name, square in squares.items()}
         if not np.isfinite(list(summary.gradients.values())).all():
             raise NonFiniteError("a gradient overflows: delta or gamma is too large; rescale it")
-    names = [job.source.names[index] for index in batch.indexes]
-    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
-    summary.outputs = [
-        Output(position, name, batch.digests[position], path, run.digest(path))
-        for position, (name, path) in enumerate(zip(names, paths, strict=True))
-    ]
+    summary.outputs = Outputs(
+        names=[job.source.names[index] for index in batch.indexes],
+        digests=batch.digests,
+        paths=_paths(job, batch) or [NORMALIZED],
+        digest_of=run.digest,
+    )
+
+
+def _paths(job: Job, batch: Batch) -> list[str]:
+    """The file of each picture of the batch; none where they go to one array."""
+    return [job.names[index] for index in batch.indexes] if job.names else []

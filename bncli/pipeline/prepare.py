@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ class Job:
         delta: gives the delta of one picture; None without a backward pass.
         descent: where the descent stands; None without an update.
         folder: where the results go.
+        names: the file that each picture of the source is written to; none for one array.
         summary: of the run, as far as it is known.
     """
 
@@ -47,6 +48,7 @@ class Job:
     delta: DeltaRows | None
     descent: Descent | None
     folder: RunFolder
+    names: Sequence[str]
     summary: RunSummary
 
     def decisions(self) -> list[str]:
@@ -103,10 +105,14 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     )
     plan = _planned(request, source, summary)
     _check_alpha(request, source)
-    names = [*_picture_names(request, source), *_array_names(request, gamma, beta)]
+    pictures = _picture_names(request, source)
+    folder = _folder(request, source, [*pictures, *_array_names(request, gamma, beta)])
+    return Job(request, source, plan, gamma, beta, delta, descent, folder, pictures, summary)
+
+
+def _folder(request: NormalizeRequest, source: Source, names: Sequence[str]) -> RunFolder:
     check_not_read(request.output.folder, names, source.paths)
-    folder = RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
-    return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
+    return RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
 
 
 def _planned(request: NormalizeRequest, source: Source, summary: RunSummary) -> Plan:
@@ -128,13 +134,6 @@ def _check_alpha(request: NormalizeRequest, source: Source) -> None:
         )
 
 
-def picture_names(request: NormalizeRequest, names: Sequence[str]) -> list[str]:
-    """The files that pictures of these names are written to; none for one array."""
-    if request.output.picture_format == "npy":
-        return []
-    return [output_name(name, request.output.picture_format) for name in names]
-
-
 def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
     """The picture files of the run, found to be all different.
 
@@ -142,17 +141,20 @@ def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
         OptionError: the pictures have more channels than picture files.
         OutputError: two pictures would be written to one file.
     """
-    channels = source.shape[2]
-    outputs = picture_names(request, source.names)
-    if outputs and channels > _WRITABLE_CHANNELS:
+    channels, picture_format = source.shape[2], request.output.picture_format
+    if picture_format == "npy":
+        return []
+    if channels > _WRITABLE_CHANNELS:
         raise OptionError(
-            f"--format {request.output.picture_format}: the pictures have {channels} channels, and "
+            f"--format {picture_format}: the pictures have {channels} channels, and "
             f"picture files at most {_WRITABLE_CHANNELS}; choose --format npy"
         )
-    sources = defaultdict(list)
-    for name, output in zip(source.names, outputs, strict=bool(outputs)):
-        sources[output].append(name)
-    shared = {output: names for output, names in sources.items() if len(names) > 1}
+    outputs = [output_name(name, picture_format) for name in source.names]
+    times = Counter(outputs)
+    shared = defaultdict(list)
+    for name, output in zip(source.names, outputs, strict=True):
+        if times[output] > 1:
+            shared[output].append(name)
     if shared:
         raise OutputError(
             *(

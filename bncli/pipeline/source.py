@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ class Source(Protocol):
         """The files that cannot be used."""
 
     @property
-    def paths(self) -> Sequence[Path]:
+    def paths(self) -> Iterable[Path]:
         """The files that are read."""
 
     @property
@@ -86,7 +86,7 @@ class ArrayBatch:
     policy: ClassVar[ReadPolicy] = ReadPolicy()
 
     @property
-    def paths(self) -> Sequence[Path]:
+    def paths(self) -> Iterable[Path]:
         """The one file."""
         return [self.rows.path]
 
@@ -130,5 +130,5 @@ def open_source(
     names = [f"{path.name}#{index}" for index in range(len(rows))]  # as of frames
     native = rows.dtype.newbyteorder("=")
     dtype = native if native in (np.uint8, np.uint16) else np.dtype(np.float64)
-    found = Found(((path, path.name),), 0, 0, (), (path.parent,))
+    found = Found(((str(path), path.name),), 0, 0, (), (path.parent,))
     return ArrayBatch(rows, names, dtype), found

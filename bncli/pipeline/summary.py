@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, overload
 
 from bncli.images.image_set import Fault
 from bncli.images.layout import Shape
@@ -22,6 +22,40 @@ class Output:
     source_sha256: str
     path: str
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs(Sequence[Output]):
+    """The outputs of a run, each made when it is asked for: there may be very many.
+
+    Attributes:
+        names: of the pictures.
+        digests: of the pictures, in bytes.
+        paths: where they went; one for all of them in one array.
+        digest_of: from such a path to the digest of the file, hexadecimal.
+    """
+
+    names: Sequence[str]
+    digests: Sequence[bytes]
+    paths: Sequence[str]
+    digest_of: Callable[[str], str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Output: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Output]: ...
+
+    def __getitem__(self, index: int | slice) -> Output | Sequence[Output]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        path = self.paths[index % len(self.paths)]
+        digest = self.digests[index].hex()
+        return Output(index, self.names[index], digest, path, self.digest_of(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +123,7 @@ class RunSummary:
     scaling: Scaling | None = None
     gradients: dict[str, float] = field(default_factory=dict)
     update: Mapping[str, float] | None = None
-    outputs: list[Output] = field(default_factory=list)
+    outputs: Sequence[Output] = ()
     arrays: dict[str, str] = field(default_factory=dict)
     plan: PlanFacts | None = None
     seconds: float = 0.0
@@ -99,8 +133,12 @@ class RunSummary:
         """0, or 3 where pictures were skipped."""
         return 3 if self.faults else 0
 
-    def document(self) -> dict[str, Any]:
-        """The JSON document."""
+    def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
+        """The JSON document.
+
+        Args:
+            rows: makes what stands for the outputs; ``iter`` for those who take one at a time.
+        """
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "status": "skipped" if self.faults else "ok",
@@ -132,7 +170,7 @@ class RunSummary:
             "gradients": {name: {"norm": norm} for name, norm in self.gradients.items()},
             "update": None if self.update is None else dict(self.update),
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
-            "outputs": [asdict(output) for output in self.outputs],
+            "outputs": rows(asdict(output) for output in self.outputs),
             "arrays": [{"path": path, "sha256": sha} for path, sha in self.arrays.items()],
         }
         if self.plan is not None:

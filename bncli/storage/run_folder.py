@@ -22,9 +22,9 @@ from typing import Any, BinaryIO, Self
 
 from numpy.typing import DTypeLike
 
-from bncli.documents import pieces
 from bncli.errors import OutputError
 from bncli.storage.disk import flush_file, flush_folder, uninterrupted, writing
+from bncli.storage.document import write_document
 from bncli.storage.rows import RowWriter
 
 try:
@@ -137,7 +137,7 @@ class RunFolder:
 
     def commit(self, summary: Mapping[str, Any]) -> None:
         """Flush everything, bring it to its place, and write the summary last."""
-        self.write_with(SUMMARY, lambda file: _write_json(file, summary))
+        self.write_with(SUMMARY, lambda file: write_document(file, summary))
         with writing(self.path):
             while self._flushes:
                 self._flushes.popleft().result()
@@ -273,10 +273,6 @@ class RunFolder:
             path.mkdir(exist_ok=True)
             self._made.append(path)
         return [*missing, folder]
-
-
-def _write_json(file: BinaryIO, document: Mapping[str, Any]) -> None:
-    file.writelines(piece.encode("ascii") for piece in pieces(document))
 
 
 def _folders_of(names: Sequence[str]) -> list[PurePath]:

@@ -1,4 +1,4 @@
-"""JSON documents: ASCII, and valid for the strictest reader whatever names they hold.
+"""File names in JSON: valid for the strictest reader, whatever bytes they are of.
 
 A file name may hold bytes that are no UTF-8. Python keeps such a byte as half of a surrogate pair,
 which is no character, and which many readers of JSON refuse. In a document it is the character
@@ -8,10 +8,7 @@ plain.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 _LONE = re.compile(
     r"\\\\"  # an escaped backslash, whatever follows it
@@ -22,11 +19,9 @@ _MARKED = re.compile("\0([\x80-\xff])")
 _SURROGATES = 0xDC00
 
 
-def pieces(document: Mapping[str, Any]) -> Iterator[str]:
-    """The text of a document, bit by bit: that of a large batch is many times its numbers."""
-    for piece in json.JSONEncoder(indent=2, allow_nan=False).iterencode(document):
-        yield _LONE.sub(_marked, piece) if "\\udc" in piece else piece
-    yield "\n"
+def with_whole_names(text: str) -> str:
+    """JSON in ASCII, as the standard library writes it, without halves of surrogate pairs."""
+    return _LONE.sub(_marked, text) if "\\udc" in text else text
 
 
 def name_in(text: str) -> str:
