@@ -16,7 +16,7 @@ from bncli.pipeline.choices import DTYPES
     "--images",
     metavar="SRC",
     multiple=True,
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="Check on these pictures at full size: a folder, file, glob, or .npy batch.",
 )
 @click.option("--shape", type=check_types.BatchShape(), help="Of the probe, where there is no SRC.")
@@ -50,7 +50,9 @@ from bncli.pipeline.choices import DTYPES
     type=check_types.KeyValue(),
     help="A further argument of the constructor or forward; VALUE is a Python literal or text.",
 )
-@click.option("--heatmap", metavar="DIR", type=click.Path(), help="Write error maps there.")
+@click.option(
+    "--heatmap", metavar="DIR", type=click.Path(readable=False), help="Write error maps there."
+)
 @click.option("--self-test", is_flag=True, help="Put planted bugs to the checker itself.")
 @options.streams
 def command(

@@ -13,7 +13,12 @@ from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 @click.command("normalize", context_settings={"show_default": True})
 @options.sources
 @click.option(
-    "-o", "--out", metavar="OUT", required=True, type=click.Path(), help="Folder for the results."
+    "-o",
+    "--out",
+    metavar="OUT",
+    required=True,
+    type=click.Path(readable=False),
+    help="Folder for the results.",
 )
 @click.option(
     "--gamma", metavar="NUMBER|random|FILE.npy", default="1", help="Scale, of shape (w, h, c)."
@@ -43,7 +48,7 @@ from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 @click.option(
     "--state",
     metavar="FILE.npz",
-    type=click.Path(dir_okay=False),
+    type=click.Path(dir_okay=False, readable=False),
     help="The state.npz of the last run: momentum and rate go on from there.",
 )
 @options.reading

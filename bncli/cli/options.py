@@ -104,11 +104,11 @@ def _together(*decorators: Callable[[Command], Command]) -> Callable[[Command], 
 
 
 sources = _together(
-    click.argument("sources", metavar="[SRC]...", nargs=-1, type=click.Path()),
+    click.argument("sources", metavar="[SRC]...", nargs=-1, type=click.Path(readable=False)),
     click.option(
         "--files-from",
         metavar="FILE",
-        type=click.Path(dir_okay=False, allow_dash=True),
+        type=click.Path(dir_okay=False, readable=False, allow_dash=True),
         help="Also take the files named in FILE, one a line (or ended by NUL); - is stdin.",
     ),
     click.option("-r", "--recursive", is_flag=True, help="Search the folders inside SRC too."),
