@@ -103,6 +103,11 @@ class OutputError(BncliError):
 
 
 class LimitError(BncliError):
-    """A limit was hit: memory, pixels."""
+    """A limit was hit: memory, pixels.
+
+    Attributes:
+        told: whether the message ends with all the limits of the run.
+    """
 
     exit_code = 7
+    told = False

@@ -30,5 +30,9 @@ class Limits:
         try:
             yield
         except LimitError as error:
+            if error.told:
+                raise
             last = f"{error.lines[-1]} (limits: {self})"
-            raise LimitError(*error.lines[:-1], last, paths=error.paths) from error
+            whole = LimitError(*error.lines[:-1], last, paths=error.paths)
+            whole.told = True
+            raise whole from error

@@ -122,6 +122,10 @@ def _guarded(argv: list[str]) -> int:  # noqa: PLR0911 - a return for each way t
     except Ended as error:
         _report(argv, error.kind, error.code, error.lines, ())
         return error.code
+    except MemoryError:
+        line = "there is not enough memory; --max-memory makes a run refuse before it comes to that"
+        _report(argv, "LimitError", 7, [line], ())
+        return 7
     except SystemExit:  # click's way of saying that the reader of a help page went away
         return 141
     except Exception as error:  # noqa: BLE001 - the one boundary for bugs

@@ -56,26 +56,28 @@ def make_plan(source: Source, request: NormalizeRequest) -> Plan:
     count, pixels = len(source.names), math.prod(source.shape)
     value_bytes = source.dtype.itemsize
     block = max(1, min(64, _BLOCK_BYTES // (pixels * value_bytes)))
-    limit = limits_of(request).memory
+    limits = limits_of(request)
     memory = _streaming_bytes(request, source, pixels, block, jobs)
-    while memory > limit and jobs > 1 and request.jobs is None:
+    while memory > limits.memory and jobs > 1 and request.jobs is None:
         jobs -= 1  # each holds a picture of its own
         memory = _streaming_bytes(request, source, pixels, block, jobs)
-    if memory > limit:
-        raise LimitError(
-            f"pictures of {'x'.join(map(str, source.shape))}{_in_large_files(source, pixels)} need "
-            f"{_megabytes(memory)} of memory, but {_megabytes(limit)} are allowed; "
-            "raise --max-memory, or use smaller pictures" + (" or fewer --jobs" if jobs > 1 else "")
-        )
+    if memory > limits.memory:
+        fewer = " or fewer --jobs" if jobs > 1 else ""
+        with limits.told():
+            raise LimitError(
+                f"pictures of {'x'.join(map(str, source.shape))}{_in_large_files(source, pixels)} "
+                f"need {_megabytes(memory)} of memory; raise --max-memory, or use smaller pictures"
+                f"{fewer}"
+            )
     cache = count * pixels * value_bytes
-    cached = memory + cache <= limit
+    cached = memory + cache <= limits.memory
     least, compressed = _disk_bytes(count, pixels, request, value_bytes)
     return Plan(
         jobs=jobs,
         block=block,
         cached=cached,
         memory=memory + cache * cached,
-        limit=limit,
+        limit=limits.memory,
         disk=least + compressed,
         disk_least=least,
     )

@@ -90,7 +90,7 @@ def test_address_space_is_memory(tmp_path):
 
     assert run.returncode == 7, run.stderr
     assert "need" in run.stderr
-    assert "are allowed" in run.stderr
+    assert "(limits: --max-pixels 89,478,485, --max-memory " in run.stderr
     assert run.stderr.count("\n") == 1
 
 
@@ -147,6 +147,17 @@ def test_every_refusal_by_a_limit_tells_the_limits(folder, tmp_path):
     run = bncli("normalize", folder, "-o", tmp_path / "out", "--max-pixels", 34)
     assert run.code == 5
     assert "limits:" not in run.err
+
+
+def test_memory_that_runs_out_is_a_limit(folder, tmp_path):
+    """Where no plan foresaw it, memory that runs out is exit 7 and a line, not a bug."""
+    code = "import bncli.pipeline.normalize as n\ndef starve(*_, **__): raise MemoryError\n"
+    code += "n.normalize_folder = starve\nimport sys; from bncli.cli.entry import main; main(sys.argv[1:])"
+    words = [sys.executable, "-c", code, "normalize", str(folder), "-o", str(tmp_path / "out")]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert (run.returncode, run.stderr.count("\n")) == (7, 1)
+    assert "not enough memory" in run.stderr
 
 
 def test_files_much_larger_than_their_pictures(tmp_path):

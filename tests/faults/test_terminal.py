@@ -88,6 +88,17 @@ def test_help_pages(command, surrounding):
     assert_tame(run.out + run.err)
 
 
+def test_paths_are_judged_by_bncli():
+    """Whether a file can be read is a matter of the input, exit 5, not of usage, exit 2."""
+    judged = [
+        f"{command} {parameter.name}"
+        for command in COMMANDS
+        for parameter in group.get_command(click.Context(group), command).params
+        if isinstance(parameter.type, click.Path) and parameter.type.readable
+    ]
+    assert judged == []
+
+
 @pytest.fixture(scope="module")
 def hostile_folder(tmp_path_factory):
     """A folder and pictures of hostile names, one in a folder whose name is half a markup."""
