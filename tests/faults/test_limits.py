@@ -152,7 +152,8 @@ def test_every_refusal_by_a_limit_tells_the_limits(folder, tmp_path):
 def test_memory_that_runs_out_is_a_limit(folder, tmp_path):
     """Where no plan foresaw it, memory that runs out is exit 7 and a line, not a bug."""
     code = "import bncli.pipeline.normalize as n\ndef starve(*_, **__): raise MemoryError\n"
-    code += "n.normalize_folder = starve\nimport sys; from bncli.cli.entry import main; main(sys.argv[1:])"
+    code += "n.normalize_folder = starve\nimport sys\n"
+    code += "from bncli.cli.entry import main; main(sys.argv[1:])"
     words = [sys.executable, "-c", code, "normalize", str(folder), "-o", str(tmp_path / "out")]
     run = subprocess.run(words, capture_output=True, text=True, check=False)
 
