@@ -21,15 +21,21 @@ _OWN_PAGES = Path("/proc/self/statm")
 
 def allowed_cores() -> int:
     """Cores this process may use: the least of affinity, cgroup quota and Slurm's allocation."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        cores = os.cpu_count() or 1
+    return min(core_limits().values())
+
+
+def core_limits() -> dict[str, int]:
+    """What sets a limit to the cores, and how many it leaves; one at least."""
+    limits = {"machine": os.cpu_count() or 1}
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        limits["affinity"] = len(os.sched_getaffinity(0))
     slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
     if slurm.isdigit() and int(slurm) > 0:
-        cores = min(cores, int(slurm))
+        limits["SLURM_CPUS_PER_TASK"] = int(slurm)
     quota = _cgroup_quota()
-    return cores if quota is None else max(1, min(cores, quota))
+    if quota is not None:
+        limits["cgroup"] = quota
+    return limits
 
 
 def allowed_memory() -> int:

@@ -81,7 +81,9 @@ def find_pictures(selection: Selection) -> Found:
         raise NoPicturesError(_nothing_found(selection, search.ignored))
     kept = [pair for pair in search.files if _wanted(pair[1], selection)]
     if not kept:
-        raise NoPicturesError(f"--include and --exclude leave none of {len(search.files)} pictures")
+        raise NoPicturesError(
+            f"--include and --exclude leave none of {len(search.files)} pictures; widen them"
+        )
     kept.sort(key=lambda pair: natural_key(pair[1]))
     return Found(
         files=tuple(kept),
@@ -166,10 +168,14 @@ def _take_source(source: str, search: _Search, single: list[Path]) -> None:
         matches = [Path(match) for match in glob.iglob(source, recursive=True)]  # noqa: PTH207
         files = [match for match in matches if not match.is_dir()]
         if not files:
-            raise NoPicturesError(f"{source}: the pattern matches no file", paths=(source,))
+            raise NoPicturesError(
+                f"{source}: the pattern matches no file; check it", paths=(source,)
+            )
         single.extend(files)
     else:
-        raise NoPicturesError(f"{source}: there is no such file or folder", paths=(source,))
+        raise NoPicturesError(
+            f"{source}: there is no such file or folder; check the name", paths=(source,)
+        )
 
 
 def _is_there(source: str) -> bool:

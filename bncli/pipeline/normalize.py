@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,18 +23,21 @@ from bncli.pipeline.emit import (
     Levels,
     array_emitter,
     batch_levels,
+    kept_picture,
     picture_levels,
     png_emitter,
     square_sum,
     tiff_emitter,
 )
 from bncli.pipeline.engine import in_order
+from bncli.pipeline.identity import delta_digest, survey_digest
 from bncli.pipeline.plan import limits_of
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
-from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, prepare
+from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, array_names, prepare
 from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
 from bncli.pipeline.summary import Outputs, RunSummary, Scaling
+from bncli.storage.journal import Inputs
 from bncli.storage.run_folder import RunFolder
 
 _TIDIED = 1 << 10
@@ -62,6 +66,17 @@ def normalize_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     summary = normalize_folder(f"{folder}/batch.npy", f"{folder}/out", format="npy")
+        ...     y = np.load(f"{folder}/out/normalized.npy")
+        >>> print(summary.count, summary.channels[0].mean, y.ravel().round(4))
+        3 3.0 [-0.9258 -0.4629  1.3887]
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
@@ -82,30 +97,72 @@ def normalize_folder(
 
 
 def _run(job: Job, executor: Executor, progress: Progress) -> None:
+    delta = executor.submit(delta_digest, job.request)
     batch = collect(
         job.source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress
     )
     give_back_memory()
     planes, found = _survey(job, batch, executor)
+    folder = job.folder.begin(
+        Inputs(_names(job, batch), batch.digests),
+        decoded=survey_digest(found),
+        **delta.result(),
+    )
     if job.request.dry_run:
+        _count_whole(job, folder)
         return
     job.summary.channels, job.summary.dead_pixels = found.channels, found.dead
-    with job.folder as run:
-        statistics = executor.submit(run.write_with, STATS, statistics_file(job, batch))
-        batch.moments = None  # the file is the last that needs them
-        with ExitStack() as open_arrays:
-            open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-            emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
-            gradient = _gradient(job, batch, planes, run, open_arrays)
-            # For large pictures planes are most of the memory: only who needs them keeps them.
-            del planes
-            emitted = _emit(job, batch, emitter, gradient, executor, progress)
-        statistics.result()
-        _report(job, batch, emitted, gradient, run)
-        for name, writer in result_files(job, gradient).items():
-            run.write_with(name, writer)
-        job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
+    job.summary.run = folder.key
+    with folder as run:
+        if not _finished(job, batch, run):
+            statistics = executor.submit(run.write_with, STATS, statistics_file(job, batch))
+            batch.moments = None  # the file is the last that needs them
+            with ExitStack() as open_arrays:
+                open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
+                emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
+                gradient = _gradient(job, batch, planes, run, open_arrays)
+                # For large pictures planes are most of the memory: only who needs them keeps them.
+                del planes
+                emitted = _emit(job, batch, emitter, gradient, run, executor, progress)
+            statistics.result()
+            _report(job, emitted, gradient)
+            for name, writer in result_files(job, gradient).items():
+                run.write_with(name, writer)
+        _commit(job, batch, run)
+
+
+def _count_whole(job: Job, folder: RunFolder) -> None:
+    """Say of a dry run how much a run that goes on would find done."""
+    if job.request.output.resume and job.summary.plan is not None:
+        job.summary.plan = replace(job.summary.plan, whole_files=folder.count_whole())
+
+
+def _finished(job: Job, batch: Batch, run: RunFolder) -> bool:
+    """Whether the same run is whole already; then the summary says what it found."""
+    document = run.finished([*_paths(job, batch), *array_names(job.request, job.gamma, job.beta)])
+    return document is not None and job.summary.adopt(document)
+
+
+def _commit(job: Job, batch: Batch, run: RunFolder) -> None:
+    job.summary.outputs = Outputs(
+        names=_names(job, batch),
+        digests=batch.digests,
+        paths=_paths(job, batch) or [NORMALIZED],
+        digest_of=run.digest,
+    )
+    job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
+    job.summary.kept = run.kept_count
+    if not run.stands(job.summary.document(iter)):
         run.commit(job.summary.document(iter))
+
+
+def _names(job: Job, batch: Batch) -> list[str]:
+    return [job.source.names[index] for index in batch.indexes]
+
+
+def _paths(job: Job, batch: Batch) -> list[str]:
+    """The file of each picture of the batch; none where they go to one array."""
+    return [job.names[index] for index in batch.indexes] if job.names else []
 
 
 def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
@@ -171,16 +228,22 @@ def _gradient(
 
 
 def _emit(
-    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None,
+    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, run: RunFolder,
     executor: Executor, progress: Progress,
 ) -> list[Emitted]:  # fmt: skip
+    shape = job.source.shape
+    names = _paths(job, batch)
+
     def write(position: int) -> Emitted:
+        clipped = kept_picture(run, names[position], shape[2]) if names else None
+        if clipped is not None and gradient is None:
+            return Emitted(clipped)
         picture = reread(job.source, batch, position)
-        emitted = emitter(position, picture)
+        if clipped is None:
+            clipped = emitter(position, picture)
         if gradient is None:
-            return emitted
-        squares = gradient.write(position, picture.values, job.source.shape)
-        return emitted.with_gradient(squares)
+            return Emitted(clipped)
+        return Emitted(clipped, gradient.write(position, picture.values, shape))
 
     total = len(batch.indexes)
     emitted = []
@@ -192,9 +255,7 @@ def _emit(
     return emitted
 
 
-def _report(
-    job: Job, batch: Batch, emitted: list[Emitted], gradient: Gradient | None, run: RunFolder
-) -> None:
+def _report(job: Job, emitted: list[Emitted], gradient: Gradient | None) -> None:
     summary = job.summary
     summary.clipped = tuple(map(sum, zip(*(e.clipped for e in emitted), strict=True)))
     if gradient is not None:
@@ -206,14 +267,3 @@ def _report(
         summary.gradients = {name: float(np.sqrt(square)) for name, square in squares.items()}
         if not np.isfinite(list(summary.gradients.values())).all():
             raise NonFiniteError("a gradient overflows: delta or gamma is too large; rescale it")
-    summary.outputs = Outputs(
-        names=[job.source.names[index] for index in batch.indexes],
-        digests=batch.digests,
-        paths=_paths(job, batch) or [NORMALIZED],
-        digest_of=run.digest,
-    )
-
-
-def _paths(job: Job, batch: Batch) -> list[str]:
-    """The file of each picture of the batch; none where they go to one array."""
-    return [job.names[index] for index in batch.indexes] if job.names else []

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
+from bncli.images.folder import Found
+from bncli.images.png import encoder_name
 from bncli.pipeline.collect import DeltaRows, refuse
+from bncli.pipeline.identity import key_so_far
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
 from bncli.pipeline.plan import Plan, check_disk, free_disk, make_plan
 from bncli.pipeline.request import NormalizeRequest
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import PlanFacts, RunSummary
 from bncli.storage.apart import check_apart, check_not_read
+from bncli.storage.placing import settle
 from bncli.storage.run_folder import RunFolder
 from bncli.version import __version__
 
@@ -56,11 +61,15 @@ class Job:
         names, plan = self.source.names, self.plan
         decoded = "once, and kept" if plan.cached else "twice, and not kept"
         memory, limit, disk = (size / 1e6 for size in (plan.memory, plan.limit, plan.disk))
-        return [
+        encoder = {"isal": "isal", "zlib": "zlib (the extra fast is several times as fast)"}
+        lines = [
             f"{len(names)} pictures in natural order, from {names[0]} to {names[-1]}",
-            f"each is decoded {decoded}; {plan.jobs} threads",
+            f"each is decoded {decoded}; {plan.jobs} {'threads' if plan.jobs > 1 else 'thread'}",
             f"{memory:,.0f} MB of memory of {limit:,.0f} MB allowed; {disk:,.0f} MB of disk",
         ]
+        if self.request.output.picture_format == "png":
+            lines.append(f"PNG is packed by {encoder[encoder_name()]}")
+        return lines
 
 
 def prepare(request: NormalizeRequest, executor: Executor) -> Job:
@@ -71,6 +80,8 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     """
     source, found = open_source(request.selection, request.policy, executor)
     check_apart(request.output.folder, found.roots, found.parents)
+    if not request.dry_run:
+        settle(request.output.folder)
     if source.faults and not request.skip:
         refuse(source, executor)
     count, backward = len(source.names), request.backward
@@ -88,9 +99,22 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
             descent = Descent.start(len(gamma.values))
             if backward.state is not None:
                 descent = Descent.load(backward.state, source.shape)
-    summary = RunSummary(
+    summary = _blank_summary(request, source, found, gamma, beta)
+    plan = _planned(request, source, summary)
+    _check_alpha(request, source)
+    pictures = _picture_names(request, source)
+    names = [*pictures, *array_names(request, gamma, beta)]
+    key = key_so_far(request, source, gamma, beta, descent)
+    folder = _folder(request, source, names, key)
+    return Job(request, source, plan, gamma, beta, delta, descent, folder, pictures, summary)
+
+
+def _blank_summary(
+    request: NormalizeRequest, source: Source, found: Found, gamma: Parameter, beta: Parameter
+) -> RunSummary:
+    return RunSummary(
         version=__version__,
-        count=count,
+        count=len(source.names),
         shape=source.shape,
         dtype=source.dtype.name,
         ignored=found.ignored,
@@ -103,25 +127,26 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
         alpha=request.policy.alpha,
         with_alpha=source.with_alpha,
     )
-    plan = _planned(request, source, summary)
-    _check_alpha(request, source)
-    pictures = _picture_names(request, source)
-    folder = _folder(request, source, [*pictures, *_array_names(request, gamma, beta)])
-    return Job(request, source, plan, gamma, beta, delta, descent, folder, pictures, summary)
 
 
-def _folder(request: NormalizeRequest, source: Source, names: Sequence[str]) -> RunFolder:
+def _folder(
+    request: NormalizeRequest, source: Source, names: Sequence[str], key: Mapping[str, Any]
+) -> RunFolder:
     check_not_read(request.output.folder, names, source.paths)
-    return RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
+    output = request.output
+    return RunFolder(
+        output.folder, names, overwrite=output.overwrite, resume=output.resume, key=key
+    )
 
 
 def _planned(request: NormalizeRequest, source: Source, summary: RunSummary) -> Plan:
     """The plan, found possible; of a dry run it is what the summary tells."""
     plan = make_plan(source, request)
-    check_disk(plan, request.output.folder)
+    if not request.output.resume:  # what is there already takes no more room
+        check_disk(plan, request.output.folder)
     if request.dry_run:
         decodes, free = 1 if plan.cached else 2, free_disk(request.output.folder)
-        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, decodes, free)
+        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, decodes, disk_free_bytes=free)
     return plan
 
 
@@ -167,7 +192,8 @@ def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
     return outputs
 
 
-def _array_names(request: NormalizeRequest, gamma: Parameter, beta: Parameter) -> list[str]:
+def array_names(request: NormalizeRequest, gamma: Parameter, beta: Parameter) -> list[str]:
+    """The arrays that the run leaves."""
     backward = request.backward
     update = backward is not None and backward.update
     wanted = {

@@ -66,6 +66,10 @@ class Source(Protocol):
     def policy(self) -> ReadPolicy:
         """How the pictures are read."""
 
+    @property
+    def decoders(self) -> dict[str, str]:
+        """The libraries that read the pictures, with their versions."""
+
     def read(self, index: int) -> Decoded:
         """Read one picture."""
 
@@ -84,6 +88,11 @@ class ArrayBatch:
     largest_file: ClassVar[int] = 0
     faults: ClassVar[tuple[Fault, ...]] = ()
     policy: ClassVar[ReadPolicy] = ReadPolicy()
+
+    @property
+    def decoders(self) -> dict[str, str]:
+        """None but numpy."""
+        return {}
 
     @property
     def paths(self) -> Iterable[Path]:
@@ -125,7 +134,7 @@ def open_source(
         )
     path = Path(batches[0])
     if not os.path.lexists(path):
-        raise NoPicturesError(f"{path}: there is no such file", paths=(str(path),))
+        raise NoPicturesError(f"{path}: there is no such file; check the name", paths=(str(path),))
     rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
     names = [f"{path.name}#{index}" for index in range(len(rows))]  # as of frames
     native = rows.dtype.newbyteorder("=")

@@ -71,13 +71,19 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """What a run will use: threads, bytes of memory at the peak, bytes of disk and those free."""
+    """What a run will use: threads, bytes of memory at the peak, bytes of disk.
+
+    Attributes:
+        disk_free_bytes: where OUT is or would be, or None where the system does not say.
+        whole_files: files that a run that goes on need not write, or None where none goes on.
+    """
 
     jobs: int
     memory_bytes: int
     disk_bytes: int
     decodes_each_file: int
-    disk_free_bytes: int | None
+    whole_files: int | None = None
+    disk_free_bytes: int | None = None
 
 
 @dataclass(slots=True)
@@ -100,6 +106,8 @@ class RunSummary:
         update: the settings of the step, or None.
         outputs: one for each picture.
         arrays: name of each array written -> SHA-256 of the file.
+        run: what decides the bytes of the files, by name.
+        kept: files that an earlier run had left whole; not part of the document.
         plan: of a dry run, else None: a run leaves the same summary whatever it used.
         seconds: the whole run took; not part of the document.
     """
@@ -125,6 +133,8 @@ class RunSummary:
     update: Mapping[str, float] | None = None
     outputs: Sequence[Output] = ()
     arrays: dict[str, str] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+    kept: int = 0
     plan: PlanFacts | None = None
     seconds: float = 0.0
 
@@ -132,6 +142,19 @@ class RunSummary:
     def exit_code(self) -> int:
         """0, or 3 where pictures were skipped."""
         return 3 if self.faults else 0
+
+    def adopt(self, document: Mapping[str, Any]) -> bool:
+        """Take what the second pass found from the document of the same run, if it is sound."""
+        try:
+            clipped = tuple(int(channel["clipped_values"]) for channel in document["channels"])
+            scaling = Scaling(**document["scale"])
+            gradients = {name: float(g["norm"]) for name, g in document["gradients"].items()}
+            update = document["update"]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return False
+        self.clipped, self.scaling = clipped, scaling
+        self.gradients, self.update = gradients, update
+        return len(clipped) == len(self.channels)
 
     def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
         """The JSON document.
@@ -172,6 +195,7 @@ class RunSummary:
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
             "outputs": rows(asdict(output) for output in self.outputs),
             "arrays": [{"path": path, "sha256": sha} for path, sha in self.arrays.items()],
+            "run": dict(self.run),
         }
         if self.plan is not None:
             document["plan"] = asdict(self.plan)

@@ -11,12 +11,17 @@ from bncli.names import with_whole_names
 
 def write_document(file: BinaryIO, document: Mapping[str, Any]) -> None:
     """Write it indented; of a value that is an iterator one element at a time: it may be long."""
+    file.writelines(document_pieces(document))
+
+
+def document_pieces(document: Mapping[str, Any]) -> Iterator[bytes]:
+    """The bytes of such a file, piece by piece."""
     start = "{"
     for key, value in document.items():
-        file.write(f"{start}\n  {json.dumps(key)}: ".encode())
-        file.writelines(_json_rows(value) if isinstance(value, Iterator) else [_json(value, 1)])
+        yield f"{start}\n  {json.dumps(key)}: ".encode()
+        yield from _json_rows(value) if isinstance(value, Iterator) else [_json(value, 1)]
         start = ","
-    file.write(b"\n}\n")
+    yield b"\n}\n"
 
 
 def _json_rows(rows: Iterator[Any]) -> Iterator[bytes]:
