@@ -23,7 +23,8 @@ SOURCES = sorted(Path(package.__file__).parent.rglob("*.py"))
 ROOT = Path(__file__).parents[2]
 
 DANGEROUS_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml", "code", "pty"}
-DANGEROUS_CALLS = {"eval", "exec", "__import__", "system", "popen", "from_npy_stack", "unsafe_load"}
+DANGEROUS_CALLS = {"eval", "exec", "__import__", "from_npy_stack", "unsafe_load"}
+DANGEROUS_METHODS = {("os", "system"), ("os", "popen")}
 DANGEROUS_FLAGS = {"shell", "allow_pickle"}
 
 
@@ -38,7 +39,8 @@ def dangers(text):
         elif isinstance(node, ast.Call):
             function = node.func
             name = getattr(function, "id", None) or getattr(function, "attr", "")
-            if name in DANGEROUS_CALLS:
+            owner = getattr(getattr(function, "value", None), "id", "")
+            if name in DANGEROUS_CALLS or (owner, name) in DANGEROUS_METHODS:
                 yield name
             for flag in node.keywords:
                 off = isinstance(flag.value, ast.Constant) and flag.value.value is False
