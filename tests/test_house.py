@@ -22,7 +22,7 @@ BELOW = {
     "images": set(),
     "storage": set(),
 }
-LEAVES = {"errors", "files", "machine", "version"}
+LEAVES = {"errors", "files", "limits", "machine", "names", "number", "version"}
 """Single files at the foot of the house, which every room may use."""
 
 OWNERS = {"PIL": "images", "click": "cli", "rich": "cli", "imagecodecs": "images",

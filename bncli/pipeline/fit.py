@@ -23,6 +23,7 @@ from bncli.pipeline.plan import (
     Needs,
     Plan,
     decoding_bytes,
+    limits_of,
     moments_bytes,
     parameters_bytes,
     plan_for,
@@ -72,7 +73,11 @@ def fit_folder(
     request = build_fit(listed, out, options)
     check_file(request.out, overwrite=request.overwrite)
     jobs = request.jobs or allowed_cores()
-    with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
+    with (
+        pillow_unlimited(),
+        limits_of(request.policy.max_pixels, request.max_memory).told(),
+        ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor,
+    ):
         summary = _fit(request, executor, progress, tell)
     summary.seconds = time.perf_counter() - began
     return summary
@@ -152,7 +157,8 @@ def _plan(request: FitRequest, source: Source) -> Plan:
         return kept + max(decoding_bytes(value, block, jobs), PLANES_BYTES + 8)
 
     disk = math.prod(source.shape) * (moments + 16 + 16)
-    return plan_for(source, Needs(request.jobs, request.max_memory, pixel_bytes, disk))
+    limits = limits_of(request.policy.max_pixels, request.max_memory)
+    return plan_for(source, Needs(request.jobs, limits, pixel_bytes, (0, disk)))
 
 
 def _tell(tell: Callable[[str], None], source: Source, plan: Plan) -> None:

@@ -34,7 +34,7 @@ from bncli.pipeline.invert_input import (
 )
 from bncli.pipeline.invert_request import InvertOptions, InvertRequest, build_invert
 from bncli.pipeline.invert_summary import InvertSummary
-from bncli.pipeline.plan import Plan
+from bncli.pipeline.plan import Plan, limits_of
 from bncli.pipeline.prepare import check_alpha, planned_pictures
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import Outputs, PlanFacts
@@ -119,7 +119,11 @@ def invert_folder(
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_invert(statistics, listed, out, options)
     jobs = request.jobs or allowed_cores()
-    with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
+    with (
+        pillow_unlimited(),
+        limits_of(request.max_pixels, request.max_memory).told(),
+        ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor,
+    ):
         job = _prepare(request, executor)
         if tell is not None:
             tell(f"{len(job.source.names)} pictures, {job.summary.scale}; {job.plan.jobs} threads")
