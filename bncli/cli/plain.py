@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from bncli.errors import OutputError
+from bncli.visible import printable
 
-_ESCAPED_BYTE = range(0xDC80, 0xDD00)  # how Python holds the bytes of a name that is no UTF-8
-
-
-def printable(text: str, keep: str = "") -> str:
-    """*text* with everything but printable characters escaped: nothing in it moves a cursor."""
-    return "".join(c if c.isprintable() or c in keep else _escaped(c) for c in text)
+__all__ = [
+    "print_document",
+    "print_error",
+    "print_note",
+    "print_result",
+    "print_warning",
+    "printable",
+]
 
 
 def print_error(line: str) -> None:
@@ -59,10 +62,3 @@ def _say(kind: str, line: str) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(f"{kind}: {printable(line)}\n")
         sys.stderr.flush()
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if code in _ESCAPED_BYTE:
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
