@@ -53,6 +53,7 @@ from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 @click.option("--depth", type=click.Choice(DEPTHS), default="auto", help="Bits of PNG.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of arrays written.")
 @options.running
+@options.showing
 @options.streams
 def command(
     sources: tuple[str, ...],
@@ -86,6 +87,7 @@ def command(
     from bncli.pipeline.normalize import normalize_folder
 
     with display.following() as follow:
+        chosen["command"] = options.command_line()
         summary = normalize_folder(listed, out, progress=follow, tell=display.tell, **chosen)
     display.normalize_summary(summary, out)
     return summary.exit_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -153,6 +154,22 @@ running = _together(
 )
 """How a run goes."""
 
+showing = _together(
+    click.option(
+        "--contact-sheet",
+        metavar="FILE.png",
+        type=click.Path(),
+        help="Draw some pictures before and after, mean, deviation and gradients.",
+    ),
+    click.option(
+        "--report",
+        metavar="FILE.html",
+        type=click.Path(),
+        help="Write a page to read: numbers, pictures, histograms, hashes (extra: report).",
+    ),
+)
+"""What is drawn of a run."""
+
 streams = _together(
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and --json."),
@@ -186,6 +203,11 @@ def all_sources(named: tuple[str, ...], files_from: str | None) -> list[str]:
     if not named and files_from is None:
         raise click.UsageError("Missing argument 'SRC': give a folder, files, or --files-from.")
     return [*named, *listed]
+
+
+def command_line() -> str:
+    """The command that is running, as a shell would read it."""
+    return shlex.join(["bncli", *sys.argv[1:]])
 
 
 def _listed(files_from: str) -> list[str]:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from bncli.errors import NonFiniteError
 from bncli.images.header import pillow_unlimited
+from bncli.images.levels import Scale
 from bncli.machine import allowed_cores
 from bncli.pipeline.collect import Batch, Progress, collect, no_progress, reread
 from bncli.pipeline.emit import (
@@ -34,6 +35,9 @@ from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
 from bncli.pipeline.summary import Output, RunSummary, Scaling
 from bncli.storage.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from bncli.pipeline.gallery import Gallery, Glimpse
 
 
 def normalize_folder(
@@ -81,7 +85,8 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
     if job.request.dry_run:
         return
     job.summary.channels, job.summary.dead_pixels = found.channels, found.dead
-    with job.folder as run:
+    gallery = _gallery(job, batch, planes, found) if job.showing.wanted else None
+    with job.folder as run, job.showing as showing:
         statistics = executor.submit(run.write_with, STATS, statistics_file(job, batch))
         batch.moments = None  # the file is the last that needs them
         with ExitStack() as open_arrays:
@@ -90,13 +95,18 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
             gradient = _gradient(job, batch, planes, run, open_arrays)
             # For large pictures planes are most of the memory: only who needs them keeps them.
             del planes
-            emitted = _emit(job, batch, emitter, gradient, executor, progress)
+            emitted = _emit(job, batch, emitter, gradient, gallery, executor, progress)
         statistics.result()
         _report(job, batch, emitted, gradient, run)
         for name, writer in result_files(job, gradient).items():
             run.write_with(name, writer)
         job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
-        run.commit(job.summary.document())
+        document = job.summary.document()
+        if gallery is not None:
+            _draw_gradients(gallery, gradient)
+            showing.stage(run, gallery, document)
+        run.commit(document)
+        showing.place()
 
 
 def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
@@ -161,22 +171,55 @@ def _gradient(
     return Gradient(job.delta, planes, *sums, count, out)
 
 
+def _gallery(job: Job, batch: Batch, planes: Planes, found: Survey) -> Gallery:
+    from bncli.pipeline.gallery import Gallery, Subject
+
+    assert batch.moments is not None  # noqa: S101 - the first pass has just ended
+    source, output = job.source, job.request.output
+    y_range = black_and_white(Scale("minmax"), found)
+    ends: tuple[float, float] | None = y_range
+    if output.picture_format == "png":
+        ends = None if output.scale.kind == "image" else black_and_white(output.scale, found)
+    return Gallery(
+        Subject(
+            names=[source.names[index] for index in batch.indexes],
+            shape=source.shape,
+            dtype=source.dtype,
+            planes=planes,
+            y_range=y_range,
+            black_white=ends,
+            alpha_last=source.policy.alpha == "normalize" and source.shape[2] in {2, 4},
+        ),
+        batch.moments,
+    )
+
+
+def _draw_gradients(gallery: Gallery, gradient: Gradient | None) -> None:
+    if gradient is not None:
+        gallery.add_gradient("grad_gamma", gradient.grad_gamma)
+        gallery.add_gradient("grad_beta", gradient.grad_beta)
+
+
 def _emit(
-    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None,
+    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, gallery: Gallery | None,
     executor: Executor, progress: Progress,
 ) -> list[Emitted]:  # fmt: skip
-    def write(position: int) -> Emitted:
+    def write(position: int) -> tuple[Emitted, Glimpse | None]:
         picture = reread(job.source, batch, position)
         emitted = emitter(position, picture)
-        if gradient is None:
-            return emitted
-        squares = gradient.write(position, picture.values, job.source.shape)
-        return emitted.with_gradient(squares)
+        if gradient is not None:
+            squares = gradient.write(position, picture.values, job.source.shape)
+            emitted = emitted.with_gradient(squares)
+        if gallery is None:
+            return emitted, None
+        return emitted, gallery.glimpse(position, picture, gradient)
 
     total = len(batch.indexes)
     emitted = []
-    for result in in_order(executor, write, range(total), 2 * job.plan.jobs):
+    for result, glimpse in in_order(executor, write, range(total), 2 * job.plan.jobs):
         emitted.append(result)
+        if gallery is not None and glimpse is not None:
+            gallery.add(glimpse)
         progress("write", len(emitted), total)
     return emitted
 

@@ -18,6 +18,9 @@ _PICTURE_BYTES = 4096
 
 _BLOCK_BYTES = 8 << 20
 
+_SHOW_BYTES = 80 << 20
+"""Of the gallery, its drawings and the library that makes the page, whatever the pictures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -102,7 +105,8 @@ def _streaming_bytes(
     decoding = value * (block + 3 * jobs) + jobs * (6 * value + 8 * backward)
     emitting = {"png": 8 * value, "tiff": 24, "npy": 24}[request.output.picture_format]
     writing = jobs * (emitting + 32 * backward) + 16 * backward
-    kept = planes * (backward or not levels) + levels
+    shown = bool(request.show.files)
+    kept = planes * (backward or not levels or shown) + levels
     stages = (
         moments + parameters + sums + decoding,
         moments + parameters + sums + planes + 8,
@@ -110,7 +114,8 @@ def _streaming_bytes(
         parameters + kept + writing,
         parameters + 8 * 8 * backward,
     )
-    return _PROGRAM_BYTES + _PICTURE_BYTES * len(source.names) + pixels * max(stages)
+    fixed = _PROGRAM_BYTES + _SHOW_BYTES * shown
+    return fixed + _PICTURE_BYTES * len(source.names) + pixels * max(stages)
 
 
 def _is_array(text: str) -> bool:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
+from bncli.images.folder import Found
 from bncli.pipeline.collect import DeltaRows, refuse
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
 from bncli.pipeline.plan import Plan, make_plan
 from bncli.pipeline.request import NormalizeRequest
+from bncli.pipeline.showing import Showing
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import PlanFacts, RunSummary
 from bncli.storage.apart import check_apart, check_not_read
@@ -36,6 +38,7 @@ class Job:
         delta: gives the delta of one picture; None without a backward pass.
         descent: where the descent stands; None without an update.
         folder: where the results go.
+        showing: the files in which the run is drawn.
         summary: of the run, as far as it is known.
     """
 
@@ -47,6 +50,7 @@ class Job:
     delta: DeltaRows | None
     descent: Descent | None
     folder: RunFolder
+    showing: Showing
     summary: RunSummary
 
     def decisions(self) -> list[str]:
@@ -86,9 +90,28 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
             descent = Descent.start(len(gamma.values))
             if backward.state is not None:
                 descent = Descent.load(backward.state, source.shape)
-    summary = RunSummary(
+    summary = _summary(request, source, found, gamma, beta)
+    plan = make_plan(source, request)
+    _check_alpha(request, source)
+    if request.dry_run:
+        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
+    names = [*_picture_names(request, source), *_array_names(request, gamma, beta)]
+    check_not_read(request.output.folder, names, source.paths)
+    output = request.output
+    showing = Showing(request.show, output.folder, names, overwrite=output.overwrite)
+    showing.check_apart(found.roots, source.paths)
+    names += showing.inner_names
+    folder = RunFolder(output.folder, names, overwrite=output.overwrite)
+    return Job(request, source, plan, gamma, beta, delta, descent, folder, showing, summary)
+
+
+def _summary(
+    request: NormalizeRequest, source: Source, found: Found, gamma: Parameter, beta: Parameter
+) -> RunSummary:
+    """What is known of a run before it begins."""
+    return RunSummary(
         version=__version__,
-        count=count,
+        count=len(source.names),
         shape=source.shape,
         dtype=source.dtype.name,
         ignored=found.ignored,
@@ -99,14 +122,6 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
         seed=request.layer.seed,
         faults=source.faults,
     )
-    plan = make_plan(source, request)
-    _check_alpha(request, source)
-    if request.dry_run:
-        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
-    names = [*_picture_names(request, source), *_array_names(request, gamma, beta)]
-    check_not_read(request.output.folder, names, source.paths)
-    folder = RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
-    return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
 
 
 def _check_alpha(request: NormalizeRequest, source: Source) -> None:

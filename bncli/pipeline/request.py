@@ -14,6 +14,7 @@ from bncli.images.folder import Selection
 from bncli.images.levels import Scale
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES, ReadPolicy
 from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS, ON_ERROR
+from bncli.pipeline.showing import ShowRequest
 
 _AXES = 2
 
@@ -98,6 +99,7 @@ class NormalizeRequest:
         max_memory: bytes as an int, a share of what is available as a float, or None for half.
         skip: go on without the files that cannot be used.
         dry_run: check everything that can be checked and write nothing.
+        show: what is to be drawn of it.
     """
 
     selection: Selection
@@ -109,6 +111,7 @@ class NormalizeRequest:
     max_memory: int | float | None = None
     skip: bool = False
     dry_run: bool = False
+    show: ShowRequest = field(default_factory=ShowRequest)
 
     def __post_init__(self) -> None:
         size = self.policy.resize
@@ -137,7 +140,10 @@ def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 class NormalizeOptions(TypedDict, total=False):
-    """The options of ``bncli normalize``, by the names they have on the command line."""
+    """The options of ``bncli normalize``, by the names they have on the command line.
+
+    ``command`` is the command line itself, which a report tells.
+    """
 
     recursive: bool
     include: Sequence[str]
@@ -167,6 +173,9 @@ class NormalizeOptions(TypedDict, total=False):
     on_error: str
     overwrite: bool
     dry_run: bool
+    contact_sheet: str | Path | None
+    report: str | Path | None
+    command: str
 
 
 def build_request(
@@ -209,6 +218,7 @@ def build_request(
         max_memory=options.get("max_memory"),
         skip=options.get("on_error") == "skip",
         dry_run=options.get("dry_run", False),
+        show=ShowRequest.of(options),
     )
 
 

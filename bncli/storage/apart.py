@@ -60,5 +60,27 @@ def check_not_read(out: Path, names: Sequence[str], read: Iterable[Path]) -> Non
             )
 
 
+def check_file_apart(path: Path, searched: Iterable[Path], read: Iterable[Path]) -> None:
+    """Refuse to write a file that is read, or that lies in a folder that is read.
+
+    Args:
+        path: the file, which need not exist.
+        searched: folders all of whose files are read.
+        read: the files that are read.
+
+    Raises:
+        OptionError: it is or does.
+    """
+    target = _identity(path.parent) / path.name
+    for folder in searched:
+        if _identity(folder) in target.parents:
+            raise OptionError(
+                f"{path}: it lies inside the input folder {folder}; choose another place",
+                paths=(str(path),),
+            )
+    if _identity(path) in {_identity(name) for name in read}:
+        raise OptionError(f"{path}: it is an input; choose another name", paths=(str(path),))
+
+
 def _identity(path: Path) -> Path:
     return Path(os.path.realpath(path))

@@ -1,0 +1,167 @@
+"""The files in which a run is drawn: ``--contact-sheet`` and ``--report``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from bncli.errors import OptionError, OutputError
+from bncli.pages.template import require_templates
+from bncli.storage.apart import check_file_apart
+from bncli.storage.run_folder import SUMMARY, RunFolder
+from bncli.storage.side_file import SideFile
+
+if TYPE_CHECKING:  # most runs draw nothing
+    from bncli.pipeline.gallery import Gallery
+
+_SUFFIXES = {"contact-sheet": (".png",), "report": (".html", ".htm")}
+
+Drawer = Callable[["Gallery", Mapping[str, Any], str], bytes]
+"""From a gallery, the document of the run and its command to the bytes of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowRequest:
+    """What is to be drawn.
+
+    Attributes:
+        contact_sheet, report: the files, or None.
+        command: the command line that the report tells, or nothing.
+    """
+
+    contact_sheet: Path | None = None
+    report: Path | None = None
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        for name, path in self.files.items():
+            if path.suffix.lower() not in _SUFFIXES[name]:
+                raise OptionError(f"--{name} {path}: its name must end in {_SUFFIXES[name][0]}")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """From the options ``contact_sheet``, ``report`` and ``command`` of a command."""
+        sheet, report = options.get("contact_sheet"), options.get("report")
+        return cls(
+            None if sheet is None else Path(sheet),
+            None if report is None else Path(report),
+            options.get("command", ""),
+        )
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Option -> file, of those that were given."""
+        both = {"contact-sheet": self.contact_sheet, "report": self.report}
+        return {name: path for name, path in both.items() if path is not None}
+
+
+class Showing:
+    """The files of one run, which appear when the run is whole, or not at all.
+
+    Use it in a with block inside that of the run folder. A file that lies inside the output folder
+    is one of the run's own.
+
+    Args:
+        request: which files.
+        out: the output folder.
+        names: what else the run writes there, relative.
+        overwrite: whether files may be replaced.
+
+    Raises:
+        OutputError: one exists, cannot be written, or is another result of the run.
+        MissingExtraError: a page is wanted, and jinja2 is not installed.
+    """
+
+    def __init__(
+        self, request: ShowRequest, out: Path, names: Sequence[str], *, overwrite: bool
+    ) -> None:
+        self._request = request
+        self._inside: dict[str, str] = {}
+        self._outside: dict[str, SideFile] = {}
+        self._entered = ExitStack()
+        if request.report is not None:
+            require_templates("--report")
+        taken = {*names, SUMMARY}
+        for option, path in request.files.items():
+            inner = _name_inside(path, out)
+            if inner is None:
+                self._outside[option] = SideFile(path, overwrite=overwrite)
+            elif inner in taken:
+                raise OutputError(f"{path}: the run writes a file of that name; choose another")
+            elif inner.startswith("."):
+                raise OutputError(f"{path}: hidden names in OUT are bncli's own; choose another")
+            else:
+                self._inside[option] = inner
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be drawn."""
+        return bool(self._request.files)
+
+    @property
+    def inner_names(self) -> list[str]:
+        """The files inside the output folder, relative to it: the run folder must know them."""
+        return list(self._inside.values())
+
+    def check_apart(self, searched: Iterable[Path], read: Iterable[Path]) -> None:
+        """Raise OptionError if a file is one that is read, or lies in a folder that is read."""
+        for path in self._request.files.values():
+            check_file_apart(path, searched, read)
+
+    def stage(self, run: RunFolder, gallery: Gallery, document: Mapping[str, Any]) -> None:
+        """Draw and stage the files; before the run is committed.
+
+        Args:
+            run: the run folder, entered.
+            gallery: of the run, complete.
+            document: of the run, complete.
+        """
+        for option in self._request.files:
+            content = _drawer(option)(gallery, document, self._request.command)
+            if option in self._inside:
+                run.write(self._inside[option], content)
+            else:
+                self._outside[option].stage(content)
+
+    def place(self) -> None:
+        """Bring the files outside to their places; after the run is committed."""
+        for file in self._outside.values():
+            file.place()
+
+    def __enter__(self) -> Self:
+        for file in self._outside.values():
+            self._entered.enter_context(file)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._entered.close()
+
+
+def _drawer(option: str) -> Drawer:
+    """What draws the file of an option, loaded when it is needed."""
+    if option == "report":
+        from bncli.pipeline.run_page import draw_page
+
+        return draw_page
+    from bncli.pipeline.run_sheet import draw_sheet
+
+    return draw_sheet
+
+
+def _name_inside(path: Path, out: Path) -> str | None:
+    """The name of a file relative to the output folder, or None where it lies elsewhere."""
+    folder = os.path.realpath(path.parent)
+    whole = os.path.realpath(out)
+    if os.path.commonpath([folder, whole]) != whole:
+        return None
+    return Path(folder, path.name).relative_to(whole).as_posix()
