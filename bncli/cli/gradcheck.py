@@ -49,6 +49,7 @@ from bncli.pipeline.choices import DTYPES
     help="A further argument of the constructor or forward; VALUE is a Python literal or text.",
 )
 @click.option("--heatmap", metavar="DIR", type=click.Path(), help="Write error maps there.")
+@click.option("--report", metavar="FILE.html", type=click.Path(), help="Write a page to read.")
 @click.option("--self-test", is_flag=True, help="Put planted bugs to the checker itself.")
 @options.streams
 def command(
