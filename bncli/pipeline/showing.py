@@ -32,6 +32,10 @@ class ShowRequest:
     Attributes:
         contact_sheet, report: the files, or None.
         command: the command line that the report tells, or nothing.
+
+    Raises:
+        OptionError: a name does not end as its kind does.
+        MissingExtraError: a page is wanted, and jinja2 is not installed.
     """
 
     contact_sheet: Path | None = None
@@ -42,6 +46,8 @@ class ShowRequest:
         for name, path in self.files.items():
             if path.suffix.lower() not in _SUFFIXES[name]:
                 raise OptionError(f"--{name} {path}: its name must end in {_SUFFIXES[name][0]}")
+        if self.report is not None:
+            require_templates("--report")
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
@@ -74,7 +80,6 @@ class Showing:
 
     Raises:
         OutputError: one exists, cannot be written, or is another result of the run.
-        MissingExtraError: a page is wanted, and jinja2 is not installed.
     """
 
     def __init__(
@@ -84,8 +89,6 @@ class Showing:
         self._inside: dict[str, str] = {}
         self._outside: dict[str, SideFile] = {}
         self._entered = ExitStack()
-        if request.report is not None:
-            require_templates("--report")
         taken = {*names, SUMMARY}
         for option, path in request.files.items():
             inner = _name_inside(path, out)

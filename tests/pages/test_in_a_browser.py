@@ -217,7 +217,8 @@ def test_nothing_leaves_and_nothing_else_runs(browser, page, tmp_path):
         planted = (
             f'<img src="{address}/img"><script src="{address}/script"></script>'
             f'<link rel=stylesheet href="{address}/style"><iframe src="{address}/frame"></iframe>'
-            "<script>document.title = 'taken'</script><img src=x onerror=\"document.title='taken'\">"
+            "<script>document.title = 'taken'</script>"
+            "<img src=x onerror=\"document.title='taken'\">"
         )
         spoiled = tmp_path / "spoiled.html"
         spoiled.write_bytes(page.read_bytes().replace(b"</main>", planted.encode() + b"</main>"))

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_pages_can_be_read_by_anybody(pages):
         levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
         assert levels.count(1) == 1
         assert levels[0] == 1
-        assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+        assert all(after <= before + 1 for before, after in pairwise(levels))
         assert all(attributes.get("alt") for attributes in page.named("img"))
         assert all(attributes.get("aria-label") for attributes in page.named("svg"))
         assert all(attributes.get("aria-label") for attributes in page.named("input"))
