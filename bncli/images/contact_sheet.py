@@ -22,7 +22,7 @@ _PAPER, _FRAME = (247, 247, 245), (205, 205, 200)
 _INK, _FAINT = (28, 28, 30), (96, 96, 100)
 _MARGIN, _GAP, _PAD = 32, 14, 8
 _AREA, _SHORTEST, _LONGEST, _WIDEST = 192 * 144, 84, 560, 1760
-_THINNEST = 6
+_THINNEST, _LOWEST = 6, 24
 _LABEL, _TEXT, _TITLE = 13, 14, 24
 _LINE = 20
 _BAR = 10
@@ -95,7 +95,9 @@ class Box:
         """The space of pictures of this shape: of one area, unless that is far too long."""
         aspect = picture.shape[1] / picture.shape[0]
         width, height = math.sqrt(_AREA * aspect), math.sqrt(_AREA / aspect)
-        return cls(*(round(min(max(side, _SHORTEST), _LONGEST)) for side in (width, height)))
+        box = cls(*(round(min(max(side, _SHORTEST), _LONGEST)) for side in (width, height)))
+        # A label needs its width, but nothing needs the height that a picture leaves empty.
+        return cls(box.width, max(_LOWEST, min(box.height, box.fitted(picture)[1])))
 
     def fitted(self, picture: Picture) -> tuple[int, int]:
         """Width and height at which the picture fills it, of its proportions."""

@@ -140,7 +140,10 @@ class Gallery:
         subject, x = self.subject, picture.values
         seen = Glimpse(position, self.x.empty(), self.y.empty())
         for tile in self._tiles():
-            seen.x.add(x[tile].astype(np.float64) / subject.planes.unit)
+            if x.dtype.kind == "u":
+                seen.x.add_levels(x[tile])
+            else:
+                seen.x.add(x[tile].astype(np.float64))
             seen.y.add(subject.planes.part(tile).y(x[tile]))
         if position not in self.positions:
             return seen

@@ -44,13 +44,25 @@ class Histogram:
 
     def add(self, values: Raster) -> None:
         """Count values of whole pixels, (pixels,), channels side by side."""
-        width = self.high - self.low
-        # A share, not a number of bins, so that a range near the end of floats divides too.
-        share = (values - self.low) / width if width > 0 else np.zeros(len(values))
-        self.outside += int(np.count_nonzero((values < self.low) | (values > self.high)))
-        places = np.clip(share * BINS, 0, BINS - 1).astype(np.intp)
+        if values.min() < self.low or values.max() > self.high:
+            self.outside += int(np.count_nonzero((values < self.low) | (values > self.high)))
+        # Quarters: the width of a range near the end of floats would be infinite.
+        low, width = self.low / 4, self.high / 4 - self.low / 4
+        places = values / 4
+        places -= low
+        places /= width if width > 0 else np.inf
+        places *= BINS
+        np.clip(places, 0, BINS - 1, out=places)
+        bins = places.astype(np.intp)
         for series in range(self.series):
-            self.counts[series] += np.bincount(places[series :: self.series], minlength=BINS)
+            self.counts[series] += np.bincount(bins[series :: self.series], minlength=BINS)
+
+    def add_levels(self, levels: NDArray[Any]) -> None:
+        """Count pixel values, uint8 or uint16, whose whole range is that of the bins."""
+        count = np.iinfo(levels.dtype).max + 1
+        for series in range(self.series):
+            each = np.bincount(levels[series :: self.series], minlength=count)
+            self.counts[series] += each.reshape(BINS, -1).sum(axis=1)
 
     def join(self, other: Histogram) -> None:
         """Add the counts of another of the same range."""

@@ -22,6 +22,9 @@ LISTED = 1000
 _SMALLEST = 96
 """Pictures of fewer pixels are shown enlarged."""
 
+_TALL, _WIDE = 1.5, 24
+"""Pictures of such proportions would be far too high, or too thin to be seen."""
+
 _CHANNELS = {1: ["L"], 2: ["L", "A"], 3: ["R", "G", "B"], 4: ["R", "G", "B", "A"]}
 _BAR = (10, 240)
 
@@ -70,6 +73,11 @@ def picture_facts(picture: Picture) -> dict[str, Any]:
         "width": width * factor,
         "height": height * factor,
         "pixelated": factor > 1,
+        "form": "tall"
+        if height > _TALL * width
+        else "wide-picture"
+        if width > _WIDE * height
+        else "",
     }
 
 

@@ -109,6 +109,9 @@ def test_outside_values_count_at_the_ends():
     histogram.add(np.array([-3.0, 0.0, 0.5, 1.0, 7.0]))
     assert histogram.counts.shape == (1, BINS)
     assert (histogram.counts[0, 0], histogram.counts[0, -1], histogram.outside) == (2, 2, 2)
+    wide = Histogram(-1.7e308, 1.7e308, 1)
+    wide.add(np.array([-1.7e308, 0.0, 1.7e308]))
+    assert (wide.counts[0, 0], wide.counts[0, BINS // 2], wide.counts[0, -1]) == (1, 1, 1)
     empty = Histogram(0.5, 0.5, 1)
     empty.add(np.full(9, 0.5))
     assert empty.counts.sum() == 9
