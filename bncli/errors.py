@@ -28,6 +28,14 @@ class BncliError(Exception):
         lines: the message, one fault a line. A line may hold any text, a file name with a newline
             in it too: who prints it escapes it.
         paths: the files concerned.
+
+    Examples:
+        >>> from bncli import BncliError, normalize_folder
+        >>> try:
+        ...     normalize_folder("no such folder", "out")
+        ... except BncliError as error:
+        ...     print(error.exit_code, error)
+        4 no such folder: there is no such file or folder; check the name
     """
 
     exit_code: ClassVar[int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +22,13 @@ class FileState:
     modified_ns: int
     inode: int
 
+    def packed(self) -> bytes:
+        """The same in a third of the memory, for those who keep it of very many files."""
+        return struct.pack("=QqQ", self.size, self.modified_ns, self.inode)
+
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[tuple[BinaryIO, FileState]]:
+def open_regular(path: str | Path) -> Iterator[tuple[BinaryIO, FileState]]:
     """Open a regular file for reading; never waits on a pipe or a device.
 
     Raises:

@@ -7,51 +7,72 @@ from typing import Any
 import click
 
 from bncli.cli import options
+from bncli.cli.help_page import section
+from bncli.cli.options import OneOf
 from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 
 
-@click.command("normalize", context_settings={"show_default": True})
+@click.command("normalize")
 @options.sources
-@click.option(
-    "-o", "--out", metavar="OUT", required=True, type=click.Path(), help="Folder for the results."
-)
-@click.option(
-    "--gamma", metavar="NUMBER|random|FILE.npy", default="1", help="Scale, of shape (w, h, c)."
-)
-@click.option(
-    "--beta", metavar="NUMBER|random|FILE.npy", default="0", help="Shift, of shape (w, h, c)."
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything random.")
-@click.option("--eps", type=float, default=1e-8, help="Added to the variance, > 0.")
-@click.option(
-    "--delta",
-    metavar="FILE.npy|ones|random",
-    help="Run the backward with this gradient of the loss, of shape (batch, w, h, c).",
-)
-@click.option("--update", is_flag=True, help="Take a step of SGD on gamma and beta.")
-@click.option("--lr", type=float, show_default="0.01", help="Learning rate of the step.")
-@click.option("--momentum", type=float, show_default="0", help="How much of the last step is kept.")
-@click.option("--decay", type=float, show_default="0", help="Weight decay.")
-@click.option(
-    "--lr-decay", type=float, show_default="1", help="Factor on the rate after each step."
-)
-@click.option(
-    "--state",
-    metavar="FILE.npz",
-    type=click.Path(dir_okay=False),
-    help="The state.npz of the last run: momentum and rate go on from there.",
-)
 @options.reading
-@click.option(
-    "--scale",
-    metavar="minmax|image|sigma:K|LO:HI|none",
-    show_default="minmax",
-    help="Which y are black and white: the least and greatest of the batch, or of each picture; "
-    "mean -/+ K standard deviations; LO and HI; 0 and 1.",
+@section(
+    "Layer",
+    click.option(
+        "--gamma",
+        type=OneOf("NUMBER|random|FILE.npy"),
+        default="1",
+        help="Scale, of shape (w, h, c).",
+    ),
+    click.option(
+        "--beta",
+        type=OneOf("NUMBER|random|FILE.npy"),
+        default="0",
+        help="Shift, of shape (w, h, c).",
+    ),
+    click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything random."),
+    click.option("--eps", type=float, default=1e-8, help="Added to the variance, above 0."),
+    click.option(
+        "--delta",
+        type=OneOf("FILE.npy|ones|random"),
+        help="Run the backward with this gradient of the loss, of shape (batch, w, h, c).",
+    ),
+    click.option("--update", is_flag=True, help="Take a step of SGD on gamma and beta."),
+    click.option("--lr", type=float, show_default="0.01", help="Learning rate of the step."),
+    click.option(
+        "--momentum", type=float, show_default="0", help="How much of the last step is kept."
+    ),
+    click.option("--decay", type=float, show_default="0", help="Weight decay."),
+    click.option(
+        "--lr-decay", type=float, show_default="1", help="Factor on the rate after each step."
+    ),
+    click.option(
+        "--state",
+        metavar="FILE.npz",
+        type=click.Path(dir_okay=False),
+        help="The state.npz of the last run: momentum and rate go on from there.",
+    ),
 )
-@click.option("--format", type=click.Choice(FORMATS), default="png", help="Of the results.")
-@click.option("--depth", type=click.Choice(DEPTHS), default="auto", help="Bits of PNG.")
-@click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of arrays written.")
+@section(
+    "Output",
+    click.option(
+        "-o",
+        "--out",
+        metavar="OUT",
+        required=True,
+        type=click.Path(),
+        help="Folder for the results.",
+    ),
+    click.option(
+        "--scale",
+        type=OneOf("minmax|image|sigma:K|LO:HI|none"),
+        show_default="minmax",
+        help="Which y are black and white: the least and greatest of the batch, or of each "
+        "picture; mean -/+ K standard deviations; LO and HI; 0 and 1.",
+    ),
+    click.option("--format", type=click.Choice(FORMATS), default="png", help="Of the results."),
+    click.option("--depth", type=click.Choice(DEPTHS), default="auto", help="Bits of PNG."),
+    click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of all arrays."),
+)
 @options.running
 @options.showing
 @options.streams

@@ -6,23 +6,55 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from bncli.cli.help_page import section
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
 
 _WHOLE = 100.0
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+
+class OneOf(click.ParamType[str]):
+    """Text that may be one of some words, which the shell completes; it is checked elsewhere.
+
+    Args:
+        name: all that it may be, as the help shows it; small letters are words, ``FILE`` a file.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """As it is: words are small."""
+        del param, ctx
+        return self.name
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The words that begin so, else files."""
+        del ctx, param
+        words = [re.sub("[A-Z]+$", "", word) for word in self.name.split("|")]
+        fitting = [word for word in words if word.islower() and word.startswith(incomplete)]
+        found = [CompletionItem(word) for word in fitting if "." not in word]
+        if not found and "FILE" in self.name:
+            found = [CompletionItem(incomplete, type="file")]
+        return found
 
 
 class Size(click.ParamType[tuple[int, int]]):
     """``WxH``: a width and a height in pixels."""
 
     name = "WxH"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """As it is: the x is small."""
+        del param, ctx
+        return self.name
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -39,6 +71,11 @@ class Jobs(click.ParamType["int | None"]):
 
     name = "auto|N"
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """As it is: words are small."""
+        del param, ctx
+        return self.name
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | None:
@@ -54,6 +91,11 @@ class Memory(click.ParamType["Memory"]):
     """``auto``, bytes with a unit, or a share of what is available."""
 
     name = "auto|SIZE|N%"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """As it is: words are small."""
+        del param, ctx
+        return self.name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """None for auto, else bytes, or a share between 0 and 1 as a float."""
@@ -73,16 +115,8 @@ class Memory(click.ParamType["Memory"]):
         return int(number * base**power)
 
 
-def _together(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def decorate(function: Command) -> Command:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-sources = _together(
+sources = section(
+    "Input",
     click.argument("sources", metavar="[SRC]...", nargs=-1, type=click.Path()),
     click.option(
         "--files-from",
@@ -96,26 +130,24 @@ sources = _together(
 )
 """Which files."""
 
-reading = _together(
+reading = section(
+    "Input",
     click.option(
         "--mode",
         type=click.Choice(MODES),
         default="keep",
-        show_default=True,
         help="Colour mode; keep wants all files to agree.",
     ),
     click.option(
         "--alpha",
         type=click.Choice(ALPHAS),
         default="keep",
-        show_default=True,
         help="Copy the alpha channel through, drop it, or normalize it like the others.",
     ),
     click.option(
         "--frames",
         type=click.Choice(FRAMES),
         default="error",
-        show_default=True,
         help="What to do with a file of several frames: refuse it, or take the first or all.",
     ),
     click.option(
@@ -125,36 +157,38 @@ reading = _together(
         "--max-pixels",
         type=click.IntRange(min=1),
         default=MAX_PIXELS,
-        show_default=True,
         help="Refuse larger pictures unread.",
     ),
 )
 """How files become arrays."""
 
-running = _together(
-    click.option(
-        "--jobs", type=Jobs(), default="auto", show_default=True, help="How many threads."
-    ),
+running = section(
+    "Running",
+    click.option("--jobs", type=Jobs(), default="auto", help="How many threads."),
     click.option(
         "--max-memory",
         type=Memory(),
         default="auto",
-        show_default=True,
         help="Memory the run may take: 512M, 2GiB, 50% of what is available.",
     ),
     click.option(
         "--on-error",
         type=click.Choice(("fail", "skip")),
         default="fail",
-        show_default=True,
         help="Refuse the batch, or go on without the files that cannot be used (exit 3).",
     ),
     click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run."),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on with the same run where it was broken off; keep what is whole if this one is.",
+    ),
     click.option("-n", "--dry-run", is_flag=True, help="Decode and check all, write nothing."),
 )
 """How a run goes."""
 
-showing = _together(
+showing = section(
+    "Drawings",
     click.option(
         "--contact-sheet",
         metavar="FILE.png",
@@ -170,23 +204,24 @@ showing = _together(
 )
 """What is drawn of a run."""
 
-streams = _together(
+streams = section(
+    "Streams",
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
-    click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and --json."),
+    click.option(
+        "-q", "--quiet", is_flag=True, help="Print nothing but warnings, errors and --json."
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Say what was decided, on stderr."),
     click.option(
         "--color",
         type=click.Choice(("auto", "always", "never")),
         default="auto",
-        show_default=True,
-        help="Colours and boxes; auto wants a terminal and no NO_COLOR.",
+        help="Colours and boxes; auto wants a terminal, and minds NO_COLOR and FORCE_COLOR.",
     ),
     click.option(
         "--progress",
         type=click.Choice(("auto", "always", "never")),
         default="auto",
-        show_default=True,
-        help="A bar on a terminal, else a line on stderr every 30 s.",
+        help="A bar on a terminal, else a line on stderr every 30 s; always: also with -q.",
     ),
     click.option("--debug", is_flag=True, help="Show the trace of a bug."),
 )

@@ -129,7 +129,7 @@ def decode_pnm(content: bytes, offset: int, size: tuple[int, int], largest: int)
         raise ImageError("it is a 16-bit PPM written as text; save it in the raw form (P6)")
     count = width * height * 3
     if len(content) - offset < 2 * count:
-        raise ImageError("it ends before its last pixel: it is incomplete")
+        raise ImageError("it ends before its last pixel: it is incomplete; fetch or save it anew")
     values = np.frombuffer(content, ">u2", count, offset).astype(np.uint16)
     return at_full_scale(values, largest).reshape(height, width, 3)
 
@@ -143,7 +143,7 @@ def at_full_scale(values: NDArray[Any], largest: int) -> NDArray[Any]:
     if values.dtype.kind != "u" or largest == np.iinfo(values.dtype).max:
         return values
     if int(values.max()) > largest:
-        raise ImageError(f"it holds values above the {largest} that it declares")
+        raise ImageError(f"it holds values above the {largest} that it declares; save it anew")
     white = np.uint32(np.iinfo(values.dtype).max)
     scaled = (values.astype(np.uint32) * white + np.uint32(largest // 2)) // np.uint32(largest)
     return scaled.astype(values.dtype)

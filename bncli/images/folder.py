@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import glob
 import os
 import re
@@ -47,7 +48,7 @@ class Found:
         parents: the folders of the files that were named one by one.
     """
 
-    files: tuple[tuple[Path, str], ...]
+    files: tuple[tuple[str, str], ...]
     ignored: int
     excluded: int
     roots: tuple[Path, ...]
@@ -74,7 +75,9 @@ def find_pictures(selection: Selection) -> Found:
         raise NoPicturesError(_nothing_found(selection, search.ignored))
     kept = [pair for pair in search.files if _wanted(pair[1], selection)]
     if not kept:
-        raise NoPicturesError(f"--include and --exclude leave none of {len(search.files)} pictures")
+        raise NoPicturesError(
+            f"--include and --exclude leave none of {len(search.files)} pictures; widen them"
+        )
     kept.sort(key=lambda pair: natural_key(pair[1]))
     return Found(
         files=tuple(kept),
@@ -103,7 +106,7 @@ class _Search:
 
     def __init__(self, recursive: bool) -> None:
         self.recursive = recursive
-        self.files: list[tuple[Path, str]] = []
+        self.files: list[tuple[str, str]] = []
         self.ignored = 0
         self.roots: list[Path] = []
         self._visited: set[tuple[int, int]] = set()
@@ -124,7 +127,7 @@ class _Search:
                     if self.recursive:
                         pending.append((Path(entry.path), below / entry.name))
                 elif PurePosixPath(entry.name).suffix.lower() in SUFFIXES:
-                    self.files.append((Path(entry.path), str(below / entry.name)))
+                    self.files.append((entry.path, str(below / entry.name)))
                 else:
                     self.ignored += 1
 
@@ -152,26 +155,32 @@ def _take_source(source: str, search: _Search, single: list[Path]) -> None:
         matches = [Path(match) for match in glob.iglob(source, recursive=True)]  # noqa: PTH207
         files = [match for match in matches if not match.is_dir()]
         if not files:
-            raise NoPicturesError(f"{source}: the pattern matches no file", paths=(source,))
+            raise NoPicturesError(
+                f"{source}: the pattern matches no file; check it", paths=(source,)
+            )
         single.extend(files)
     else:
-        raise NoPicturesError(f"{source}: there is no such file or folder", paths=(source,))
+        raise NoPicturesError(
+            f"{source}: there is no such file or folder; check the name", paths=(source,)
+        )
 
 
-def _once(files: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+def _once(files: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Each file the first time it is named, by its place; a link beside its target is a file."""
-    seen: dict[tuple[str, str], tuple[Path, str]] = {}
+    folder = functools.lru_cache(os.path.realpath)
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
     for path, name in files:
-        seen.setdefault((os.path.realpath(path.parent), path.name), (path, name))
+        above, last = os.path.split(path)
+        seen.setdefault((folder(above), last), (path, name))
     return list(seen.values())
 
 
-def _named_below_common_folder(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+def _named_below_common_folder(paths: Iterable[Path]) -> list[tuple[str, str]]:
     whole = [(path, Path(os.path.abspath(path))) for path in paths]  # noqa: PTH100 - keeps links
     if not whole:
         return []
     common = os.path.commonpath([str(absolute.parent) for _, absolute in whole])
-    return [(path, absolute.relative_to(common).as_posix()) for path, absolute in whole]
+    return [(str(path), absolute.relative_to(common).as_posix()) for path, absolute in whole]
 
 
 def _wanted(name: str, selection: Selection) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from bncli.errors import BncliError, ImageError, LimitError
-from bncli.files import FileState, open_regular
+from bncli.files import open_regular
 from bncli.images import deep
 from bncli.images.deep import PixelKind
 from bncli.images.png import late_exif
@@ -64,16 +64,16 @@ class Header:
         size: (width, height) as seen upright, before any resizing.
         kind: colour mode, alpha and dtype.
         deep: whether Pillow would lose depth, so that the extra ``codecs`` reads it.
-        state: of the file when it was looked at.
+        state: of the file when it was looked at, packed.
     """
 
-    path: Path
+    path: str
     name: str
     frame: int
     size: tuple[int, int]
     kind: PixelKind
     deep: bool
-    state: FileState
+    state: bytes
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def decoding() -> Iterator[None]:
         raise ImageError(f"it cannot be decoded ({reason}): it is damaged or incomplete") from error
 
 
-def read_headers(path: Path, name: str, policy: ReadPolicy) -> list[Header]:
+def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
     """The headers of those pictures in one file that the policy asks for.
 
     Raises:
@@ -125,14 +125,14 @@ def read_headers(path: Path, name: str, policy: ReadPolicy) -> list[Header]:
             frames = deep.read_tiff_header(file, 0)[0]
         facts: list[tuple[tuple[int, int], PixelKind, bool]] = []
         for frame in range(frames if policy.frames == "all" else 1):
-            facts.append(_frame_facts(image, file, frame))
+            facts.append(_shared(*_frame_facts(image, file, frame)))
             # Before the next frame, for the sake of which Pillow may decode this one.
             _check_size(facts[-1][0], policy)
     if frames > 1 and policy.frames == "error":
         raise ImageError(f"it has {frames} frames; choose --frames first or --frames all")
     numbered = frames > 1 and policy.frames == "all"
     return [
-        Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, state)
+        Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, state.packed())
         for frame, fact in enumerate(facts)
     ]
 
@@ -168,6 +168,14 @@ def sixteen_bit_maximum(image: ImageFile.ImageFile) -> int | None:
     if isinstance(arguments, tuple) and isinstance(arguments[-1], int):
         return arguments[-1] if arguments[-1] >= 1 << _BYTE_BITS else None
     return (1 << 16) - 1 if str(arguments).startswith("I;16") else None
+
+
+@functools.lru_cache
+def _shared(
+    size: tuple[int, int], kind: PixelKind, is_deep: bool
+) -> tuple[tuple[int, int], PixelKind, bool]:
+    """The same facts, in memory once for all files that share them."""
+    return size, kind, is_deep
 
 
 def _frame_facts(

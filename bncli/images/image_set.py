@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -58,9 +59,9 @@ class ImageSet:
     kind: ClassVar[str] = "pictures"
 
     @property
-    def paths(self) -> list[Path]:
+    def paths(self) -> Iterable[Path]:
         """The files, one for each picture."""
-        return [header.path for header in self.headers]
+        return (Path(header.path) for header in self.headers)
 
     @property
     def alpha_kept(self) -> bool:
@@ -71,6 +72,13 @@ class ImageSet:
     def unit(self) -> float:
         """The value that value scale calls 1: 255, 65535, or 1 for floating-point pictures."""
         return float(np.iinfo(self.dtype).max) if self.dtype.kind == "u" else 1.0
+
+    @property
+    def decoders(self) -> dict[str, str]:
+        """The libraries that read the pictures, with their versions."""
+        deep = any(header.deep for header in self.headers)
+        names = ("pillow", "imagecodecs", "tifffile") if deep else ("pillow",)
+        return {name: version(name) for name in names}
 
     def read(self, index: int) -> Decoded:
         """Decode one picture.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bncli.errors import ImageError
 
 try:  # the extra `fast`: Intel's ISA-L, four to eight times as fast as zlib at the same size
+    import isal
     from isal import isal_zlib
 except ImportError:
     isal_zlib = None  # type: ignore[assignment]
@@ -63,6 +64,12 @@ def encoder_name() -> str:
     return "isal" if isal_zlib is not None else "zlib"
 
 
+def encoder_version() -> str:
+    """The compressors with their versions: another version may write other bytes."""
+    profiles = f"zlib {zlib.ZLIB_RUNTIME_VERSION}"  # colour profiles are always packed by zlib
+    return profiles if isal_zlib is None else f"isal {isal.__version__}, {profiles}"
+
+
 def check_chunks(content: bytes) -> None:
     """Walk the chunks of a PNG file up to IEND.
 
@@ -72,16 +79,18 @@ def check_chunks(content: bytes) -> None:
     position = len(_SIGNATURE)
     while True:
         if position + 12 > len(content):
-            raise ImageError("it ends in the middle: it is truncated or damaged")
+            raise ImageError("it ends in the middle, truncated or damaged; fetch or save it anew")
         (length,) = struct.unpack_from(">I", content, position)
         kind = content[position + 4 : position + 8]
         end = position + 8 + length
         if end + 4 > len(content):
-            raise ImageError("it ends in the middle: it is truncated or damaged")
+            raise ImageError("it ends in the middle, truncated or damaged; fetch or save it anew")
         checksum = zlib.crc32(memoryview(content)[position + 4 : end])
         if checksum != struct.unpack_from(">I", content, end)[0]:
             name = repr(kind)[2:-1]  # a damaged one may hold any byte
-            raise ImageError(f"the checksum of its {name} chunk is wrong: it is damaged")
+            raise ImageError(
+                f"the checksum of its {name} chunk is wrong: it is damaged; save it anew"
+            )
         if kind == b"IEND":
             return
         position = end + 4
@@ -105,7 +114,7 @@ def check_rows(content: bytes) -> None:
         position += 12 + length
     present += len(packed.flush())
     if present < _unpacked_size(content):
-        raise ImageError("rows of pixels are missing: it is incomplete")
+        raise ImageError("rows of pixels are missing: it is incomplete; fetch or save it anew")
 
 
 def _unpacked_size(content: bytes) -> int:

@@ -39,7 +39,7 @@ class Batch:
 
     Attributes:
         indexes: their places in the source.
-        digests: SHA-256 of what was decoded, one for each.
+        digests: SHA-256 of what was decoded, one for each, in bytes.
         moments: of all of them; None once they are no longer needed.
         sums: behind the gradients, where there is a delta.
         pictures: as decoded, where the plan keeps them.
@@ -48,7 +48,7 @@ class Batch:
 
     moments: PixelMoments | None
     indexes: list[int] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
     sums: GradientSums | None = None
     pictures: list[Decoded] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -111,7 +111,7 @@ def reread(source: Source, batch: Batch, position: int) -> Decoded:
         decoded = source.read(index)
     except DataError as error:
         raise ImageError(f"{source.names[index]}: {error}", paths=(source.names[index],)) from error
-    if decoded.digest != batch.digests[position]:
+    if decoded.digest != batch.digests[position].hex():
         raise ImageError(
             f"{source.names[index]}: it was changed while bncli was running; run again",
             paths=(source.names[index],),
@@ -129,7 +129,7 @@ def read_or_fault(source: Source, index: int) -> Decoded | Fault:
 
 def _take(batch: Batch, index: int, decoded: Decoded, delta: Raster | None, *, keep: bool) -> None:
     batch.indexes.append(index)
-    batch.digests.append(decoded.digest)
+    batch.digests.append(bytes.fromhex(decoded.digest))
     if keep:
         batch.pictures.append(decoded)
     if delta is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,18 +30,12 @@ class Emitted:
     """What was written of one picture.
 
     Attributes:
-        digest: SHA-256 of the file, or None where the picture is part of an array.
         clipped: values that were clipped, for each channel.
         grad_square_sum: sum of the squares of its gradient.
     """
 
-    digest: str | None
     clipped: tuple[int, ...]
     grad_square_sum: float = 0.0
-
-    def with_gradient(self, square_sum: float) -> Emitted:
-        """The same, with the gradient written too."""
-        return replace(self, grad_square_sum=square_sum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +102,19 @@ def picture_levels(planes: Planes, dtype: np.dtype[Any]) -> Levels:
     return levels
 
 
-Emitter = Callable[[int, Decoded], Emitted]
-"""Writes the picture at a place of the batch."""
+Emitter = Callable[[int, Decoded], tuple[int, ...]]
+"""Writes the picture at a place of the batch; gives the clipped values of each channel."""
 
 
 def png_emitter(run: RunFolder, names: list[str], shape: Shape, levels: Levels) -> Emitter:
     """Write each picture as a PNG file."""
 
-    def emit(position: int, picture: Decoded) -> Emitted:
-        values, clipped = levels(picture.values)
+    def emit(position: int, picture: Decoded) -> tuple[int, ...]:
+        values, mask = levels(picture.values)
         content = png_bytes(values, picture.alpha, shape, picture.icc)
-        return Emitted(run.write(names[position], content), _by_channel(clipped, shape[2]))
+        clipped = _by_channel(mask, shape[2])
+        run.write(names[position], content, clipped)
+        return clipped
 
     return emit
 
@@ -126,10 +122,12 @@ def png_emitter(run: RunFolder, names: list[str], shape: Shape, levels: Levels) 
 def tiff_emitter(run: RunFolder, names: list[str], shape: Shape, planes: Planes) -> Emitter:
     """Write each picture as a float32 TIFF file."""
 
-    def emit(position: int, picture: Decoded) -> Emitted:
+    def emit(position: int, picture: Decoded) -> tuple[int, ...]:
         y = narrowed(planes.y(picture.values), np.dtype(np.float32))
         content = tiff_bytes(y, picture.alpha, shape)
-        return Emitted(run.write(names[position], content), (0,) * shape[2])
+        clipped = (0,) * shape[2]
+        run.write(names[position], content, clipped)
+        return clipped
 
     return emit
 
@@ -137,11 +135,20 @@ def tiff_emitter(run: RunFolder, names: list[str], shape: Shape, planes: Planes)
 def array_emitter(out: RowWriter, shape: Shape, planes: Planes) -> Emitter:
     """Write each picture into one array, (batch, w, h, c)."""
 
-    def emit(position: int, picture: Decoded) -> Emitted:
+    def emit(position: int, picture: Decoded) -> tuple[int, ...]:
         out.write(position, to_array(planes.y(picture.values), shape))
-        return Emitted(None, (0,) * shape[2])
+        return (0,) * shape[2]
 
     return emit
+
+
+def kept_picture(run: RunFolder, name: str, channels: int) -> tuple[int, ...] | None:
+    """What an emitter would give for a picture that an earlier run has left whole, or None."""
+    entry = run.kept(name)
+    clipped = entry.facts if entry is not None else None
+    if isinstance(clipped, list) and [type(n) for n in clipped] == [int] * channels:
+        return tuple(clipped)
+    return None
 
 
 def square_sum(values: Raster) -> float:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -13,8 +14,7 @@ import numpy as np
 
 from bncli.errors import NonFiniteError
 from bncli.images.header import pillow_unlimited
-from bncli.images.levels import Scale
-from bncli.machine import allowed_cores
+from bncli.machine import allowed_cores, give_back_memory
 from bncli.pipeline.collect import Batch, Progress, collect, no_progress, reread
 from bncli.pipeline.emit import (
     Emitted,
@@ -23,21 +23,27 @@ from bncli.pipeline.emit import (
     Levels,
     array_emitter,
     batch_levels,
+    kept_picture,
     picture_levels,
     png_emitter,
     square_sum,
     tiff_emitter,
 )
 from bncli.pipeline.engine import in_order
+from bncli.pipeline.identity import delta_digest, survey_digest
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
-from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, picture_names, prepare
+from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, array_names, prepare
 from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
-from bncli.pipeline.summary import Output, RunSummary, Scaling
+from bncli.pipeline.summary import Outputs, RunSummary, Scaling
+from bncli.storage.journal import Inputs
 from bncli.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from bncli.pipeline.gallery import Gallery, Glimpse
+
+_TIDIED = 1 << 10
+"""Pictures after which freed memory goes back to the system."""
 
 
 def normalize_folder(
@@ -62,6 +68,17 @@ def normalize_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     summary = normalize_folder(f"{folder}/batch.npy", f"{folder}/out", format="npy")
+        ...     y = np.load(f"{folder}/out/normalized.npy")
+        >>> print(summary.count, summary.channels[0].mean, y.ravel().round(4))
+        3 3.0 [-0.9258 -0.4629  1.3887]
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
@@ -78,35 +95,93 @@ def normalize_folder(
 
 
 def _run(job: Job, executor: Executor, progress: Progress) -> None:
+    delta = executor.submit(delta_digest, job.request)
     batch = collect(
         job.source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress
     )
+    give_back_memory()
     planes, found = _survey(job, batch, executor)
+    folder = job.folder.begin(
+        Inputs(_names(job, batch), batch.digests),
+        decoded=survey_digest(found),
+        **delta.result(),
+    )
     if job.request.dry_run:
+        _count_whole(job, folder)
         return
     job.summary.channels, job.summary.dead_pixels = found.channels, found.dead
-    gallery = _gallery(job, batch, planes, found) if job.showing.wanted else None
-    with job.folder as run, job.showing as showing:
-        statistics = executor.submit(run.write_with, STATS, statistics_file(job, batch))
-        batch.moments = None  # the file is the last that needs them
-        with ExitStack() as open_arrays:
-            open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-            emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
-            gradient = _gradient(job, batch, planes, run, open_arrays)
-            # For large pictures planes are most of the memory: only who needs them keeps them.
-            del planes
-            emitted = _emit(job, batch, emitter, gradient, gallery, executor, progress)
-        statistics.result()
-        _report(job, batch, emitted, gradient, run)
-        for name, writer in result_files(job, gradient).items():
-            run.write_with(name, writer)
-        job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
-        document = job.summary.document()
-        if gallery is not None:
-            _draw_gradients(gallery, gradient)
-            showing.stage(run, gallery, document)
-        run.commit(document)
-        showing.place()
+    job.summary.run = folder.key
+    gallery = _gallery(job, batch, planes, found)
+    with folder as run, job.showing:
+        gradient = None
+        if gallery is not None or not _finished(job, batch, run):
+            statistics = executor.submit(run.write_with, STATS, statistics_file(job, batch))
+            batch.moments = None  # the file is the last that needs them
+            with ExitStack() as open_arrays:
+                open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
+                emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
+                gradient = _gradient(job, batch, planes, run, open_arrays)
+                # For large pictures planes are most of the memory: only who needs them keeps them.
+                del planes
+                write = _writer(job, batch, emitter, gradient, gallery, run)
+                emitted = _emit(job, write, gallery, executor, progress)
+            statistics.result()
+            _report(job, emitted, gradient)
+            for name, writer in result_files(job, gradient).items():
+                run.write_with(name, writer)
+        _summarize(job, batch, run)
+        _commit(job, gallery, gradient, run)
+
+
+def _count_whole(job: Job, folder: RunFolder) -> None:
+    """Say of a dry run how much a run that goes on would find done."""
+    if job.request.output.resume and job.summary.plan is not None:
+        job.summary.plan = replace(job.summary.plan, whole_files=folder.count_whole())
+
+
+def _finished(job: Job, batch: Batch, run: RunFolder) -> bool:
+    """Whether the same run is whole already; then the summary says what it found."""
+    document = run.finished([*_paths(job, batch), *array_names(job.request, job.gamma, job.beta)])
+    return document is not None and job.summary.adopt(document)
+
+
+def _gallery(job: Job, batch: Batch, planes: Planes, found: Survey) -> Gallery | None:
+    """Where something is to be drawn; else what draws is not even loaded."""
+    if not job.showing.wanted:
+        return None
+    from bncli.pipeline.draw_run import gallery_of
+
+    return gallery_of(job, batch, planes, found)
+
+
+def _commit(job: Job, gallery: Gallery | None, gradient: Gradient | None, run: RunFolder) -> None:
+    if gallery is not None:
+        from bncli.pipeline.draw_run import stage_drawings
+
+        stage_drawings(job, gallery, gradient)
+    if not run.stands(job.summary.document(iter)):
+        run.commit(job.summary.document(iter))
+    job.showing.place()
+
+
+def _summarize(job: Job, batch: Batch, run: RunFolder) -> None:
+    job.summary.outputs = Outputs(
+        names=_names(job, batch),
+        digests=batch.digests,
+        paths=_paths(job, batch) or [NORMALIZED],
+        digest_of=run.digest,
+    )
+    job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
+    job.summary.kept = run.kept_count
+
+
+def _names(job: Job, batch: Batch) -> list[str]:
+    return [job.source.names[index] for index in batch.indexes]
+
+
+def _paths(job: Job, batch: Batch) -> list[str]:
+    """The file of each picture of the batch; none where they go to one array."""
+    return [job.names[index] for index in batch.indexes] if job.names else []
 
 
 def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
@@ -131,7 +206,7 @@ def _emitter(
     open_arrays: ExitStack, executor: Executor,
 ) -> Emitter:  # fmt: skip
     shape, output = job.source.shape, job.request.output
-    names = picture_names(job.request, [job.source.names[index] for index in batch.indexes])
+    names = _paths(job, batch)
     if output.picture_format == "png":
         return png_emitter(run, names, shape, _levels(job, planes, found, executor))
     job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
@@ -171,62 +246,46 @@ def _gradient(
     return Gradient(job.delta, planes, *sums, count, out)
 
 
-def _gallery(job: Job, batch: Batch, planes: Planes, found: Survey) -> Gallery:
-    from bncli.pipeline.gallery import Gallery, Subject
+def _writer(
+    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, gallery: Gallery | None,
+    run: RunFolder,
+) -> Callable[[int], tuple[Emitted, Glimpse | None]]:  # fmt: skip
+    """What writes a picture of the batch, and looks at it where something is to be drawn."""
+    shape = job.source.shape
+    names = _paths(job, batch)
 
-    assert batch.moments is not None  # noqa: S101 - the first pass has just ended
-    source, output = job.source, job.request.output
-    y_range = black_and_white(Scale("minmax"), found)
-    ends: tuple[float, float] | None = y_range
-    if output.picture_format == "png":
-        ends = None if output.scale.kind == "image" else black_and_white(output.scale, found)
-    return Gallery(
-        Subject(
-            names=[source.names[index] for index in batch.indexes],
-            shape=source.shape,
-            dtype=source.dtype,
-            planes=planes,
-            y_range=y_range,
-            black_white=ends,
-            alpha_last=source.policy.alpha == "normalize" and source.shape[2] in {2, 4},
-        ),
-        batch.moments,
-    )
+    def write(position: int) -> tuple[Emitted, Glimpse | None]:
+        clipped = kept_picture(run, names[position], shape[2]) if names else None
+        if clipped is not None and gradient is None and gallery is None:
+            return Emitted(clipped), None
+        picture = reread(job.source, batch, position)
+        if clipped is None:
+            clipped = emitter(position, picture)
+        squares = gradient.write(position, picture.values, shape) if gradient is not None else 0.0
+        if gallery is None:
+            return Emitted(clipped, squares), None
+        return Emitted(clipped, squares), gallery.glimpse(position, picture, gradient)
 
-
-def _draw_gradients(gallery: Gallery, gradient: Gradient | None) -> None:
-    if gradient is not None:
-        gallery.add_gradient("grad_gamma", gradient.grad_gamma)
-        gallery.add_gradient("grad_beta", gradient.grad_beta)
+    return write
 
 
 def _emit(
-    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, gallery: Gallery | None,
+    job: Job, write: Callable[[int], tuple[Emitted, Glimpse | None]], gallery: Gallery | None,
     executor: Executor, progress: Progress,
 ) -> list[Emitted]:  # fmt: skip
-    def write(position: int) -> tuple[Emitted, Glimpse | None]:
-        picture = reread(job.source, batch, position)
-        emitted = emitter(position, picture)
-        if gradient is not None:
-            squares = gradient.write(position, picture.values, job.source.shape)
-            emitted = emitted.with_gradient(squares)
-        if gallery is None:
-            return emitted, None
-        return emitted, gallery.glimpse(position, picture, gradient)
-
-    total = len(batch.indexes)
+    total = job.summary.count
     emitted = []
     for result, glimpse in in_order(executor, write, range(total), 2 * job.plan.jobs):
         emitted.append(result)
         if gallery is not None and glimpse is not None:
             gallery.add(glimpse)
+        if len(emitted) % _TIDIED == 0:
+            give_back_memory()
         progress("write", len(emitted), total)
     return emitted
 
 
-def _report(
-    job: Job, batch: Batch, emitted: list[Emitted], gradient: Gradient | None, run: RunFolder
-) -> None:
+def _report(job: Job, emitted: list[Emitted], gradient: Gradient | None) -> None:
     summary = job.summary
     summary.clipped = tuple(map(sum, zip(*(e.clipped for e in emitted), strict=True)))
     if gradient is not None:
@@ -238,9 +297,3 @@ def _report(
         summary.gradients = {name: float(np.sqrt(square)) for name, square in squares.items()}
         if not np.isfinite(list(summary.gradients.values())).all():
             raise NonFiniteError("a gradient overflows: delta or gamma is too large; rescale it")
-    names = [job.source.names[index] for index in batch.indexes]
-    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
-    summary.outputs = [
-        Output(position, name, batch.digests[position], path, run.digest(path))
-        for position, (name, path) in enumerate(zip(names, paths, strict=True))
-    ]

@@ -101,7 +101,7 @@ def load_parameter(name: str, request: LayerRequest, shape: Shape) -> Parameter:
     number = _number(text)
     if number is not None:
         if not math.isfinite(number):
-            raise OptionError(f"--{name} is {text}; it must be finite")
+            raise OptionError(f"--{name} is {text}; give a finite number")
         values = np.broadcast_to(np.float64(number), math.prod(shape))  # takes no memory
         return Parameter(values, repr(number), number)
     if text == "random":

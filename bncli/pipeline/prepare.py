@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
 from bncli.images.folder import Found
+from bncli.images.png import encoder_name
 from bncli.pipeline.collect import DeltaRows, refuse
+from bncli.pipeline.identity import key_so_far
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
 from bncli.pipeline.plan import Plan, make_plan
 from bncli.pipeline.request import NormalizeRequest
@@ -18,6 +21,7 @@ from bncli.pipeline.showing import Showing
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import PlanFacts, RunSummary
 from bncli.storage.apart import check_apart, check_not_read
+from bncli.storage.placing import settle
 from bncli.storage.run_folder import RunFolder
 from bncli.version import __version__
 
@@ -38,6 +42,7 @@ class Job:
         delta: gives the delta of one picture; None without a backward pass.
         descent: where the descent stands; None without an update.
         folder: where the results go.
+        names: the file that each picture of the source is written to; none for one array.
         showing: the files in which the run is drawn.
         summary: of the run, as far as it is known.
     """
@@ -50,6 +55,7 @@ class Job:
     delta: DeltaRows | None
     descent: Descent | None
     folder: RunFolder
+    names: Sequence[str]
     showing: Showing
     summary: RunSummary
 
@@ -58,11 +64,15 @@ class Job:
         names, plan = self.source.names, self.plan
         decoded = "once, and kept" if plan.cached else "twice, and not kept"
         memory, limit, disk = (size / 1e6 for size in (plan.memory, plan.limit, plan.disk))
-        return [
+        encoder = {"isal": "isal", "zlib": "zlib (the extra fast is several times as fast)"}
+        lines = [
             f"{len(names)} pictures in natural order, from {names[0]} to {names[-1]}",
-            f"each is decoded {decoded}; {plan.jobs} threads",
+            f"each is decoded {decoded}; {plan.jobs} {'threads' if plan.jobs > 1 else 'thread'}",
             f"{memory:,.0f} MB of memory of {limit:,.0f} MB allowed; {disk:,.0f} MB of disk",
         ]
+        if self.request.output.picture_format == "png":
+            lines.append(f"PNG is packed by {encoder[encoder_name()]}")
+        return lines
 
 
 def prepare(request: NormalizeRequest, executor: Executor) -> Job:
@@ -73,6 +83,8 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     """
     source, found = open_source(request.selection, request.policy, executor)
     check_apart(request.output.folder, found.roots, found.parents)
+    if not request.dry_run:
+        settle(request.output.folder)
     if source.faults and not request.skip:
         refuse(source, executor)
     count, backward = len(source.names), request.backward
@@ -90,25 +102,25 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
             descent = Descent.start(len(gamma.values))
             if backward.state is not None:
                 descent = Descent.load(backward.state, source.shape)
-    summary = _summary(request, source, found, gamma, beta)
+    summary = _blank_summary(request, source, found, gamma, beta)
     plan = make_plan(source, request)
     _check_alpha(request, source)
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
-    names = [*_picture_names(request, source), *_array_names(request, gamma, beta)]
-    check_not_read(request.output.folder, names, source.paths)
-    output = request.output
-    showing = Showing(request.show, output.folder, names, overwrite=output.overwrite)
+    pictures = _picture_names(request, source)
+    names = [*pictures, *array_names(request, gamma, beta)]
+    key = key_so_far(request, source, gamma, beta, descent)
+    folder = _folder(request, source, names, key)
+    showing = Showing(request.show, request.output, names)
     showing.check_apart(found.roots, source.paths)
-    names += showing.inner_names
-    folder = RunFolder(output.folder, names, overwrite=output.overwrite)
-    return Job(request, source, plan, gamma, beta, delta, descent, folder, showing, summary)
+    return Job(
+        request, source, plan, gamma, beta, delta, descent, folder, pictures, showing, summary
+    )
 
 
-def _summary(
+def _blank_summary(
     request: NormalizeRequest, source: Source, found: Found, gamma: Parameter, beta: Parameter
 ) -> RunSummary:
-    """What is known of a run before it begins."""
     return RunSummary(
         version=__version__,
         count=len(source.names),
@@ -124,6 +136,16 @@ def _summary(
     )
 
 
+def _folder(
+    request: NormalizeRequest, source: Source, names: Sequence[str], key: Mapping[str, Any]
+) -> RunFolder:
+    check_not_read(request.output.folder, names, source.paths)
+    output = request.output
+    return RunFolder(
+        output.folder, names, overwrite=output.overwrite, resume=output.resume, key=key
+    )
+
+
 def _check_alpha(request: NormalizeRequest, source: Source) -> None:
     """One array has no place for the alpha channel that is to be copied through."""
     if request.output.picture_format == "npy" and source.alpha_kept:
@@ -133,13 +155,6 @@ def _check_alpha(request: NormalizeRequest, source: Source) -> None:
         )
 
 
-def picture_names(request: NormalizeRequest, names: Sequence[str]) -> list[str]:
-    """The files that pictures of these names are written to; none for one array."""
-    if request.output.picture_format == "npy":
-        return []
-    return [output_name(name, request.output.picture_format) for name in names]
-
-
 def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
     """The picture files of the run, found to be all different.
 
@@ -147,17 +162,20 @@ def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
         OptionError: the pictures have more channels than picture files.
         OutputError: two pictures would be written to one file.
     """
-    channels = source.shape[2]
-    outputs = picture_names(request, source.names)
-    if outputs and channels > _WRITABLE_CHANNELS:
+    channels, picture_format = source.shape[2], request.output.picture_format
+    if picture_format == "npy":
+        return []
+    if channels > _WRITABLE_CHANNELS:
         raise OptionError(
-            f"--format {request.output.picture_format}: the pictures have {channels} channels, and "
+            f"--format {picture_format}: the pictures have {channels} channels, and "
             f"picture files at most {_WRITABLE_CHANNELS}; choose --format npy"
         )
-    sources = defaultdict(list)
-    for name, output in zip(source.names, outputs, strict=bool(outputs)):
-        sources[output].append(name)
-    shared = {output: names for output, names in sources.items() if len(names) > 1}
+    outputs = [output_name(name, picture_format) for name in source.names]
+    times = Counter(outputs)
+    shared = defaultdict(list)
+    for name, output in zip(source.names, outputs, strict=True):
+        if times[output] > 1:
+            shared[output].append(name)
     if shared:
         raise OutputError(
             *(
@@ -170,7 +188,8 @@ def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
     return outputs
 
 
-def _array_names(request: NormalizeRequest, gamma: Parameter, beta: Parameter) -> list[str]:
+def array_names(request: NormalizeRequest, gamma: Parameter, beta: Parameter) -> list[str]:
+    """The arrays that the run leaves."""
     backward = request.backward
     update = backward is not None and backward.update
     wanted = {

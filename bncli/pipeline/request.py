@@ -75,6 +75,7 @@ class OutputRequest:
         scale: how y becomes pixel values.
         dtype: of all arrays written, ``float64`` or ``float32``.
         overwrite: whether files of an earlier run may be replaced.
+        resume: go on with the same run where it was broken off.
     """
 
     folder: Path
@@ -83,6 +84,7 @@ class OutputRequest:
     scale: Scale = field(default_factory=lambda: Scale("minmax"))
     dtype: str = "float64"
     overwrite: bool = False
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ class NormalizeOptions(TypedDict, total=False):
     max_memory: int | float | None
     on_error: str
     overwrite: bool
+    resume: bool
     dry_run: bool
     contact_sheet: str | Path | None
     report: str | Path | None
@@ -188,7 +191,7 @@ def build_request(
     """
     unknown = set(options) - set(NormalizeOptions.__annotations__)
     if unknown:
-        raise OptionError(f"there is no option {', '.join(sorted(unknown))}")
+        raise OptionError(f"there is no option {', '.join(sorted(unknown))}; see NormalizeOptions")
     if not all(map(str, sources)):
         raise OptionError("a source is empty; name folders or files")
     _choice("on-error", options.get("on_error", "fail"), ON_ERROR)
@@ -280,4 +283,5 @@ def _output_request(out: str | Path, options: NormalizeOptions) -> OutputRequest
         scale=Scale.parse(scale or "minmax"),
         dtype=options.get("dtype", "float64"),
         overwrite=options.get("overwrite", False),
+        resume=options.get("resume", False),
     )

@@ -101,7 +101,7 @@ def statistics_file(job: Job, batch: Batch) -> Writer:
         "policy": asdict(source.policy),
         "orientation": "upright",
         "channel_order": {1: "L", 3: "RGB", 4: "RGBA"}.get(shape[2], "as given"),
-        "inputs": batch.digests,
+        "inputs": [digest.hex() for digest in batch.digests],
     }
     arrays = {name: to_array(plane, shape) for name, plane in planes.items()}
     return lambda file: write_statistics(file, facts, arrays)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 from bncli.errors import OptionError, OutputError
 from bncli.pages.template import require_templates
 from bncli.storage.apart import check_file_apart
-from bncli.storage.run_folder import SUMMARY, RunFolder
+from bncli.storage.placing import SUMMARY
 from bncli.storage.side_file import SideFile
 
 if TYPE_CHECKING:  # most runs draw nothing
     from bncli.pipeline.gallery import Gallery
+    from bncli.pipeline.request import OutputRequest
 
 _SUFFIXES = {"contact-sheet": (".png",), "report": (".html", ".htm")}
 
@@ -69,75 +70,62 @@ class ShowRequest:
 class Showing:
     """The files of one run, which appear when the run is whole, or not at all.
 
-    Use it in a with block inside that of the run folder. A file that lies inside the output folder
-    is one of the run's own.
+    Use it in a with block inside that of the run folder.
 
     Args:
         request: which files.
-        out: the output folder.
-        names: what else the run writes there, relative.
-        overwrite: whether files may be replaced.
+        output: where the run writes, and whether files may be replaced.
+        names: of what else the run writes there, relative.
 
     Raises:
         OutputError: one exists, cannot be written, or is another result of the run.
     """
 
-    def __init__(
-        self, request: ShowRequest, out: Path, names: Sequence[str], *, overwrite: bool
-    ) -> None:
+    def __init__(self, request: ShowRequest, output: OutputRequest, names: Sequence[str]) -> None:
         self._request = request
-        self._inside: dict[str, str] = {}
-        self._outside: dict[str, SideFile] = {}
+        self._files: dict[str, SideFile] = {}
         self._entered = ExitStack()
-        taken = {*names, SUMMARY}
+        taken = {*names, SUMMARY} if request.files else set()
         for option, path in request.files.items():
-            inner = _name_inside(path, out)
-            if inner is None:
-                self._outside[option] = SideFile(path, overwrite=overwrite)
-            elif inner in taken:
+            inner = _name_inside(path, output.folder)
+            if inner in taken:
                 raise OutputError(f"{path}: the run writes a file of that name; choose another")
-            elif inner.startswith("."):
+            if inner is not None and inner.startswith("."):
                 raise OutputError(f"{path}: hidden names in OUT are bncli's own; choose another")
-            else:
-                self._inside[option] = inner
+            self._files[option] = SideFile(
+                path,
+                overwrite=output.overwrite,
+                resume=output.resume,
+                folder_comes=inner is not None and "/" not in inner,
+            )
 
     @property
     def wanted(self) -> bool:
         """Whether anything is to be drawn."""
         return bool(self._request.files)
 
-    @property
-    def inner_names(self) -> list[str]:
-        """The files inside the output folder, relative to it: the run folder must know them."""
-        return list(self._inside.values())
-
     def check_apart(self, searched: Iterable[Path], read: Iterable[Path]) -> None:
         """Raise OptionError if a file is one that is read, or lies in a folder that is read."""
         for path in self._request.files.values():
             check_file_apart(path, searched, read)
 
-    def stage(self, run: RunFolder, gallery: Gallery, document: Mapping[str, Any]) -> None:
+    def stage(self, gallery: Gallery, document: Mapping[str, Any]) -> None:
         """Draw and stage the files; before the run is committed.
 
         Args:
-            run: the run folder, entered.
             gallery: of the run, complete.
             document: of the run, complete.
         """
-        for option in self._request.files:
-            content = _drawer(option)(gallery, document, self._request.command)
-            if option in self._inside:
-                run.write(self._inside[option], content)
-            else:
-                self._outside[option].stage(content)
+        for option, file in self._files.items():
+            file.stage(_drawer(option)(gallery, document, self._request.command))
 
     def place(self) -> None:
-        """Bring the files outside to their places; after the run is committed."""
-        for file in self._outside.values():
+        """Bring the files to their places; after the run is committed."""
+        for file in self._files.values():
             file.place()
 
     def __enter__(self) -> Self:
-        for file in self._outside.values():
+        for file in self._files.values():
             self._entered.enter_context(file)
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ class Source(Protocol):
         """The files that cannot be used."""
 
     @property
-    def paths(self) -> Sequence[Path]:
+    def paths(self) -> Iterable[Path]:
         """The files that are read."""
 
     @property
@@ -57,6 +57,10 @@ class Source(Protocol):
     @property
     def policy(self) -> ReadPolicy:
         """How the pictures are read."""
+
+    @property
+    def decoders(self) -> dict[str, str]:
+        """The libraries that read the pictures, with their versions."""
 
     def read(self, index: int) -> Decoded:
         """Read one picture."""
@@ -76,7 +80,12 @@ class ArrayBatch:
     policy: ClassVar[ReadPolicy] = ReadPolicy()
 
     @property
-    def paths(self) -> Sequence[Path]:
+    def decoders(self) -> dict[str, str]:
+        """None but numpy."""
+        return {}
+
+    @property
+    def paths(self) -> Iterable[Path]:
         """The one file."""
         return [self.rows.path]
 
@@ -115,10 +124,10 @@ def open_source(
         )
     path = Path(batches[0])
     if not os.path.lexists(path):
-        raise NoPicturesError(f"{path}: there is no such file", paths=(str(path),))
+        raise NoPicturesError(f"{path}: there is no such file; check the name", paths=(str(path),))
     rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
     names = [f"{path.name}#{index}" for index in range(len(rows))]  # as of frames
     native = rows.dtype.newbyteorder("=")
     dtype = native if native in (np.uint8, np.uint16) else np.dtype(np.float64)
-    found = Found(((path, path.name),), 0, 0, (), (path.parent,))
+    found = Found(((str(path), path.name),), 0, 0, (), (path.parent,))
     return ArrayBatch(rows, names, dtype), found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, overload
 
 from bncli.images.image_set import Fault
 from bncli.images.layout import Shape
@@ -25,6 +25,40 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Outputs(Sequence[Output]):
+    """The outputs of a run, each made when it is asked for: there may be very many.
+
+    Attributes:
+        names: of the pictures.
+        digests: of the pictures, in bytes.
+        paths: where they went; one for all of them in one array.
+        digest_of: from such a path to the digest of the file, hexadecimal.
+    """
+
+    names: Sequence[str]
+    digests: Sequence[bytes]
+    paths: Sequence[str]
+    digest_of: Callable[[str], str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Output: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Output]: ...
+
+    def __getitem__(self, index: int | slice) -> Output | Sequence[Output]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        path = self.paths[index % len(self.paths)]
+        digest = self.digests[index].hex()
+        return Output(index, self.names[index], digest, path, self.digest_of(path))
+
+
+@dataclass(frozen=True, slots=True)
 class Scaling:
     """How y became pixel values; low and high are None where each picture has its own range."""
 
@@ -37,12 +71,17 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """What a run will use: threads, bytes of memory at the peak, bytes of disk."""
+    """What a run will use: threads, bytes of memory at the peak, bytes of disk.
+
+    Attributes:
+        whole_files: files that a run that goes on need not write, or None where none goes on.
+    """
 
     jobs: int
     memory_bytes: int
     disk_bytes: int
     decodes_each_file: int
+    whole_files: int | None = None
 
 
 @dataclass(slots=True)
@@ -63,6 +102,8 @@ class RunSummary:
         update: the settings of the step, or None.
         outputs: one for each picture.
         arrays: name of each array written -> SHA-256 of the file.
+        run: what decides the bytes of the files, by name.
+        kept: files that an earlier run had left whole; not part of the document.
         plan: of a dry run, else None: a run leaves the same summary whatever it used.
         seconds: the whole run took; not part of the document.
     """
@@ -84,8 +125,10 @@ class RunSummary:
     scaling: Scaling | None = None
     gradients: dict[str, float] = field(default_factory=dict)
     update: Mapping[str, float] | None = None
-    outputs: list[Output] = field(default_factory=list)
+    outputs: Sequence[Output] = ()
     arrays: dict[str, str] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+    kept: int = 0
     plan: PlanFacts | None = None
     seconds: float = 0.0
 
@@ -94,8 +137,25 @@ class RunSummary:
         """0, or 3 where pictures were skipped."""
         return 3 if self.faults else 0
 
-    def document(self) -> dict[str, Any]:
-        """The JSON document."""
+    def adopt(self, document: Mapping[str, Any]) -> bool:
+        """Take what the second pass found from the document of the same run, if it is sound."""
+        try:
+            clipped = tuple(int(channel["clipped_values"]) for channel in document["channels"])
+            scaling = Scaling(**document["scale"])
+            gradients = {name: float(g["norm"]) for name, g in document["gradients"].items()}
+            update = document["update"]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return False
+        self.clipped, self.scaling = clipped, scaling
+        self.gradients, self.update = gradients, update
+        return len(clipped) == len(self.channels)
+
+    def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
+        """The JSON document.
+
+        Args:
+            rows: makes what stands for the outputs; ``iter`` for those who take one at a time.
+        """
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "status": "skipped" if self.faults else "ok",
@@ -125,8 +185,9 @@ class RunSummary:
             "gradients": {name: {"norm": norm} for name, norm in self.gradients.items()},
             "update": None if self.update is None else dict(self.update),
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
-            "outputs": [asdict(output) for output in self.outputs],
+            "outputs": rows(asdict(output) for output in self.outputs),
             "arrays": [{"path": path, "sha256": sha} for path, sha in self.arrays.items()],
+            "run": dict(self.run),
         }
         if self.plan is not None:
             document["plan"] = asdict(self.plan)

@@ -19,13 +19,24 @@ class SideFile:
     Args:
         path: the file.
         overwrite: whether one that exists may be replaced; None where the user cannot ask for it.
+        resume: whether one that exists may stay if it holds the same bytes.
+        folder_comes: whether the folder may be missing yet.
 
     Raises:
         OutputError: it exists, or cannot be written.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        overwrite: bool | None = None,
+        resume: bool = False,
+        folder_comes: bool = False,
+    ) -> None:
         self.path = path
+        self._resume = resume
+        self._folder_comes = folder_comes
         self._overwrite = bool(overwrite)
         self._remedy = "choose another name" + ("" if overwrite is None else " or --overwrite")
         name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
@@ -39,12 +50,14 @@ class SideFile:
 
     def _check(self) -> None:
         folder, place = self.path.parent, (str(self.path),)
+        if self._folder_comes and not _exists(folder):
+            return
         if not folder.is_dir():
             raise OutputError(f"{self.path}: there is no folder {folder}; make it", paths=place)
         if _exists(self.path):
             if self.path.is_dir():
                 raise OutputError(f"{self.path}: it is a folder; choose another name", paths=place)
-            if not self._overwrite:
+            if not (self._overwrite or self._resume):
                 raise OutputError(f"{self.path}: it exists; {self._remedy}", paths=place)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"{folder}: no permission to write; choose another folder")
@@ -73,8 +86,18 @@ class SideFile:
         """Give the bytes their name."""
         self.check()
         with writing(self.path):
+            if self._resume and not self._overwrite and _exists(self.path):
+                self._check_same()
             self._staged.replace(self.path)
             flush_folder(self.path.parent)
+
+    def _check_same(self) -> None:
+        if not self.path.is_file() or self.path.read_bytes() != self._staged.read_bytes():
+            raise OutputError(
+                f"{self.path}: it exists and is of another run, though all else is written; "
+                f"{self._remedy}",
+                paths=(str(self.path),),
+            )
 
 
 def _exists(path: Path) -> bool:

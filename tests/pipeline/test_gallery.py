@@ -242,3 +242,17 @@ def test_the_plan_counts_what_is_drawn(folder, tmp_path):
     )
     assert drawn.plan.memory_bytes > plain.plan.memory_bytes
     assert {path.name for path in tmp_path.iterdir()} == {"pictures"}
+
+
+def test_a_run_that_goes_on_draws_the_same(folder, tmp_path):
+    """With --resume a finished run draws what it drew, keeps it, and replaces nothing else's."""
+    drawings = {"contact_sheet": tmp_path / "s.png"}
+    normalize_folder(folder, tmp_path / "out", delta="random", resume=True, **drawings)
+    before = tree(tmp_path)
+    normalize_folder(folder, tmp_path / "out", delta="random", resume=True, **drawings)
+    assert tree(tmp_path) == before
+
+    (tmp_path / "s.png").write_bytes(b"mine")
+    with pytest.raises(BncliError, match="it exists and is of another run"):
+        normalize_folder(folder, tmp_path / "out", delta="random", resume=True, **drawings)
+    assert (tmp_path / "s.png").read_bytes() == b"mine"
