@@ -27,21 +27,25 @@ _SAFE_TOTAL = 1 << 63
 _ALL = slice(None)
 
 
-class PixelMoments(Protocol):
-    """What the statistics of a set of pictures offer, whatever the pictures hold."""
+class PixelStatistics(Protocol):
+    """What is known of a set of pictures, whatever they hold."""
 
     count: int
     minimum: Raster
     maximum: Raster
 
-    def add(self, rows: Raster) -> None:
-        """Take in pictures, (batch, pixels)."""
-
     def mean(self, tile: slice = _ALL) -> Raster:
         """Mean of every pixel, or of some, float64, (pixels,)."""
 
     def variance(self, tile: slice = _ALL) -> Raster:
-        """Variance of every pixel, or of some, divided by the count, float64, (pixels,)."""
+        """Variance of every pixel, or of some, float64, (pixels,)."""
+
+
+class PixelMoments(PixelStatistics, Protocol):
+    """Statistics that pictures can be added to; the variance is divided by the count."""
+
+    def add(self, rows: Raster) -> None:
+        """Take in pictures, (batch, pixels)."""
 
     def planes(self) -> dict[str, Raster]:
         """All there is but the count, by name, each (pixels,)."""
@@ -227,9 +231,27 @@ class FloatMoments:
         with np.errstate(all="ignore"):
             for tile in tile_slices(rows.shape[1], len(rows) * 8):
                 self._add_tile(rows[:, tile].astype(np.float64), tile)
-        if not np.isfinite(self.square_deviation).all():
-            raise NonFiniteError("the values are too large: their variance overflows; rescale them")
+        self._check()
         self.count += len(rows)
+
+    def __add__(self, other: FloatMoments) -> FloatMoments:
+        """The moments of the union; not exact, and the order of the two may show in the last bits.
+
+        Raises:
+            NonFiniteError: the variance overflows.
+        """
+        both = FloatMoments(len(self._mean), np.promote_types(self.dtype, other.dtype))
+        both.count = self.count + other.count
+        both.minimum = np.minimum(self.minimum, other.minimum)
+        both.maximum = np.maximum(self.maximum, other.maximum)
+        with np.errstate(all="ignore"):
+            distance = other._mean - self._mean
+            both._mean = self._mean + distance * (other.count / both.count)
+            both.square_deviation = self.square_deviation + other.square_deviation
+            distance *= distance
+            both.square_deviation += distance * (self.count * other.count / both.count)
+        both._check()
+        return both
 
     def mean(self, tile: slice = _ALL) -> Raster:
         """Mean of every pixel, or of some, float64, (pixels,)."""
@@ -247,6 +269,10 @@ class FloatMoments:
             "minimum": self.minimum,
             "maximum": self.maximum,
         }
+
+    def _check(self) -> None:
+        if not np.isfinite(self.square_deviation).all():
+            raise NonFiniteError("the values are too large: their variance overflows; rescale them")
 
     def _add_tile(self, block: Raster, tile: slice) -> None:
         batch, seen = len(block), self.count

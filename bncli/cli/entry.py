@@ -23,6 +23,11 @@ from bncli.version import __version__
 
 _COMMANDS = {
     "normalize": ("bncli.cli.normalize", "Normalize pictures, each pixel over the batch."),
+    "fit": ("bncli.cli.fit", "Save the statistics of pictures."),
+    "merge": ("bncli.cli.merge", "Join saved statistics."),
+    "inspect": ("bncli.cli.inspect", "Say what is in saved statistics."),
+    "apply": ("bncli.cli.apply", "Normalize pictures with saved statistics."),
+    "invert": ("bncli.cli.invert", "Restore the pictures behind normalized ones."),
     "gradcheck": ("bncli.cli.gradcheck", "Check a backward pass, bncli's own or yours."),
     "doctor": ("bncli.cli.doctor", "Say what this installation can do, and what it lacks."),
     "completion": ("bncli.cli.completion", "Print the script by which a shell completes bncli."),

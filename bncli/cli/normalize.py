@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from bncli.cli import options
+from bncli.cli import drawing, options
 from bncli.cli.help_page import section
 from bncli.cli.options import OneOf
-from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 
 
 @click.command("normalize")
@@ -17,20 +16,7 @@ from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 @options.reading
 @section(
     "Layer",
-    click.option(
-        "--gamma",
-        type=OneOf("NUMBER|random|FILE.npy"),
-        default="1",
-        help="Scale, of shape (w, h, c).",
-    ),
-    click.option(
-        "--beta",
-        type=OneOf("NUMBER|random|FILE.npy"),
-        default="0",
-        help="Shift, of shape (w, h, c).",
-    ),
-    click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything random."),
-    click.option("--eps", type=float, default=1e-8, help="Added to the variance, above 0."),
+    options.layer,
     click.option(
         "--delta",
         type=OneOf("FILE.npy|ones|random"),
@@ -62,19 +48,12 @@ from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
         type=click.Path(),
         help="Folder for the results.",
     ),
-    click.option(
-        "--scale",
-        type=OneOf("minmax|image|sigma:K|LO:HI|none"),
-        show_default="minmax",
-        help="Which y are black and white: the least and greatest of the batch, or of each "
-        "picture; mean -/+ K standard deviations; LO and HI; 0 and 1.",
-    ),
-    click.option("--format", type=click.Choice(FORMATS), default="png", help="Of the results."),
-    click.option("--depth", type=click.Choice(DEPTHS), default="auto", help="Bits of PNG."),
-    click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of all arrays."),
+    options.writing,
 )
+@options.skipping
 @options.running
-@options.showing
+@options.resuming
+@drawing.showing
 @options.streams
 def command(
     sources: tuple[str, ...],
@@ -108,7 +87,7 @@ def command(
     from bncli.pipeline.normalize import normalize_folder
 
     with display.following() as follow:
-        chosen["command"] = options.command_line()
+        chosen["command"] = drawing.command_line()
         summary = normalize_folder(listed, out, progress=follow, tell=display.tell, **chosen)
     display.normalize_summary(summary, out)
     return summary.exit_code

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from bncli.cli.help_page import section
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
+from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 
 _WHOLE = 100.0
 
@@ -130,6 +130,42 @@ sources = section(
 )
 """Which files."""
 
+layer = section(
+    "Layer",
+    click.option(
+        "--gamma",
+        type=OneOf("NUMBER|random|FILE.npy"),
+        default="1",
+        help="Scale, of shape (w, h, c).",
+    ),
+    click.option(
+        "--beta",
+        type=OneOf("NUMBER|random|FILE.npy"),
+        default="0",
+        help="Shift, of shape (w, h, c).",
+    ),
+    click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything random."),
+    click.option("--eps", type=float, default=1e-8, help="Added to the variance, above 0."),
+)
+"""Gamma, beta and eps."""
+
+opening = section(
+    "Input",
+    click.option(
+        "--frames",
+        type=click.Choice(FRAMES),
+        default="error",
+        help="What to do with a file of several frames: refuse it, or take the first or all.",
+    ),
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(min=1),
+        default=MAX_PIXELS,
+        help="Refuse larger pictures unread.",
+    ),
+)
+"""Which pictures of a file."""
+
 reading = section(
     "Input",
     click.option(
@@ -145,22 +181,47 @@ reading = section(
         help="Copy the alpha channel through, drop it, or normalize it like the others.",
     ),
     click.option(
-        "--frames",
-        type=click.Choice(FRAMES),
-        default="error",
-        help="What to do with a file of several frames: refuse it, or take the first or all.",
-    ),
-    click.option(
         "--resize", type=Size(), help="Bring every picture to this size; else sizes must agree."
     ),
-    click.option(
-        "--max-pixels",
-        type=click.IntRange(min=1),
-        default=MAX_PIXELS,
-        help="Refuse larger pictures unread.",
-    ),
+    opening,
 )
 """How files become arrays."""
+
+writing = section(
+    "Output",
+    click.option(
+        "--scale",
+        type=OneOf("minmax|image|sigma:K|LO:HI|none"),
+        show_default="minmax",
+        help="Which y are black and white: the least and greatest of the batch, or of each "
+        "picture; mean -/+ K standard deviations; LO and HI; 0 and 1.",
+    ),
+    click.option("--format", type=click.Choice(FORMATS), default="png", help="Of the results."),
+    click.option("--depth", type=click.Choice(DEPTHS), default="auto", help="Bits of PNG."),
+    click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of all arrays."),
+)
+"""How y is written."""
+
+skipping = section(
+    "Running",
+    click.option(
+        "--on-error",
+        type=click.Choice(("fail", "skip")),
+        default="fail",
+        help="Refuse the batch, or go on without the files that cannot be used (exit 3).",
+    ),
+)
+"""What becomes of a batch with faults."""
+
+resuming = section(
+    "Running",
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on with the same run where it was broken off; keep what is whole if this one is.",
+    ),
+)
+"""What becomes of a run that was broken off."""
 
 running = section(
     "Running",
@@ -171,38 +232,10 @@ running = section(
         default="auto",
         help="Memory the run may take: 512M, 2GiB, 50% of what is available.",
     ),
-    click.option(
-        "--on-error",
-        type=click.Choice(("fail", "skip")),
-        default="fail",
-        help="Refuse the batch, or go on without the files that cannot be used (exit 3).",
-    ),
     click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run."),
-    click.option(
-        "--resume",
-        is_flag=True,
-        help="Go on with the same run where it was broken off; keep what is whole if this one is.",
-    ),
     click.option("-n", "--dry-run", is_flag=True, help="Decode and check all, write nothing."),
 )
 """How a run goes."""
-
-showing = section(
-    "Drawings",
-    click.option(
-        "--contact-sheet",
-        metavar="FILE.png",
-        type=click.Path(),
-        help="Draw some pictures before and after, mean, deviation and gradients.",
-    ),
-    click.option(
-        "--report",
-        metavar="FILE.html",
-        type=click.Path(),
-        help="Write a page to read: numbers, pictures, histograms, hashes (extra: report).",
-    ),
-)
-"""What is drawn of a run."""
 
 streams = section(
     "Streams",
@@ -238,11 +271,6 @@ def all_sources(named: tuple[str, ...], files_from: str | None) -> list[str]:
     if not named and files_from is None:
         raise click.UsageError("Missing argument 'SRC': give a folder, files, or --files-from.")
     return [*named, *listed]
-
-
-def command_line() -> str:
-    """The command that is running, as a shell would read it."""
-    return shlex.join(["bncli", *sys.argv[1:]])
 
 
 def _listed(files_from: str) -> list[str]:

@@ -21,6 +21,11 @@ __all__ = [
 ]
 
 
+def pictures(count: int) -> str:
+    """How many pictures, in words."""
+    return f"{count:,} picture{'' if count == 1 else 's'}"
+
+
 def print_error(line: str) -> None:
     """One line on stderr."""
     _say("Error", line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from bncli.cli.terminal import colours_forced, colours_unwanted, is_dumb, is_ter
 if TYPE_CHECKING:  # rich takes a tenth of a second to load, and --quiet and --json need none of it
     from rich.console import Console
 
+    from bncli.images.image_set import Fault
     from bncli.pipeline.summary import RunSummary
 
 _WIDE = 100_000
@@ -102,10 +103,7 @@ class Display:
 
     def normalize_summary(self, summary: RunSummary, out: str) -> None:
         """The results of a run of normalize."""
-        for fault in summary.faults[:_LISTED]:
-            print_warning(f"skipped {fault}")
-        if len(summary.faults) > _LISTED:
-            print_warning(f"skipped {len(summary.faults) - _LISTED} more; summary.json names them")
+        warn_of_skipped(summary.faults)
         self.document(summary.document())
         if self.wants_tables:
             from bncli.cli.show_normalize import normalize_tables
@@ -138,6 +136,14 @@ def _is_rigid(part: Any) -> bool:
     """Whether it is a table of which no cell may be broken."""
     columns = getattr(part, "columns", ())
     return bool(columns) and all(column.no_wrap for column in columns)
+
+
+def warn_of_skipped(faults: Sequence[Fault]) -> None:
+    """Name the pictures that were skipped, on stderr."""
+    for fault in faults[:_LISTED]:
+        print_warning(f"skipped {fault}")
+    if len(faults) > _LISTED:
+        print_warning(f"skipped {len(faults) - _LISTED} more; --json names them")
 
 
 def _unboxed(part: Any) -> Any:

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from bncli.cli.plain import printable
-from bncli.pipeline.summary import RunSummary
+from bncli.cli.plain import pictures, printable
+from bncli.pipeline.summary import ApplySummary, RunSummary
 
 
 def normalize_tables(summary: RunSummary, out: str) -> list[Any]:
     """The tables of a run of normalize."""
+    facts = facts_table(_facts(summary, out))
+    if not summary.channels:
+        return [facts]
+    columns = ("input mean", "input std", "y from", "y to", "clipped")
+    rows = [
+        (channel.mean, channel.std, channel.low, channel.high, clipped)
+        for channel, clipped in zip(summary.channels, summary.clipped, strict=True)
+    ]
+    return [facts, channel_table(columns, rows)]
+
+
+def facts_table(rows: Iterable[tuple[str, str]]) -> Table:
+    """Names and what is to be said of them."""
     facts = Table(show_header=False, box=None, pad_edge=False)
     facts.add_column(style="bold cyan", no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, value in _facts(summary, out):
+    for name, value in rows:
         facts.add_row(name, Text(printable(value)))
-    if not summary.channels:
-        return [facts]
-    channels = Table(title=None, header_style="bold")
-    for name in ("channel", "input mean", "input std", "y from", "y to", "clipped"):
-        channels.add_column(name, justify="left" if name == "channel" else "right", no_wrap=True)
-    for index, (channel, clipped) in enumerate(zip(summary.channels, summary.clipped, strict=True)):
-        numbers = (channel.mean, channel.std, channel.low, channel.high)
-        name = _channel_name(index, len(summary.channels))
-        channels.add_row(name, *(f"{n:.6g}" for n in numbers), f"{clipped:,}")
-    return [facts, channels]
+    return facts
+
+
+def channel_table(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> Table:
+    """Numbers of each channel; whole ones are counts."""
+    table = Table(title=None, header_style="bold")
+    for name in ("channel", *columns):
+        table.add_column(name, justify="left" if name == "channel" else "right", no_wrap=True)
+    for index, numbers in enumerate(rows):
+        cells = [f"{n:,}" if isinstance(n, int) else f"{n:.6g}" for n in numbers]
+        table.add_row(_channel_name(index, len(rows)), *cells)
+    return table
 
 
 def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
@@ -35,9 +51,11 @@ def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
     pixels = width * height * channels
     ignored = f", {summary.ignored} other files ignored" if summary.ignored else ""
     excluded = f", {summary.excluded} excluded" if summary.excluded else ""
-    batch = f"{summary.count} pictures, {width}x{height}, {channels} x {summary.dtype}"
+    batch = f"{pictures(summary.count)}, {width}x{height}, {channels} x {summary.dtype}"
     layer = f"gamma {summary.gamma}, beta {summary.beta}, eps {summary.eps:g}"
     rows = [("batch", f"{batch}, natural order{ignored}{excluded}"), ("layer", layer)]
+    if isinstance(summary, ApplySummary):
+        rows.append(("statistics", f"{summary.statistics}: of {pictures(summary.fitted)}"))
     if summary.faults:
         rows.append(("skipped", f"{len(summary.faults)} pictures that cannot be used"))
     if summary.plan is not None:
@@ -78,8 +96,8 @@ def _scale_words(summary: RunSummary) -> str:
 
 def _written_words(summary: RunSummary, out: str) -> str:
     files = len({output.path for output in summary.outputs} - set(summary.arrays))
-    pictures = [f"{files} pictures"] if files else []
-    return f"{out}: " + ", ".join([*pictures, *summary.arrays, "summary.json"])
+    counted = [pictures(files)] if files else []
+    return f"{out}: " + ", ".join([*counted, *summary.arrays, "summary.json"])
 
 
 def _channel_name(index: int, count: int) -> str:

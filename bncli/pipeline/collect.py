@@ -25,6 +25,7 @@ Raster = NDArray[Any]
 _AHEAD = 8
 
 DeltaRows = Callable[[int], Raster]
+BlockWatcher = Callable[[Raster], None]
 Progress = Callable[[str, int, int], None]
 """Is told a stage, and how many of how many pictures are through it."""
 
@@ -56,19 +57,37 @@ class Batch:
 
 def collect(
     source: Source, executor: Executor, plan: Plan, delta: DeltaRows | None,
-    *, skip: bool, progress: Progress,
+    *, skip: bool, progress: Progress, least: int = 2, watch: BlockWatcher | None = None,
 ) -> Batch:  # fmt: skip
     """Decode every picture and take its moments.
 
+    Args:
+        source: the pictures.
+        executor: where they are decoded.
+        plan: how the machine is used.
+        delta: gives the delta of one picture, or None.
+        skip: go on without the pictures that cannot be decoded.
+        progress: is told of every picture.
+        least: how many there must be.
+        watch: is given every block of pictures that the moments take in, in order.
+
     Raises:
         ImageError, LimitError: pictures cannot be decoded; all are named at once.
-        SinglePictureError: fewer than two are left.
+        SinglePictureError: fewer than *least* are left.
     """
     total = len(source.names)
 
     moments = moments_for(math.prod(source.shape), source.dtype)
     batch = Batch(moments)
     block: list[Raster] = []
+
+    def take_block() -> None:
+        rows = np.stack(block)
+        block.clear()
+        moments.add(rows)
+        if watch is not None:
+            watch(rows)
+
     results = in_order(executor, partial(read_or_fault, source), range(total), 2 * plan.jobs)
     for index, result in enumerate(results):
         progress("read", index + 1, total)
@@ -78,11 +97,10 @@ def collect(
         _take(batch, index, result, None if delta is None else delta(index), keep=plan.cached)
         block.append(result.values)
         if len(block) == plan.block:
-            moments.add(np.stack(block))
-            block.clear()
+            take_block()
     if block:
-        moments.add(np.stack(block))
-    _check(batch, source, skip=skip)
+        take_block()
+    _check(batch, source, least, skip=skip)
     return batch
 
 
@@ -138,11 +156,11 @@ def _take(batch: Batch, index: int, decoded: Decoded, delta: Raster | None, *, k
         batch.sums.add(decoded.values, delta)
 
 
-def _check(batch: Batch, source: Source, *, skip: bool) -> None:
+def _check(batch: Batch, source: Source, least: int, *, skip: bool) -> None:
     if batch.faults and not (skip and batch.indexes):
         total = len(source.names) + len(source.faults)
         raise faults_error([*source.faults, *batch.faults], total)
-    if len(batch.indexes) < 2:  # noqa: PLR2004 - a batch
+    if len(batch.indexes) < least:
         name = source.names[batch.indexes[0]]
         raise SinglePictureError(
             f"{name}: it is the only picture, so every output would be beta; give two or more",

@@ -91,6 +91,35 @@ def batch_levels(slope: Raster, intercept: Raster, dtype: np.dtype[Any]) -> Leve
     return lambda x: to_levels(x, slope, intercept, dtype)
 
 
+def revived_levels(
+    levels: Levels, planes: Planes, low: float, high: float, dtype: np.dtype[Any]
+) -> Levels:
+    """The same for pictures whose dead pixels may have other values than in the statistics.
+
+    Args:
+        levels: right for every pixel but those.
+        planes: of the statistics.
+        low, high: the y that are black and white.
+        dtype: of the pixel values.
+    """
+    dead = np.flatnonzero(planes.dead)
+    usual, white = planes.mean[dead], int(np.iinfo(dtype).max)
+
+    def revived(x: Raster) -> tuple[Raster, Raster | None]:
+        values, clipped = levels(x)
+        places = dead[x[dead] != usual]
+        if len(places):
+            with np.errstate(all="ignore"):
+                y = planes.part(places).y(x[places])
+                raw = np.rint(rescaled(y, low, high, white))
+            clipped = np.zeros(len(x), bool) if clipped is None else clipped
+            clipped[places] = (raw < 0) | (raw > white)
+            values[places] = np.clip(raw, 0, white)
+        return values, clipped
+
+    return revived if len(dead) else levels
+
+
 def picture_levels(planes: Planes, dtype: np.dtype[Any]) -> Levels:
     """Pixel values of a range for each picture: its own least and greatest y."""
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -20,22 +20,24 @@ from bncli.pipeline.emit import (
     Emitted,
     Emitter,
     Gradient,
-    Levels,
-    array_emitter,
-    batch_levels,
     kept_picture,
-    picture_levels,
-    png_emitter,
     square_sum,
-    tiff_emitter,
 )
+from bncli.pipeline.emitters import make_emitter
 from bncli.pipeline.engine import in_order
 from bncli.pipeline.identity import delta_digest, survey_digest
-from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
-from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, array_names, prepare
+from bncli.pipeline.planes import Planes, Survey, survey
+from bncli.pipeline.prepare import (
+    GRAD_INPUT,
+    NORMALIZED,
+    STATS,
+    Job,
+    array_names,
+    prepare,
+)
 from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
-from bncli.pipeline.summary import Outputs, RunSummary, Scaling
+from bncli.pipeline.summary import Outputs, RunSummary
 from bncli.storage.journal import Inputs
 from bncli.storage.run_folder import RunFolder
 
@@ -119,7 +121,8 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
             batch.moments = None  # the file is the last that needs them
             with ExitStack() as open_arrays:
                 open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-                emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
+                names, count = _paths(job, batch), len(batch.indexes)
+                emitter = make_emitter(job, names, count, planes, found, run, open_arrays, executor)
                 gradient = _gradient(job, batch, planes, run, open_arrays)
                 # For large pictures planes are most of the memory: only who needs them keeps them.
                 del planes
@@ -190,47 +193,16 @@ def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]
     assert batch.moments is not None  # noqa: S101 - the first pass has just ended
     planes = Planes.blank(job.gamma.values, job.beta.values, source.unit)
     found = survey(batch.moments, planes, job.request.layer.eps, source.shape, executor)
-    _check_finite(found)
+    check_finite(found)
     summary.count = len(batch.indexes)
     summary.faults = (*source.faults, *batch.faults)
     return planes, found
 
 
-def _check_finite(found: Survey) -> None:
+def check_finite(found: Survey) -> None:
+    """Raise NonFiniteError if y overflows."""
     if not all(np.isfinite([c.low, c.high, c.std]).all() for c in found.channels):
         raise NonFiniteError("y overflows: gamma, beta or the pictures are too large; rescale them")
-
-
-def _emitter(
-    job: Job, batch: Batch, planes: Planes, found: Survey, run: RunFolder,
-    open_arrays: ExitStack, executor: Executor,
-) -> Emitter:  # fmt: skip
-    shape, output = job.source.shape, job.request.output
-    names = _paths(job, batch)
-    if output.picture_format == "png":
-        return png_emitter(run, names, shape, _levels(job, planes, found, executor))
-    job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
-    if output.picture_format == "tiff":
-        return tiff_emitter(run, names, shape, planes)
-    whole = (len(batch.indexes), *shape)
-    return array_emitter(
-        open_arrays.enter_context(run.array(NORMALIZED, whole, output.dtype)), shape, planes
-    )
-
-
-def _levels(job: Job, planes: Planes, found: Survey, executor: Executor) -> Levels:
-    """How y becomes pixel values; notes it in the summary."""
-    output, scale = job.request.output, job.request.output.scale
-    deep = output.depth == "16" or (output.depth == "auto" and job.source.dtype != np.uint8)
-    dtype: np.dtype[Any] = np.dtype(np.uint16 if deep else np.uint8)
-    depth = 8 * dtype.itemsize
-    if scale.kind == "image":
-        job.summary.scaling = Scaling(scale.kind, "png", depth, None, None)
-        return picture_levels(planes, dtype)
-    low, high = black_and_white(scale, found)
-    job.summary.scaling = Scaling(scale.kind, "png", depth, low, high)
-    white = int(np.iinfo(dtype).max)
-    return batch_levels(*level_planes(planes, low, high, white, executor), dtype)
 
 
 def _gradient(

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
@@ -16,7 +16,7 @@ from bncli.pipeline.collect import DeltaRows, refuse
 from bncli.pipeline.identity import key_so_far
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
 from bncli.pipeline.plan import Plan, make_plan
-from bncli.pipeline.request import NormalizeRequest
+from bncli.pipeline.request import NormalizeRequest, OutputRequest
 from bncli.pipeline.showing import Showing
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import PlanFacts, RunSummary
@@ -75,6 +75,14 @@ class Job:
         return lines
 
 
+class WritesPictures(Protocol):
+    """A request that says what is written."""
+
+    @property
+    def output(self) -> OutputRequest:
+        """What is written and where."""
+
+
 def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     """Look at everything a run will use, and write nothing.
 
@@ -104,10 +112,10 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
                 descent = Descent.load(backward.state, source.shape)
     summary = _blank_summary(request, source, found, gamma, beta)
     plan = make_plan(source, request)
-    _check_alpha(request, source)
+    check_alpha(request, source)
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
-    pictures = _picture_names(request, source)
+    pictures = planned_pictures(request, source.names, source.shape[2])
     names = [*pictures, *array_names(request, gamma, beta)]
     key = key_so_far(request, source, gamma, beta, descent)
     folder = _folder(request, source, names, key)
@@ -146,7 +154,7 @@ def _folder(
     )
 
 
-def _check_alpha(request: NormalizeRequest, source: Source) -> None:
+def check_alpha(request: WritesPictures, source: Source) -> None:
     """One array has no place for the alpha channel that is to be copied through."""
     if request.output.picture_format == "npy" and source.alpha_kept:
         raise OptionError(
@@ -155,14 +163,14 @@ def _check_alpha(request: NormalizeRequest, source: Source) -> None:
         )
 
 
-def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
-    """The picture files of the run, found to be all different.
+def planned_pictures(request: WritesPictures, names: Sequence[str], channels: int) -> list[str]:
+    """The picture files of a run, found to be all different; none for one array.
 
     Raises:
         OptionError: the pictures have more channels than picture files.
         OutputError: two pictures would be written to one file.
     """
-    channels, picture_format = source.shape[2], request.output.picture_format
+    picture_format = request.output.picture_format
     if picture_format == "npy":
         return []
     if channels > _WRITABLE_CHANNELS:
@@ -170,10 +178,10 @@ def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
             f"--format {picture_format}: the pictures have {channels} channels, and "
             f"picture files at most {_WRITABLE_CHANNELS}; choose --format npy"
         )
-    outputs = [output_name(name, picture_format) for name in source.names]
+    outputs = [output_name(name, picture_format) for name in names]
     times = Counter(outputs)
     shared = defaultdict(list)
-    for name, output in zip(source.names, outputs, strict=True):
+    for name, output in zip(names, outputs, strict=True):
         if times[output] > 1:
             shared[output].append(name)
     if shared:

@@ -104,7 +104,7 @@ class Showing:
         """Whether anything is to be drawn."""
         return bool(self._request.files)
 
-    def check_apart(self, searched: Iterable[Path], read: Iterable[Path]) -> None:
+    def check_apart(self, searched: Sequence[Path], read: Iterable[Path]) -> None:
         """Raise OptionError if a file is one that is read, or lies in a folder that is read."""
         for path in self._request.files.values():
             check_file_apart(path, searched, read)

@@ -60,26 +60,27 @@ def check_not_read(out: Path, names: Sequence[str], read: Iterable[Path]) -> Non
             )
 
 
-def check_file_apart(path: Path, searched: Iterable[Path], read: Iterable[Path]) -> None:
-    """Refuse to write a file that is read, or that lies in a folder that is read.
+def check_file_apart(out: Path, searched: Sequence[Path], read: Iterable[Path]) -> None:
+    """Refuse a file to be written that lies in a folder that is read, or is itself read.
 
     Args:
-        path: the file, which need not exist.
+        out: the file, which need not exist.
         searched: folders all of whose files are read.
-        read: the files that are read.
+        read: files that are read.
 
     Raises:
-        OptionError: it is or does.
+        OptionError: it does, or is.
     """
-    target = _identity(path.parent) / path.name
+    target = _identity(out)
     for folder in searched:
-        if _identity(folder) in target.parents:
+        # A link that lies there would itself be replaced, wherever it leads.
+        if _identity(folder) in {*target.parents, *(_identity(out.parent) / out.name).parents}:
             raise OptionError(
-                f"{path}: it lies inside the input folder {folder}; choose another place",
-                paths=(str(path),),
+                f"{out}: it would lie in the input folder {folder}; choose another place",
+                paths=(str(out),),
             )
-    if _identity(path) in {_identity(name) for name in read}:
-        raise OptionError(f"{path}: it is an input; choose another name", paths=(str(path),))
+    if any(target == _identity(path) for path in read):
+        raise OptionError(f"{out}: it is read; choose another name", paths=(str(out),))
 
 
 def _identity(path: Path) -> Path:

@@ -1,0 +1,270 @@
+"""Inference mode: pictures normalized with statistics that were saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+
+from bncli.errors import ImageError
+from bncli.images.decode import Decoded
+from bncli.images.header import pillow_unlimited
+from bncli.images.image_set import Fault, faults_error
+from bncli.machine import allowed_cores
+from bncli.pipeline.apply_request import ApplyOptions, ApplyRequest, build_apply
+from bncli.pipeline.collect import Progress, no_progress, read_or_fault, refuse
+from bncli.pipeline.emit import Emitter
+from bncli.pipeline.emitters import make_emitter
+from bncli.pipeline.engine import in_order
+from bncli.pipeline.fitted import load_fitted, statistics_digest
+from bncli.pipeline.normalize import check_finite
+from bncli.pipeline.plan import PLANES_BYTES, Needs, Plan, emitting_bytes, moments_bytes, plan_for
+from bncli.pipeline.planes import Planes, Survey, survey
+from bncli.pipeline.prepare import NORMALIZED, check_alpha, planned_pictures
+from bncli.pipeline.source import Source, open_source
+from bncli.pipeline.summary import ApplySummary, Outputs, PlanFacts
+from bncli.storage.apart import check_apart, check_not_read
+from bncli.storage.run_folder import RunFolder
+from bncli.storage.statistics import Facts
+from bncli.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyJob:
+    """What a run needs to begin.
+
+    Attributes:
+        request: what the user asked.
+        source: the pictures.
+        plan: how the machine is used.
+        planes: what is done to each pixel.
+        found: what is known of the statistics.
+        folder: where the results go.
+        names: of the picture files, one for each picture; none for one array.
+        summary: of the run, as far as it is known.
+    """
+
+    request: ApplyRequest
+    source: Source
+    plan: Plan
+    planes: Planes
+    found: Survey
+    folder: RunFolder
+    names: list[str]
+    summary: ApplySummary
+
+
+def apply_folder(
+    statistics: str | Path,
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    progress: Progress = no_progress,
+    tell: Callable[[str], None] | None = None,
+    **options: Unpack[ApplyOptions],
+) -> ApplySummary:
+    """Normalize pictures with saved statistics: ``bncli apply`` as a function.
+
+    What becomes of a picture does not depend on the others.
+
+    Args:
+        statistics: the .npz file that fit, merge or normalize left.
+        sources: folders, files, globs, or one .npy batch; one picture is enough.
+        out: the output folder.
+        progress: is told of every picture that has been written.
+        tell: is told, in words, what was decided before it is done.
+        **options: those of the command, by the same names, with underscores.
+
+    Returns:
+        What was done; its ``exit_code`` is 3 where pictures were skipped.
+
+    Raises:
+        BncliError: nothing was written, and what was there before is as it was.
+    """
+    began = time.perf_counter()
+    listed = [sources] if isinstance(sources, str | Path) else sources
+    request = build_apply(statistics, listed, out, options)
+    jobs = request.jobs or allowed_cores()
+    with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
+        job = _prepare(request, executor)
+        if tell is not None:
+            memory, limit = job.plan.memory / 1e6, job.plan.limit / 1e6
+            tell(f"{len(job.source.names)} pictures in natural order; each is decoded once")
+            tell(f"{job.plan.jobs} threads; {memory:,.0f} of {limit:,.0f} MB of memory")
+        _run(job, executor, progress)
+    job.summary.seconds = time.perf_counter() - began
+    return job.summary
+
+
+def _prepare(request: ApplyRequest, executor: Executor) -> ApplyJob:
+    fitted = load_fitted(request.statistics)
+    source, selected = open_source(
+        request.selection, fitted.policy(request.frames, request.max_pixels), executor
+    )
+    out = request.output.folder
+    check_apart(out, selected.roots, selected.parents)
+    if source.faults and not request.skip:
+        refuse(source, executor)
+    check_goes_with(fitted.facts, source, request.statistics)
+    plan = _plan(request, fitted.facts, source)
+    check_alpha(request, source)
+    whole = [NORMALIZED] if request.output.picture_format == "npy" else []
+    names = planned_pictures(request, source.names, source.shape[2])
+    check_not_read(out, [*names, *whole], [*source.paths, request.statistics])
+    folder = RunFolder(out, [*names, *whole], overwrite=request.output.overwrite)
+    facts = fitted.facts
+    planes = Planes.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
+    found = survey(fitted.statistics(), planes, facts.eps, facts.shape, executor)
+    check_finite(found)
+    summary = ApplySummary(
+        version=__version__,
+        count=len(source.names),
+        shape=source.shape,
+        dtype=source.dtype.name,
+        ignored=selected.ignored,
+        excluded=selected.excluded,
+        eps=facts.eps,
+        gamma=str(facts.gamma),
+        beta=str(facts.beta),
+        seed=0,
+        faults=source.faults,
+        dead_pixels=found.dead,
+        statistics=str(request.statistics),
+        statistics_sha256=statistics_digest(request.statistics),
+        fitted=facts.count,
+    )
+    if request.dry_run:
+        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1)
+    return ApplyJob(request, source, plan, planes, found, folder, names, summary)
+
+
+def check_goes_with(facts: Facts, source: Source, path: Path) -> None:
+    """Refuse pictures that the statistics are not of.
+
+    Raises:
+        ImageError: they differ; the message names the field and both values.
+    """
+    name, (width, height, channels) = source.names[0], source.shape
+    floats = source.dtype.kind == "f" and np.dtype(facts.dtype).kind == "f"
+    size = "{}x{}".format(*facts.shape[:2])
+    pairs = {
+        "dtype": (facts.dtype if floats else source.dtype.name, facts.dtype),
+        "value scale": (f"1 at {source.unit:g}", f"1 at {facts.unit:g}"),
+        f"number of channels (mode {facts.mode}, alpha {facts.alpha})": (channels, facts.shape[2]),
+        "size": (f"{width}x{height}", size),
+    }
+    for field, (given, wanted) in pairs.items():
+        if given != wanted:
+            raise ImageError(
+                f"{name}: its {field} is {given}, but {path} is of {wanted}; fit pictures like it",
+                paths=(name, str(path)),
+            )
+
+
+def _plan(request: ApplyRequest, facts: Facts, source: Source) -> Plan:
+    value, kind = source.dtype.itemsize, request.output.picture_format
+    parameters = 8 * sum(isinstance(origin, str) for origin in (facts.gamma, facts.beta))
+    moments, levels = moments_bytes(value), 16 * (kind == "png")
+
+    def pixel_bytes(jobs: int, _block: int) -> int:
+        under_way = jobs * (9 * value + emitting_bytes(kind, value))
+        return parameters + PLANES_BYTES + max(2 * moments + 8, levels + under_way)
+
+    written = {"png": 2 * value, "tiff": 4, "npy": 8}[kind]
+    disk = len(source.names) * source.shape[0] * source.shape[1] * source.shape[2] * written
+    return plan_for(source, Needs(request.jobs, request.max_memory, pixel_bytes, disk))
+
+
+def _run(job: ApplyJob, executor: Executor, progress: Progress) -> None:
+    source, request = job.source, job.request
+    indexes: Sequence[int] = range(len(source.names))
+    if request.dry_run or (request.skip and request.output.picture_format == "npy"):
+        # One array has no gaps: who is in it must be known before the first is written.
+        indexes = _decodable(job, indexes, executor, progress)
+    if request.dry_run:
+        return
+    job.summary.channels = job.found.channels
+    with job.folder as run:
+        with ExitStack() as open_arrays:
+            names = [job.names[index] for index in indexes] if job.names else []
+            emitter = make_emitter(
+                job, names, len(indexes), job.planes, job.found, run, open_arrays, executor,
+                others=True,
+            )  # fmt: skip
+            written = _emit(job, indexes, emitter, executor, progress)
+        _report(job, indexes, written, run)
+        run.commit(job.summary.document(iter))
+
+
+def _decodable(
+    job: ApplyJob, indexes: Sequence[int], executor: Executor, progress: Progress
+) -> list[int]:
+    kept: list[int] = []
+    faults: list[Fault] = []
+
+    def look(index: int) -> Fault | int:
+        result = read_or_fault(job.source, index)
+        return result if isinstance(result, Fault) else index
+
+    for result in in_order(executor, look, indexes, 2 * job.plan.jobs):
+        (faults if isinstance(result, Fault) else kept).append(result)  # type: ignore[arg-type]
+        progress("check", len(kept) + len(faults), len(indexes))
+    _take_faults(job, faults, len(kept))
+    return kept
+
+
+def _emit(
+    job: ApplyJob, indexes: Sequence[int], emitter: Emitter, executor: Executor, progress: Progress
+) -> list[tuple[bytes, tuple[int, ...]] | None]:
+    """Read and write every picture; None where one cannot be read."""
+    faults: list[Fault] = []
+
+    def write(position: int) -> tuple[bytes, tuple[int, ...]] | Fault:
+        picture: Decoded | Fault = read_or_fault(job.source, indexes[position])
+        if isinstance(picture, Fault):
+            return picture
+        return bytes.fromhex(picture.digest), emitter(position, picture)
+
+    written: list[tuple[bytes, tuple[int, ...]] | None] = []
+    for result in in_order(executor, write, range(len(indexes)), 2 * job.plan.jobs):
+        if isinstance(result, Fault):
+            faults.append(result)
+            written.append(None)
+        else:
+            written.append(result)
+        progress("write", len(written), len(indexes))
+    _take_faults(job, faults, len(indexes) - len(faults))
+    return written
+
+
+def _take_faults(job: ApplyJob, faults: Sequence[Fault], left: int) -> None:
+    total = len(job.source.names) + len(job.source.faults)
+    job.summary.faults = (*job.summary.faults, *faults)
+    if faults and not (job.request.skip and left):
+        raise faults_error(job.summary.faults, total)
+    job.summary.count = left
+
+
+def _report(
+    job: ApplyJob,
+    indexes: Sequence[int],
+    written: Sequence[tuple[bytes, tuple[int, ...]] | None],
+    run: RunFolder,
+) -> None:
+    rows = [
+        (index, *done) for index, done in zip(indexes, written, strict=True) if done is not None
+    ]
+    job.summary.clipped = tuple(map(sum, zip(*(clipped for *_, clipped in rows), strict=True)))
+    job.summary.outputs = Outputs(
+        names=[job.source.names[index] for index, *_ in rows],
+        digests=[digest for _, digest, _ in rows],
+        paths=[job.names[index] for index, *_ in rows] if job.names else [NORMALIZED],
+        digest_of=run.digest,
+    )
+    job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
