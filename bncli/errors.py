@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+_QUOTED = 200
+
 
 class BncliError(Exception):
     """Something the user can mend; each line says what, where and how.
@@ -44,6 +46,12 @@ class BncliError(Exception):
         super().__init__("\n".join(lines))
         self.lines = lines
         self.paths = paths
+
+
+def reason_of(error: BaseException) -> str:
+    """What a library says of a fault, on one line, cut where it quotes half the file."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return reason if len(reason) <= _QUOTED else reason[:_QUOTED] + "..."
 
 
 class OptionError(BncliError, ValueError):
@@ -103,6 +111,11 @@ class OutputError(BncliError):
 
 
 class LimitError(BncliError):
-    """A limit was hit: memory, pixels."""
+    """A limit was hit: memory, pixels.
+
+    Attributes:
+        told: whether the message ends with all the limits of the run.
+    """
 
     exit_code = 7
+    told = False

@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 from bncli.errors import DataError
 
+_PACKED = "=QqQ"
+
 
 @dataclass(frozen=True, slots=True)
 class FileState:
@@ -24,7 +26,13 @@ class FileState:
 
     def packed(self) -> bytes:
         """The same in a third of the memory, for those who keep it of very many files."""
-        return struct.pack("=QqQ", self.size, self.modified_ns, self.inode)
+        return struct.pack(_PACKED, self.size, self.modified_ns, self.inode)
+
+
+def packed_size(state: bytes) -> int:
+    """Bytes of the file that a packed state is of."""
+    size: int = struct.unpack(_PACKED, state)[0]
+    return size
 
 
 @contextmanager

@@ -23,7 +23,7 @@ BELOW = {
     "pages": set(),
     "storage": set(),
 }
-LEAVES = {"errors", "files", "machine", "version", "visible"}
+LEAVES = {"errors", "files", "limits", "machine", "names", "number", "version", "visible"}
 """Single files at the foot of the house, which every room may use."""
 
 OWNERS = {"PIL": "images", "click": "cli", "rich": "cli", "imagecodecs": "images",

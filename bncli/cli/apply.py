@@ -11,7 +11,7 @@ from bncli.cli.help_page import section
 
 
 @click.command("apply")
-@click.argument("statistics", metavar="FILE.npz", type=click.Path())
+@click.argument("statistics", metavar="FILE.npz", type=click.Path(readable=False))
 @options.sources
 @options.opening
 @section(
@@ -21,7 +21,7 @@ from bncli.cli.help_page import section
         "--out",
         metavar="OUT",
         required=True,
-        type=click.Path(),
+        type=click.Path(readable=False),
         help="Folder for the results.",
     ),
     options.writing,

@@ -128,7 +128,7 @@ def _config_option() -> click.Option:
     return click.Option(
         ["--config"],
         metavar="FILE.toml",
-        type=click.Path(dir_okay=False),
+        type=click.Path(dir_okay=False, readable=False),
         is_eager=True,
         expose_value=False,
         callback=_take_config,

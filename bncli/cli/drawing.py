@@ -14,13 +14,13 @@ showing = section(
     click.option(
         "--contact-sheet",
         metavar="FILE.png",
-        type=click.Path(),
+        type=click.Path(readable=False),
         help="Draw some pictures before and after, mean, deviation and gradients.",
     ),
     click.option(
         "--report",
         metavar="FILE.html",
-        type=click.Path(),
+        type=click.Path(readable=False),
         help="Write a page to read: numbers, pictures, histograms, hashes (extra: report).",
     ),
 )

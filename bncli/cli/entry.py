@@ -165,6 +165,10 @@ def _guarded(argv: list[str]) -> int:  # noqa: PLR0911 - a return for each way t
     except Ended as error:
         _report(wishes, error.kind, error.code, error.lines, ())
         return error.code
+    except MemoryError:
+        line = "there is not enough memory; --max-memory makes a run refuse before it comes to that"
+        _report(wishes, "LimitError", 7, [line], ())
+        return 7
     except SystemExit as end:
         # click leaves so when it has completed a word, or when the reader of a page went away.
         return 0 if end.code in {0, None} else 141

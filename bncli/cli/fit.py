@@ -8,6 +8,7 @@ import click
 
 from bncli.cli import options
 from bncli.cli.help_page import section
+from bncli.cli.values import OneOf, Whole
 
 
 @click.command("fit")
@@ -18,19 +19,19 @@ from bncli.cli.help_page import section
     options.layer,
     click.option(
         "--ddof",
-        type=click.IntRange(0, 1),
+        type=Whole(0, 1),
         default=0,
         help="1: apply and invert divide the variance by the count less 1, as the paper infers.",
     ),
     click.option(
         "--batch-size",
         metavar="N",
-        type=click.IntRange(min=2),
+        type=Whole(min=2),
         help="Keep running statistics over batches of N, as the training mode of BatchNorm does.",
     ),
     click.option(
         "--momentum",
-        type=options.OneOf("M|none"),
+        type=OneOf("M|none"),
         show_default="0.1",
         help="Of running statistics; none averages.",
     ),
@@ -42,7 +43,7 @@ from bncli.cli.help_page import section
         "--out",
         metavar="FILE.npz",
         required=True,
-        type=click.Path(),
+        type=click.Path(readable=False),
         help="The file to write.",
     ),
     click.option(
@@ -51,7 +52,7 @@ from bncli.cli.help_page import section
     click.option(
         "--update-from",
         metavar="FILE.npz",
-        type=click.Path(dir_okay=False),
+        type=click.Path(dir_okay=False, readable=False),
         help="Add the pictures to those of this file.",
     ),
 )

@@ -8,7 +8,7 @@ import click
 
 from bncli.cli import check_types, options
 from bncli.cli.help_page import section
-from bncli.cli.options import OneOf
+from bncli.cli.values import Number, OneOf, Whole
 from bncli.pipeline.choices import DTYPES
 
 
@@ -20,7 +20,7 @@ from bncli.pipeline.choices import DTYPES
         "--images",
         metavar="SRC",
         multiple=True,
-        type=click.Path(),
+        type=click.Path(readable=False),
         help="Check on these pictures at full size: a folder, file, glob, or .npy batch.",
     ),
     click.option(
@@ -33,12 +33,18 @@ from bncli.pipeline.choices import DTYPES
         "--delta", type=OneOf("FILE.npy|random"), default="random", help="Gradient of the loss."
     ),
     click.option(
-        "--eps", type=float, show_default="the layer's own, or 1e-8", help="To make the layer with."
+        "--eps",
+        type=Number(),
+        show_default="the layer's own, or 1e-8",
+        help="To make the layer with.",
     ),
     click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of the backward."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything random."),
+    click.option("--seed", type=Whole(min=0), default=0, help="Of everything random."),
     click.option(
-        "--tolerance", type=float, show_default="derived per pixel", help="Relative error allowed."
+        "--tolerance",
+        type=Number(),
+        show_default="derived per pixel",
+        help="Relative error allowed.",
     ),
 )
 @section(
@@ -70,8 +76,15 @@ from bncli.pipeline.choices import DTYPES
 )
 @section(
     "Output",
-    click.option("--heatmap", metavar="DIR", type=click.Path(), help="Write error maps there."),
-    click.option("--report", metavar="FILE.html", type=click.Path(), help="Write a page to read."),
+    click.option(
+        "--heatmap", metavar="DIR", type=click.Path(readable=False), help="Write error maps there."
+    ),
+    click.option(
+        "--report",
+        metavar="FILE.html",
+        type=click.Path(readable=False),
+        help="Write a page to read.",
+    ),
 )
 @options.streams
 def command(

@@ -8,7 +8,7 @@ from bncli.cli import options
 
 
 @click.command("inspect")
-@click.argument("file", metavar="FILE.npz", type=click.Path())
+@click.argument("file", metavar="FILE.npz", type=click.Path(readable=False))
 @options.streams
 def command(
     file: str,

@@ -8,18 +8,19 @@ import click
 
 from bncli.cli import options
 from bncli.cli.help_page import section
+from bncli.cli.values import OneOf, Whole
 from bncli.images.policy import MAX_PIXELS
 from bncli.pipeline.choices import RESTORED_FORMATS
 
 
 @click.command("invert")
-@click.argument("statistics", metavar="FILE.npz", type=click.Path())
+@click.argument("statistics", metavar="FILE.npz", type=click.Path(readable=False))
 @options.sources
 @section(
     "Input",
     click.option(
         "--max-pixels",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         default=MAX_PIXELS,
         help="Refuse larger pictures unread.",
     ),
@@ -31,12 +32,12 @@ from bncli.pipeline.choices import RESTORED_FORMATS
         "--out",
         metavar="OUT",
         required=True,
-        type=click.Path(),
+        type=click.Path(readable=False),
         help="Folder for the results.",
     ),
     click.option(
         "--scale",
-        type=options.OneOf("LO:HI|none"),
+        type=OneOf("LO:HI|none"),
         help="The y that are black and white, where no summary.json beside the PNG files says so.",
     ),
     click.option(

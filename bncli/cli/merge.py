@@ -9,7 +9,9 @@ from bncli.cli.help_page import section
 
 
 @click.command("merge")
-@click.argument("files", metavar="FILE.npz...", nargs=-1, required=True, type=click.Path())
+@click.argument(
+    "files", metavar="FILE.npz...", nargs=-1, required=True, type=click.Path(readable=False)
+)
 @section(
     "Output",
     click.option(
@@ -17,7 +19,7 @@ from bncli.cli.help_page import section
         "--out",
         metavar="FILE.npz",
         required=True,
-        type=click.Path(),
+        type=click.Path(readable=False),
         help="The file to write.",
     ),
     click.option("--overwrite", is_flag=True, help="Replace an earlier file."),

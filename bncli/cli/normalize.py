@@ -8,7 +8,7 @@ import click
 
 from bncli.cli import drawing, options
 from bncli.cli.help_page import section
-from bncli.cli.options import OneOf
+from bncli.cli.values import Number, OneOf
 
 
 @click.command("normalize")
@@ -23,18 +23,24 @@ from bncli.cli.options import OneOf
         help="Run the backward with this gradient of the loss, of shape (batch, w, h, c).",
     ),
     click.option("--update", is_flag=True, help="Take a step of SGD on gamma and beta."),
-    click.option("--lr", type=float, show_default="0.01", help="Learning rate of the step."),
+    click.option("--lr", type=Number(), show_default="0.01", help="Learning rate of the step."),
     click.option(
-        "--momentum", type=float, show_default="0", help="How much of the last step is kept."
+        "--momentum",
+        type=Number(),
+        show_default="0",
+        help="How much of the last step is kept.",
     ),
-    click.option("--decay", type=float, show_default="0", help="Weight decay."),
+    click.option("--decay", type=Number(), show_default="0", help="Weight decay."),
     click.option(
-        "--lr-decay", type=float, show_default="1", help="Factor on the rate after each step."
+        "--lr-decay",
+        type=Number(),
+        show_default="1",
+        help="Factor on the rate after each step.",
     ),
     click.option(
         "--state",
         metavar="FILE.npz",
-        type=click.Path(dir_okay=False),
+        type=click.Path(dir_okay=False, readable=False),
         help="The state.npz of the last run: momentum and rate go on from there.",
     ),
 )
@@ -45,7 +51,7 @@ from bncli.cli.options import OneOf
         "--out",
         metavar="OUT",
         required=True,
-        type=click.Path(),
+        type=click.Path(readable=False),
         help="Folder for the results.",
     ),
     options.writing,

@@ -1,127 +1,28 @@
-"""Options that two or more commands share, and the types of their values."""
+"""Options that two or more commands share."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from bncli.cli.help_page import section
+from bncli.cli.values import Jobs, Memory, Number, OneOf, Size, Whole
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
 from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 
-_WHOLE = 100.0
-
-
-class OneOf(click.ParamType[str]):
-    """Text that may be one of some words, which the shell completes; it is checked elsewhere.
-
-    Args:
-        name: all that it may be, as the help shows it; small letters are words, ``FILE`` a file.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """As it is: words are small."""
-        del param, ctx
-        return self.name
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """The words that begin so, else files."""
-        del ctx, param
-        words = [re.sub("[A-Z]+$", "", word) for word in self.name.split("|")]
-        fitting = [word for word in words if word.islower() and word.startswith(incomplete)]
-        found = [CompletionItem(word) for word in fitting if "." not in word]
-        if not found and "FILE" in self.name:
-            found = [CompletionItem(incomplete, type="file")]
-        return found
-
-
-class Size(click.ParamType[tuple[int, int]]):
-    """``WxH``: a width and a height in pixels."""
-
-    name = "WxH"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """As it is: the x is small."""
-        del param, ctx
-        return self.name
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Two whole numbers above 0."""
-        match = re.fullmatch(r"([1-9][0-9]*)[xX]([1-9][0-9]*)", str(value))
-        if match is None:
-            self.fail(f"{value} is no size; give it as 640x480", param, ctx)
-        return int(match[1]), int(match[2])
-
-
-class Jobs(click.ParamType["int | None"]):
-    """``auto`` or a number of threads."""
-
-    name = "auto|N"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """As it is: words are small."""
-        del param, ctx
-        return self.name
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | None:
-        """None for auto."""
-        if value == "auto":
-            return None
-        if not str(value).isascii() or not str(value).isdigit() or int(value) < 1:
-            self.fail(f"{value} is neither auto nor a whole number above 0", param, ctx)
-        return int(value)
-
-
-class Memory(click.ParamType["Memory"]):
-    """``auto``, bytes with a unit, or a share of what is available."""
-
-    name = "auto|SIZE|N%"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """As it is: words are small."""
-        del param, ctx
-        return self.name
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """None for auto, else bytes, or a share between 0 and 1 as a float."""
-        if value == "auto":
-            return None
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(%|[kmgt]?(?:i?b)?)", str(value).lower())
-        if match is None or float(match[1]) < (match[2] == "") or float(match[1]) <= 0:
-            self.fail(f"{value} is no size; give it as 512M, 2GiB or 50%", param, ctx)
-        number, unit = float(match[1]), match[2]
-        if unit == "%":
-            if number > _WHOLE:
-                self.fail(f"{value} is more than there is", param, ctx)
-            return number / _WHOLE
-        power = "kmgt".find(unit[:1]) + 1 if unit[:1] in set("kmgt") else 0
-        # As in dd and GNU sort: M and MiB count in 1024, MB in 1000.
-        base = 1000 if unit.endswith("b") and "i" not in unit and power else 1024
-        return int(number * base**power)
+_UTF_16, _UTF_8_MARK = (b"\xff\xfe", b"\xfe\xff"), b"\xef\xbb\xbf"
 
 
 sources = section(
     "Input",
-    click.argument("sources", metavar="[SRC]...", nargs=-1, type=click.Path()),
+    click.argument("sources", metavar="[SRC]...", nargs=-1, type=click.Path(readable=False)),
     click.option(
         "--files-from",
         metavar="FILE",
-        type=click.Path(dir_okay=False, allow_dash=True),
+        type=click.Path(dir_okay=False, readable=False, allow_dash=True),
         help="Also take the files named in FILE, one a line (or ended by NUL); - is stdin.",
     ),
     click.option("-r", "--recursive", is_flag=True, help="Search the folders inside SRC too."),
@@ -144,8 +45,8 @@ layer = section(
         default="0",
         help="Shift, of shape (w, h, c).",
     ),
-    click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything random."),
-    click.option("--eps", type=float, default=1e-8, help="Added to the variance, above 0."),
+    click.option("--seed", type=Whole(min=0), default=0, help="Of everything random."),
+    click.option("--eps", type=Number(), default=1e-8, help="Added to the variance, above 0."),
 )
 """Gamma, beta and eps."""
 
@@ -159,7 +60,7 @@ opening = section(
     ),
     click.option(
         "--max-pixels",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         default=MAX_PIXELS,
         help="Refuse larger pictures unread.",
     ),
@@ -278,5 +179,15 @@ def _listed(files_from: str) -> list[str]:
         content = sys.stdin.buffer.read() if files_from == "-" else Path(files_from).read_bytes()
     except OSError as error:
         raise click.UsageError(f"--files-from {files_from}: {error.strerror}.") from error
-    separator = b"\0" if b"\0" in content else b"\n"
-    return [os.fsdecode(line) for line in content.split(separator) if line.strip()]
+    return [os.fsdecode(line) for line in _lines(content) if line.strip()]
+
+
+def _lines(content: bytes) -> list[bytes]:
+    if content.startswith(_UTF_16):  # what PowerShell makes of `dir > list`
+        content = content.decode("utf-16", errors="replace").encode()
+    content = content.removeprefix(_UTF_8_MARK)
+    if b"\0" in content:
+        return content.split(b"\0")
+    # A name may end in a carriage return, but where all lines do, Windows has made them.
+    windows = content.count(b"\n") == content.count(b"\r\n")
+    return content.split(b"\r\n" if windows else b"\n")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import logging
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -18,17 +17,13 @@ from numpy.typing import NDArray
 from bncli.errors import ImageError
 from bncli.images.tiff import decode_own, own_layout
 
-# What they find strange they log, with text from the file in it: without a handler it would end on
-# the terminal. Who has set up logging still gets it.
-for _library in ("imagecodecs", "tifffile"):
-    logging.getLogger(_library).addHandler(logging.NullHandler())
-
 _REMEDY = "pip install 'bncli[codecs]' reads it whole"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION_TAG = 274
 _ICC_TAG = 34675
 _FIRST_TURNED = 5
 _ASSOCIATED_ALPHA = 1
+_QUOTED = 20
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _COLOURS = {("MINISBLACK", 1): "L", ("MINISWHITE", 1): "L", ("RGB", 3): "RGB"}
 
@@ -175,7 +170,8 @@ def _own_header(width: int, height: int, channels: int) -> TiffHeader:
 def _page_header(page: Any) -> TiffHeader:
     extras = len(page.extrasamples)
     colours = page.samplesperpixel - extras
-    photometric = getattr(page.photometric, "name", str(page.photometric))
+    # What is no known one comes as the file has it, which may be anything.
+    photometric = getattr(page.photometric, "name", repr(page.photometric)[:_QUOTED])
     mode = _COLOURS.get((photometric, colours))
     inverted = photometric == "MINISWHITE"
     dtype = np.dtype(page.dtype) if page.dtype is not None else np.dtype(object)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bncli.errors import NoPicturesError
+from bncli.errors import ImageError, NoPicturesError
 from bncli.images.policy import SUFFIXES
 
 _GLOB_CHARACTERS = re.compile(r"[*?\[]")
@@ -46,6 +46,7 @@ class Found:
         excluded: how many the include and exclude globs left out.
         roots: the folders that were searched.
         parents: the folders of the files that were named one by one.
+        unreadable: (name, reason) of folders that could not be searched.
     """
 
     files: tuple[tuple[str, str], ...]
@@ -53,6 +54,7 @@ class Found:
     excluded: int
     roots: tuple[Path, ...]
     parents: tuple[Path, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
 
 
 def find_pictures(selection: Selection) -> Found:
@@ -65,12 +67,16 @@ def find_pictures(selection: Selection) -> Found:
 
     Raises:
         NoPicturesError: a source does not exist, or nothing was found.
+        ImageError: nothing was found, and there are folders that cannot be read.
     """
     search = _Search(selection.recursive)
     single: list[Path] = []
     for source in selection.sources:
         _take_source(source, search, single)
     search.files = _once(search.files + _named_below_common_folder(single))
+    if not search.files and search.unreadable:
+        lines = [f"{name}: {reason}" for name, reason in search.unreadable]
+        raise ImageError(*lines, paths=tuple(name for name, _ in search.unreadable))
     if not search.files:
         raise NoPicturesError(_nothing_found(selection, search.ignored))
     kept = [pair for pair in search.files if _wanted(pair[1], selection)]
@@ -85,6 +91,7 @@ def find_pictures(selection: Selection) -> Found:
         excluded=len(search.files) - len(kept),
         roots=tuple(search.roots),
         parents=tuple({path.parent for path in single}),
+        unreadable=tuple(search.unreadable),
     )
 
 
@@ -109,6 +116,7 @@ class _Search:
         self.files: list[tuple[str, str]] = []
         self.ignored = 0
         self.roots: list[Path] = []
+        self.unreadable: list[tuple[str, str]] = []
         self._visited: set[tuple[int, int]] = set()
 
     def walk(self, root: Path) -> None:
@@ -116,11 +124,13 @@ class _Search:
         pending = [(root, PurePosixPath())]
         while pending:
             folder, below = pending.pop()
-            status = os.stat(folder)  # noqa: PTH116 - Path.stat is this
-            if (status.st_dev, status.st_ino) in self._visited:
+            try:
+                entries = self._entries(folder)
+            except OSError as error:
+                reason = f"the folder cannot be read: {error.strerror}"
+                self.unreadable.append((str(folder), reason))
                 continue
-            self._visited.add((status.st_dev, status.st_ino))
-            for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            for entry in entries:
                 if entry.name.startswith("."):
                     self.ignored += 1
                 elif _is_folder(entry):
@@ -130,6 +140,15 @@ class _Search:
                     self.files.append((entry.path, str(below / entry.name)))
                 else:
                     self.ignored += 1
+
+    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        """What is in a folder, by name; nothing where it was visited before."""
+        status = os.stat(folder)  # noqa: PTH116 - Path.stat is this
+        if (status.st_dev, status.st_ino) in self._visited:
+            return []
+        self._visited.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -142,14 +161,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _take_source(source: str, search: _Search, single: list[Path]) -> None:
     path = Path(source)
     if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for names that are too long
-        try:
-            search.walk(path)
-        except OSError as error:
-            raise NoPicturesError(
-                f"{error.filename}: the folder cannot be read: {error.strerror}",
-                paths=(str(error.filename),),
-            ) from error
-    elif os.path.lexists(path):
+        search.walk(path)
+    elif _is_there(source):
         single.append(path)
     elif _GLOB_CHARACTERS.search(source):
         matches = [Path(match) for match in glob.iglob(source, recursive=True)]  # noqa: PTH207
@@ -163,6 +176,19 @@ def _take_source(source: str, search: _Search, single: list[Path]) -> None:
         raise NoPicturesError(
             f"{source}: there is no such file or folder; check the name", paths=(source,)
         )
+
+
+def _is_there(source: str) -> bool:
+    try:
+        os.lstat(source)
+    except PermissionError as error:
+        # Whether it is there, nobody can say: a folder above it keeps it hidden.
+        raise ImageError(
+            f"{source}: it cannot be reached: {error.strerror}", paths=(source,)
+        ) from (error)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _once(files: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -12,12 +12,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from bncli.errors import BncliError, ImageError, LimitError
+from bncli.errors import BncliError, ImageError, LimitError, reason_of
 from bncli.files import open_regular
 from bncli.images import deep
 from bncli.images.deep import PixelKind
 from bncli.images.png import late_exif
 from bncli.images.policy import FORMATS, ReadPolicy
+from bncli.images.quiet import libtiff_silent
 
 _U8 = np.dtype(np.uint8)
 _GREY = PixelKind("L", alpha=False, dtype=_U8)
@@ -82,7 +83,7 @@ def pillow_unlimited() -> Iterator[None]:
     limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), libtiff_silent():
             warnings.filterwarnings("ignore", module="PIL")
             yield
     finally:
@@ -103,8 +104,9 @@ def decoding() -> Iterator[None]:
             "it is no picture of a known format (PNG JPEG TIFF BMP GIF WEBP PNM), or it is damaged"
         ) from error
     except Exception as error:  # decoders raise nearly every kind there is on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"it cannot be decoded ({reason}): it is damaged or incomplete") from error
+        raise ImageError(
+            f"it cannot be decoded ({reason_of(error)}): it is damaged or incomplete"
+        ) from error
 
 
 def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
@@ -241,6 +243,8 @@ def _as_tuple(value: Any) -> tuple[int, ...]:
 
 def _check_size(size: tuple[int, int], policy: ReadPolicy) -> None:
     width, height = size
+    if min(size) < 1:
+        raise ImageError(f"it is {width}x{height}: it has no pixels")
     if width * height > policy.max_pixels:
         raise LimitError(
             f"it is {width}x{height}, {width * height:,} pixels, above the limit of "

@@ -24,7 +24,15 @@ from bncli.pipeline.emitters import make_emitter
 from bncli.pipeline.engine import in_order
 from bncli.pipeline.fitted import load_fitted, statistics_digest
 from bncli.pipeline.normalize import check_finite
-from bncli.pipeline.plan import PLANES_BYTES, Needs, Plan, emitting_bytes, moments_bytes, plan_for
+from bncli.pipeline.plan import (
+    PLANES_BYTES,
+    Needs,
+    Plan,
+    emitting_bytes,
+    limits_of,
+    moments_bytes,
+    plan_for,
+)
 from bncli.pipeline.planes import Planes, Survey, survey
 from bncli.pipeline.prepare import NORMALIZED, check_alpha, planned_pictures
 from bncli.pipeline.source import Source, open_source
@@ -86,12 +94,32 @@ def apply_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from bncli import fit_folder
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     np.save(f"{folder}/one.npy", batch[2:])
+        ...     _ = fit_folder(f"{folder}/batch.npy", f"{folder}/stats.npz")
+        ...     _ = apply_folder(
+        ...         f"{folder}/stats.npz", f"{folder}/one.npy", f"{folder}/out", format="npy"
+        ...     )
+        ...     y = np.load(f"{folder}/out/normalized.npy")
+        >>> print(y.ravel().round(4))
+        [1.3887]
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_apply(statistics, listed, out, options)
     jobs = request.jobs or allowed_cores()
-    with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
+    with (
+        pillow_unlimited(),
+        limits_of(request.max_pixels, request.max_memory).told(),
+        ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor,
+    ):
         job = _prepare(request, executor)
         if tell is not None:
             memory, limit = job.plan.memory / 1e6, job.plan.limit / 1e6
@@ -178,7 +206,8 @@ def _plan(request: ApplyRequest, facts: Facts, source: Source) -> Plan:
 
     written = {"png": 2 * value, "tiff": 4, "npy": 8}[kind]
     disk = len(source.names) * source.shape[0] * source.shape[1] * source.shape[2] * written
-    return plan_for(source, Needs(request.jobs, request.max_memory, pixel_bytes, disk))
+    limits = limits_of(request.max_pixels, request.max_memory)
+    return plan_for(source, Needs(request.jobs, limits, pixel_bytes, (0, disk)))
 
 
 def _run(job: ApplyJob, executor: Executor, progress: Progress) -> None:

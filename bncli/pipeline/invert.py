@@ -34,7 +34,7 @@ from bncli.pipeline.invert_input import (
 )
 from bncli.pipeline.invert_request import InvertOptions, InvertRequest, build_invert
 from bncli.pipeline.invert_summary import InvertSummary
-from bncli.pipeline.plan import Plan
+from bncli.pipeline.plan import Plan, limits_of
 from bncli.pipeline.prepare import check_alpha, planned_pictures
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import Outputs, PlanFacts
@@ -96,12 +96,34 @@ def invert_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from bncli import apply_folder, fit_folder
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     _ = fit_folder(f"{folder}/batch.npy", f"{folder}/stats.npz")
+        ...     _ = apply_folder(
+        ...         f"{folder}/stats.npz", f"{folder}/batch.npy", f"{folder}/out", format="npy"
+        ...     )
+        ...     _ = invert_folder(
+        ...         f"{folder}/stats.npz", f"{folder}/out/normalized.npy", f"{folder}/in"
+        ...     )
+        ...     x = np.load(f"{folder}/in/restored.npy")
+        >>> print(x.ravel())
+        [1. 2. 6.]
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_invert(statistics, listed, out, options)
     jobs = request.jobs or allowed_cores()
-    with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
+    with (
+        pillow_unlimited(),
+        limits_of(request.max_pixels, request.max_memory).told(),
+        ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor,
+    ):
         job = _prepare(request, executor)
         if tell is not None:
             tell(f"{len(job.source.names)} pictures, {job.summary.scale}; {job.plan.jobs} threads")

@@ -26,6 +26,7 @@ from bncli.pipeline.emit import (
 from bncli.pipeline.emitters import make_emitter
 from bncli.pipeline.engine import in_order
 from bncli.pipeline.identity import delta_digest, survey_digest
+from bncli.pipeline.plan import limits_of
 from bncli.pipeline.planes import Planes, Survey, survey
 from bncli.pipeline.prepare import (
     GRAD_INPUT,
@@ -86,7 +87,11 @@ def normalize_folder(
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_request(listed, out, options)
     jobs = request.jobs or allowed_cores()
-    with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
+    with (
+        pillow_unlimited(),
+        limits_of(request.policy.max_pixels, request.max_memory).told(),
+        ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor,
+    ):
         job = prepare(request, executor)
         if tell is not None:
             for line in job.decisions():

@@ -15,7 +15,7 @@ from bncli.images.png import encoder_name
 from bncli.pipeline.collect import DeltaRows, refuse
 from bncli.pipeline.identity import key_so_far
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
-from bncli.pipeline.plan import Plan, make_plan
+from bncli.pipeline.plan import Plan, check_disk, free_disk, make_plan
 from bncli.pipeline.request import NormalizeRequest, OutputRequest
 from bncli.pipeline.showing import Showing
 from bncli.pipeline.source import Source, open_source
@@ -111,10 +111,8 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
             if backward.state is not None:
                 descent = Descent.load(backward.state, source.shape)
     summary = _blank_summary(request, source, found, gamma, beta)
-    plan = make_plan(source, request)
+    plan = _planned(request, source, summary)
     check_alpha(request, source)
-    if request.dry_run:
-        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
     pictures = planned_pictures(request, source.names, source.shape[2])
     names = [*pictures, *array_names(request, gamma, beta)]
     key = key_so_far(request, source, gamma, beta, descent)
@@ -141,6 +139,8 @@ def _blank_summary(
         beta=beta.origin,
         seed=request.layer.seed,
         faults=source.faults,
+        alpha=request.policy.alpha,
+        with_alpha=source.with_alpha,
     )
 
 
@@ -152,6 +152,17 @@ def _folder(
     return RunFolder(
         output.folder, names, overwrite=output.overwrite, resume=output.resume, key=key
     )
+
+
+def _planned(request: NormalizeRequest, source: Source, summary: RunSummary) -> Plan:
+    """The plan, found possible; of a dry run it is what the summary tells."""
+    plan = make_plan(source, request)
+    if not request.output.resume:  # what is there already takes no more room
+        check_disk(plan, request.output.folder)
+    if request.dry_run:
+        decodes, free = 1 if plan.cached else 2, free_disk(request.output.folder)
+        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, decodes, disk_free_bytes=free)
+    return plan
 
 
 def check_alpha(request: WritesPictures, source: Source) -> None:

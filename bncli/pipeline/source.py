@@ -91,6 +91,14 @@ class Source(Protocol):
         """Whether some picture has an alpha channel that is to be copied through."""
 
     @property
+    def with_alpha(self) -> int:
+        """How many pictures have an alpha channel."""
+
+    @property
+    def largest_file(self) -> int:
+        """Bytes of the largest file that is read whole."""
+
+    @property
     def policy(self) -> ReadPolicy:
         """How the pictures are read."""
 
@@ -120,6 +128,8 @@ class ArrayBatch:
 
     unit: ClassVar[float] = 1.0
     alpha_kept: ClassVar[bool] = False
+    with_alpha: ClassVar[int] = 0
+    largest_file: ClassVar[int] = 0
     faults: ClassVar[tuple[Fault, ...]] = ()
     policy: ClassVar[ReadPolicy] = ReadPolicy()
 

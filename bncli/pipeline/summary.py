@@ -74,6 +74,7 @@ class PlanFacts:
     """What a run will use: threads, bytes of memory at the peak, bytes of disk.
 
     Attributes:
+        disk_free_bytes: where OUT is or would be, or None where the system does not say.
         whole_files: files that a run that goes on need not write, or None where none goes on.
     """
 
@@ -82,6 +83,7 @@ class PlanFacts:
     disk_bytes: int
     decodes_each_file: int
     whole_files: int | None = None
+    disk_free_bytes: int | None = None
 
 
 @dataclass(slots=True)
@@ -93,6 +95,8 @@ class RunSummary:
         count, shape, dtype: of the batch; shape is (w, h, c).
         ignored, excluded: files that were not taken for pictures, or left out by a glob.
         eps, gamma, beta, seed: of the layer; gamma and beta say where they come from.
+        alpha: what is made of alpha channels.
+        with_alpha: how many pictures have one.
         faults: pictures that were skipped at the user's wish.
         dead_pixels: pixels whose variance is exactly 0.
         clipped: values that were clipped, for each channel.
@@ -118,6 +122,8 @@ class RunSummary:
     gamma: str
     beta: str
     seed: int
+    alpha: str = "keep"
+    with_alpha: int = 0
     faults: tuple[Fault, ...] = ()
     dead_pixels: int = 0
     clipped: tuple[int, ...] = ()
@@ -166,6 +172,8 @@ class RunSummary:
                 "shape": list(self.shape),
                 "dtype": self.dtype,
                 "order": "natural",
+                "alpha": self.alpha,
+                "with_alpha": self.with_alpha,
                 "ignored_files": self.ignored,
                 "excluded_files": self.excluded,
             },

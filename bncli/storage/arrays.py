@@ -25,6 +25,7 @@ from bncli.errors import (
     LimitError,
     NonFiniteError,
     ShapeError,
+    reason_of,
 )  # fmt: skip
 from bncli.files import open_regular
 
@@ -110,8 +111,8 @@ def naming(path: Path) -> Iterator[None]:
             f"{path}: there is not enough memory for it", paths=(str(path),)
         ) from error
     except Exception as error:  # zipfile raises nearly every kind there is on damaged files
-        reason = " ".join(str(error).split())
-        raise ArrayError(f"{path}: it cannot be read ({reason})", paths=(str(path),)) from error
+        message = f"{path}: it cannot be read ({reason_of(error)})"
+        raise ArrayError(message, paths=(str(path),)) from error
 
 
 def read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from bncli.names import with_whole_names
+
 
 def write_document(file: BinaryIO, document: Mapping[str, Any]) -> None:
     """Write it indented; of a value that is an iterator one element at a time: it may be long."""
@@ -31,5 +33,5 @@ def _json_rows(rows: Iterator[Any]) -> Iterator[bytes]:
 
 
 def _json(value: Any, depth: int) -> bytes:
-    text = json.dumps(value, indent=2, allow_nan=False)
+    text = with_whole_names(json.dumps(value, indent=2, allow_nan=False))
     return text.replace("\n", "\n" + "  " * depth).encode("ascii")

@@ -79,7 +79,7 @@ def test_help_as_a_word():
     ("arguments", "words"),
     [
         (["normalise"], "There is no command normalise; did you mean normalize?"),
-        (["pictures", "-o", "out"], "There is no command pictures; there are normalize, gradcheck"),
+        (["pictures", "-o", "out"], "There is no command pictures; there are normalize, fit, "),
         (["normalize", "--gama", "1"], "There is no option --gama; did you mean --gamma?"),
         (["normalize", "x", "--quiett"], "There is no option --quiett; did you mean --quiet?"),
         (["normalize", "x", "--zzz"], "There is no option --zzz (try bncli normalize --help)"),
