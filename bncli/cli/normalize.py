@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bncli.cli import options
+from bncli.cli import drawing, options
 from bncli.cli.help_page import section
 from bncli.cli.values import Number, OneOf
 
@@ -59,6 +59,7 @@ from bncli.cli.values import Number, OneOf
 @options.skipping
 @options.running
 @options.resuming
+@drawing.showing
 @options.streams
 def command(
     sources: tuple[str, ...],
@@ -92,6 +93,7 @@ def command(
     from bncli.pipeline.normalize import normalize_folder
 
     with display.following() as follow:
+        chosen["command"] = drawing.command_line()
         summary = normalize_folder(listed, out, progress=follow, tell=display.tell, **chosen)
     display.normalize_summary(summary, out)
     return summary.exit_code

@@ -57,12 +57,17 @@ class Gradient:
     batch: int
     out: RowWriter
 
-    def write(self, position: int, x: Raster, shape: Shape) -> float:
-        """Write the gradient of one picture; returns the sum of its squares."""
+    def values(self, position: int, x: Raster) -> Raster:
+        """The gradient of one picture, (pixels,)."""
         delta = self.delta(position)
         gradient = np.empty(len(x))
         with np.errstate(all="ignore"):  # the norms of the summary tell what overflows
             self._fill(gradient, delta, x)
+        return gradient
+
+    def write(self, position: int, x: Raster, shape: Shape) -> float:
+        """Write the gradient of one picture; returns the sum of its squares."""
+        gradient = self.values(position, x)
         self.out.write(position, to_array(gradient, shape))
         return square_sum(gradient)
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -41,6 +41,9 @@ from bncli.pipeline.results import result_files, statistics_file
 from bncli.pipeline.summary import Outputs, RunSummary
 from bncli.storage.journal import Inputs
 from bncli.storage.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from bncli.pipeline.gallery import Gallery, Glimpse
 
 _TIDIED = 1 << 10
 """Pictures after which freed memory goes back to the system."""
@@ -115,8 +118,10 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
         return
     job.summary.channels, job.summary.dead_pixels = found.channels, found.dead
     job.summary.run = folder.key
-    with folder as run:
-        if not _finished(job, batch, run):
+    gallery = _gallery(job, batch, planes, found)
+    with folder as run, job.showing:
+        gradient = None
+        if gallery is not None or not _finished(job, batch, run):
             statistics = executor.submit(run.write_with, STATS, statistics_file(job, batch))
             batch.moments = None  # the file is the last that needs them
             with ExitStack() as open_arrays:
@@ -126,12 +131,14 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
                 gradient = _gradient(job, batch, planes, run, open_arrays)
                 # For large pictures planes are most of the memory: only who needs them keeps them.
                 del planes
-                emitted = _emit(job, batch, emitter, gradient, run, executor, progress)
+                write = _writer(job, batch, emitter, gradient, gallery, run)
+                emitted = _emit(job, write, gallery, executor, progress)
             statistics.result()
             _report(job, emitted, gradient)
             for name, writer in result_files(job, gradient).items():
                 run.write_with(name, writer)
-        _commit(job, batch, run)
+        _summarize(job, batch, run)
+        _commit(job, gallery, gradient, run)
 
 
 def _count_whole(job: Job, folder: RunFolder) -> None:
@@ -146,7 +153,26 @@ def _finished(job: Job, batch: Batch, run: RunFolder) -> bool:
     return document is not None and job.summary.adopt(document)
 
 
-def _commit(job: Job, batch: Batch, run: RunFolder) -> None:
+def _gallery(job: Job, batch: Batch, planes: Planes, found: Survey) -> Gallery | None:
+    """Where something is to be drawn; else what draws is not even loaded."""
+    if not job.showing.wanted:
+        return None
+    from bncli.pipeline.draw_run import gallery_of
+
+    return gallery_of(job, batch, planes, found)
+
+
+def _commit(job: Job, gallery: Gallery | None, gradient: Gradient | None, run: RunFolder) -> None:
+    if gallery is not None:
+        from bncli.pipeline.draw_run import stage_drawings
+
+        stage_drawings(job, gallery, gradient)
+    if not run.stands(job.summary.document(iter)):
+        run.commit(job.summary.document(iter))
+    job.showing.place()
+
+
+def _summarize(job: Job, batch: Batch, run: RunFolder) -> None:
     job.summary.outputs = Outputs(
         names=_names(job, batch),
         digests=batch.digests,
@@ -155,8 +181,6 @@ def _commit(job: Job, batch: Batch, run: RunFolder) -> None:
     )
     job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
     job.summary.kept = run.kept_count
-    if not run.stands(job.summary.document(iter)):
-        run.commit(job.summary.document(iter))
 
 
 def _names(job: Job, batch: Batch) -> list[str]:
@@ -199,28 +223,39 @@ def _gradient(
     return Gradient(job.delta, planes, *sums, count, out)
 
 
-def _emit(
-    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, run: RunFolder,
-    executor: Executor, progress: Progress,
-) -> list[Emitted]:  # fmt: skip
+def _writer(
+    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, gallery: Gallery | None,
+    run: RunFolder,
+) -> Callable[[int], tuple[Emitted, Glimpse | None]]:  # fmt: skip
+    """What writes a picture of the batch, and looks at it where something is to be drawn."""
     shape = job.source.shape
     names = _paths(job, batch)
 
-    def write(position: int) -> Emitted:
+    def write(position: int) -> tuple[Emitted, Glimpse | None]:
         clipped = kept_picture(run, names[position], shape[2]) if names else None
-        if clipped is not None and gradient is None:
-            return Emitted(clipped)
+        if clipped is not None and gradient is None and gallery is None:
+            return Emitted(clipped), None
         picture = reread(job.source, batch, position)
         if clipped is None:
             clipped = emitter(position, picture)
-        if gradient is None:
-            return Emitted(clipped)
-        return Emitted(clipped, gradient.write(position, picture.values, shape))
+        squares = gradient.write(position, picture.values, shape) if gradient is not None else 0.0
+        if gallery is None:
+            return Emitted(clipped, squares), None
+        return Emitted(clipped, squares), gallery.glimpse(position, picture, gradient)
 
-    total = len(batch.indexes)
+    return write
+
+
+def _emit(
+    job: Job, write: Callable[[int], tuple[Emitted, Glimpse | None]], gallery: Gallery | None,
+    executor: Executor, progress: Progress,
+) -> list[Emitted]:  # fmt: skip
+    total = job.summary.count
     emitted = []
-    for result in in_order(executor, write, range(total), 2 * job.plan.jobs):
+    for result, glimpse in in_order(executor, write, range(total), 2 * job.plan.jobs):
         emitted.append(result)
+        if gallery is not None and glimpse is not None:
+            gallery.add(glimpse)
         if len(emitted) % _TIDIED == 0:
             give_back_memory()
         progress("write", len(emitted), total)

@@ -22,6 +22,7 @@ from bncli.pipeline.shared_options import (
     check_machine,
     check_policy,
 )
+from bncli.pipeline.showing import ShowRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class NormalizeRequest:
         max_memory: bytes as an int, a share of what is available as a float, or None for half.
         skip: go on without the files that cannot be used.
         dry_run: check everything that can be checked and write nothing.
+        show: what is to be drawn of it.
     """
 
     selection: Selection
@@ -122,6 +124,7 @@ class NormalizeRequest:
     max_memory: int | float | None = None
     skip: bool = False
     dry_run: bool = False
+    show: ShowRequest = field(default_factory=ShowRequest)
 
     def __post_init__(self) -> None:
         check_policy(self.policy)
@@ -133,7 +136,10 @@ class NormalizeRequest:
 
 
 class NormalizeOptions(TypedDict, total=False):
-    """The options of ``bncli normalize``, by the names they have on the command line."""
+    """The options of ``bncli normalize``, by the names they have on the command line.
+
+    ``command`` is the command line itself, which a report tells.
+    """
 
     recursive: bool
     include: Sequence[str]
@@ -164,6 +170,9 @@ class NormalizeOptions(TypedDict, total=False):
     overwrite: bool
     resume: bool
     dry_run: bool
+    contact_sheet: str | Path | None
+    report: str | Path | None
+    command: str
 
 
 def build_request(
@@ -185,6 +194,7 @@ def build_request(
         max_memory=options.get("max_memory"),
         skip=options.get("on_error") == "skip",
         dry_run=options.get("dry_run", False),
+        show=ShowRequest.of(options),
     )
 
 
