@@ -15,8 +15,9 @@ import bncli as package
 ROOT = Path(package.__file__).parent
 BELOW = {
     "cli": {"pipeline", "checking", "batchnorm", "images", "storage"},
-    "pipeline": {"checking", "batchnorm", "images", "storage"},
+    "pipeline": {"checking", "engines", "batchnorm", "images", "storage"},
     "checking": {"batchnorm"},
+    "engines": set(),
     "batchnorm": set(),
     "images": set(),
     "storage": set(),
@@ -25,7 +26,8 @@ LEAVES = {"errors", "files", "machine", "version"}
 """Single files at the foot of the house, which every room may use."""
 
 OWNERS = {"PIL": "images", "click": "cli", "rich": "cli", "imagecodecs": "images",
-          "tifffile": "images", "isal": "images"}  # fmt: skip
+          "tifffile": "images", "isal": "images", "dask": "engines",
+          "distributed": "engines"}  # fmt: skip
 
 
 def imports():

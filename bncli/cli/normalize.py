@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from bncli.cli import options
+from bncli.cli.plain import print_warning
 from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 
 
@@ -53,6 +54,7 @@ from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 @click.option("--depth", type=click.Choice(DEPTHS), default="auto", help="Bits of PNG.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of arrays written.")
 @options.running
+@options.engine
 @options.streams
 def command(
     sources: tuple[str, ...],
@@ -86,6 +88,8 @@ def command(
     from bncli.pipeline.normalize import normalize_folder
 
     with display.following() as follow:
-        summary = normalize_folder(listed, out, progress=follow, tell=display.tell, **chosen)
+        summary = normalize_folder(
+            listed, out, progress=follow, tell=display.tell, warn=print_warning, **chosen
+        )
     display.normalize_summary(summary, out)
     return summary.exit_code

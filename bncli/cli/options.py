@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
+from bncli.pipeline.choices import ENGINES
 
 _WHOLE = 100.0
 
@@ -152,6 +153,33 @@ running = _together(
     click.option("-n", "--dry-run", is_flag=True, help="Decode and check all, write nothing."),
 )
 """How a run goes."""
+
+engine = _together(
+    click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        default="local",
+        show_default=True,
+        help="Where pictures are read and written: on threads, in processes that may crash or "
+        "stall, or on a Dask cluster.",
+    ),
+    click.option(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        show_default="60",
+        help="What one file may take, with --engine processes.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS|FILE",
+        help="Of the Dask cluster; without it, workers are started on this machine.",
+    ),
+    click.option("--tls-ca", metavar="FILE", type=click.Path(), help="Whom to trust, for tls://."),
+    click.option("--tls-cert", metavar="FILE", type=click.Path(), help="Own certificate."),
+    click.option("--tls-key", metavar="FILE", type=click.Path(), help="Own key."),
+)
+"""Where work runs."""
 
 streams = _together(
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),

@@ -15,10 +15,10 @@ from bncli.images.encode import png_bytes, tiff_bytes
 from bncli.images.layout import Shape, to_array
 from bncli.images.levels import rescaled, to_levels
 from bncli.pipeline.collect import DeltaRows
+from bncli.pipeline.places import Place, reread
 from bncli.pipeline.planes import Planes
 from bncli.storage.arrays import narrowed
 from bncli.storage.rows import RowWriter
-from bncli.storage.run_folder import RunFolder
 
 Raster = NDArray[Any]
 
@@ -86,57 +86,135 @@ class Gradient:
 Levels = Callable[[Raster], tuple[Raster, Raster | None]]
 """From one picture to its pixel values, and which were clipped, or None for none."""
 
-
-def batch_levels(slope: Raster, intercept: Raster, dtype: np.dtype[Any]) -> Levels:
-    """Pixel values of one range for the whole batch."""
-    return lambda x: to_levels(x, slope, intercept, dtype)
+Write = Callable[[str, bytes], str]
+"""Writes a file of the run whole; returns the SHA-256 of its bytes."""
 
 
-def picture_levels(planes: Planes, dtype: np.dtype[Any]) -> Levels:
-    """Pixel values of a range for each picture: its own least and greatest y."""
+@dataclass(frozen=True, slots=True)
+class BatchLevels:
+    """Pixel values of one range for the whole batch.
 
-    def levels(x: Raster) -> tuple[Raster, None]:
-        y = planes.y(x)
-        white = int(np.iinfo(dtype).max)
-        return np.rint(rescaled(y, y.min(), y.max(), white)).astype(dtype), None
+    Attributes:
+        slope, intercept: from source units straight to pixel values, (pixels,).
+        dtype: of the pixel values.
+    """
 
-    return levels
+    slope: Raster
+    intercept: Raster
+    dtype: np.dtype[Any]
+
+    def __call__(self, x: Raster) -> tuple[Raster, Raster | None]:
+        """The pixel values of one picture."""
+        return to_levels(x, self.slope, self.intercept, self.dtype)
 
 
-Emitter = Callable[[int, Decoded], Emitted]
+@dataclass(frozen=True, slots=True)
+class PictureLevels:
+    """Pixel values of a range for each picture: its own least and greatest y.
+
+    Attributes:
+        planes: of the batch.
+        dtype: of the pixel values.
+    """
+
+    planes: Planes
+    dtype: np.dtype[Any]
+
+    def __call__(self, x: Raster) -> tuple[Raster, None]:
+        """The pixel values of one picture."""
+        y = self.planes.y(x)
+        white = int(np.iinfo(self.dtype).max)
+        return np.rint(rescaled(y, y.min(), y.max(), white)).astype(self.dtype), None
+
+
+Emitter = Callable[[Place, Decoded], Emitted]
 """Writes the picture at a place of the batch."""
 
 
-def png_emitter(run: RunFolder, names: list[str], shape: Shape, levels: Levels) -> Emitter:
-    """Write each picture as a PNG file."""
+@dataclass(frozen=True, slots=True)
+class PngEmitter:
+    """Writes each picture as a PNG file.
 
-    def emit(position: int, picture: Decoded) -> Emitted:
-        values, clipped = levels(picture.values)
-        content = png_bytes(values, picture.alpha, shape, picture.icc)
-        return Emitted(run.write(names[position], content), _by_channel(clipped, shape[2]))
+    Attributes:
+        write: writes a file.
+        shape: (w, h, c).
+        levels: gives the pixel values.
+    """
 
-    return emit
+    write: Write
+    shape: Shape
+    levels: Levels
 
-
-def tiff_emitter(run: RunFolder, names: list[str], shape: Shape, planes: Planes) -> Emitter:
-    """Write each picture as a float32 TIFF file."""
-
-    def emit(position: int, picture: Decoded) -> Emitted:
-        y = narrowed(planes.y(picture.values), np.dtype(np.float32))
-        content = tiff_bytes(y, picture.alpha, shape)
-        return Emitted(run.write(names[position], content), (0,) * shape[2])
-
-    return emit
+    def __call__(self, place: Place, picture: Decoded) -> Emitted:
+        """Write one picture."""
+        values, clipped = self.levels(picture.values)
+        content = png_bytes(values, picture.alpha, self.shape, picture.icc)
+        return Emitted(self.write(place.output, content), _by_channel(clipped, self.shape[2]))
 
 
-def array_emitter(out: RowWriter, shape: Shape, planes: Planes) -> Emitter:
-    """Write each picture into one array, (batch, w, h, c)."""
+@dataclass(frozen=True, slots=True)
+class TiffEmitter:
+    """Writes each picture as a float32 TIFF file.
 
-    def emit(position: int, picture: Decoded) -> Emitted:
-        out.write(position, to_array(planes.y(picture.values), shape))
-        return Emitted(None, (0,) * shape[2])
+    Attributes:
+        write: writes a file.
+        shape: (w, h, c).
+        planes: of the batch.
+    """
 
-    return emit
+    write: Write
+    shape: Shape
+    planes: Planes
+
+    def __call__(self, place: Place, picture: Decoded) -> Emitted:
+        """Write one picture."""
+        y = narrowed(self.planes.y(picture.values), np.dtype(np.float32))
+        content = tiff_bytes(y, picture.alpha, self.shape)
+        return Emitted(self.write(place.output, content), (0,) * self.shape[2])
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayEmitter:
+    """Writes each picture into one array, (batch, w, h, c).
+
+    Attributes:
+        out: the array.
+        shape: (w, h, c).
+        planes: of the batch.
+    """
+
+    out: RowWriter
+    shape: Shape
+    planes: Planes
+
+    def __call__(self, place: Place, picture: Decoded) -> Emitted:
+        """Write one picture."""
+        self.out.write(place.position, to_array(self.planes.y(picture.values), self.shape))
+        return Emitted(None, (0,) * self.shape[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Emitting:
+    """Reads a picture again, and writes what is wanted of it.
+
+    Attributes:
+        emitter: writes the picture.
+        gradient: writes its gradient, or None.
+        shape: (w, h, c).
+    """
+
+    emitter: Emitter
+    gradient: Gradient | None
+    shape: Shape
+
+    def __call__(self, place: Place) -> Emitted:
+        """Write one picture."""
+        picture = reread(place)
+        emitted = self.emitter(place, picture)
+        if self.gradient is None:
+            return emitted
+        squares = self.gradient.write(place.position, picture.values, self.shape)
+        return emitted.with_gradient(squares)
 
 
 def square_sum(values: Raster) -> float:

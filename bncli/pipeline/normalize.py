@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, wait
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
+from bncli.engines.work import Engine
 from bncli.errors import NonFiniteError
 from bncli.images.header import pillow_unlimited
-from bncli.machine import allowed_cores
-from bncli.pipeline.collect import Batch, Progress, collect, no_progress, reread
+from bncli.pipeline.collect import Batch, Progress, collect, no_progress
 from bncli.pipeline.emit import (
+    ArrayEmitter,
+    BatchLevels,
     Emitted,
     Emitter,
+    Emitting,
     Gradient,
     Levels,
-    array_emitter,
-    batch_levels,
-    picture_levels,
-    png_emitter,
+    PictureLevels,
+    PngEmitter,
+    TiffEmitter,
     square_sum,
-    tiff_emitter,
 )
-from bncli.pipeline.engine import in_order
+from bncli.pipeline.engine import open_engine
+from bncli.pipeline.places import places
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
 from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, picture_names, prepare
 from bncli.pipeline.request import NormalizeOptions, build_request
@@ -42,6 +44,7 @@ def normalize_folder(
     *,
     progress: Progress = no_progress,
     tell: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     **options: Unpack[NormalizeOptions],
 ) -> RunSummary:
     """Normalize a batch of pictures: ``bncli normalize`` as a function.
@@ -51,6 +54,7 @@ def normalize_folder(
         out: the output folder.
         progress: is told of every picture that has passed a stage.
         tell: is told, in words, what was decided before it is done.
+        warn: is told, in words, what the user should know.
         **options: those of the command, by the same names, with underscores.
 
     Returns:
@@ -62,35 +66,34 @@ def normalize_folder(
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_request(listed, out, options)
-    jobs = request.jobs or allowed_cores()
-    with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
-        job = prepare(request, executor)
+    with pillow_unlimited(), open_engine(request.engine, request.jobs, warn) as engine:
+        job = prepare(request, engine)
         if tell is not None:
             for line in job.decisions():
                 tell(line)
-        _run(job, executor, progress)
+        _run(job, engine, progress)
     job.summary.seconds = time.perf_counter() - began
     return job.summary
 
 
-def _run(job: Job, executor: Executor, progress: Progress) -> None:
+def _run(job: Job, engine: Engine, progress: Progress) -> None:
     batch = collect(
-        job.source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress
+        job.source, engine, job.plan, job.delta, skip=job.request.skip, progress=progress
     )
-    planes, found = _survey(job, batch, executor)
+    planes, found = _survey(job, batch, engine.threads)
     if job.request.dry_run:
         return
     job.summary.channels, job.summary.dead_pixels = found.channels, found.dead
     with job.folder as run:
-        statistics = executor.submit(run.write_with, STATS, statistics_file(job, batch))
+        statistics = engine.threads.submit(run.write_with, STATS, statistics_file(job, batch))
         batch.moments = None  # the file is the last that needs them
         with ExitStack() as open_arrays:
             open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-            emitter = _emitter(job, batch, planes, found, run, open_arrays, executor)
+            emitter = _emitter(job, batch, planes, found, run, open_arrays, engine)
             gradient = _gradient(job, batch, planes, run, open_arrays)
             # For large pictures planes are most of the memory: only who needs them keeps them.
             del planes
-            emitted = _emit(job, batch, emitter, gradient, executor, progress)
+            emitted = _emit(job, batch, emitter, gradient, run, engine, progress)
         statistics.result()
         _report(job, batch, emitted, gradient, run)
         for name, writer in result_files(job, gradient).items():
@@ -118,19 +121,18 @@ def _check_finite(found: Survey) -> None:
 
 def _emitter(
     job: Job, batch: Batch, planes: Planes, found: Survey, run: RunFolder,
-    open_arrays: ExitStack, executor: Executor,
+    open_arrays: ExitStack, engine: Engine,
 ) -> Emitter:  # fmt: skip
     shape, output = job.source.shape, job.request.output
-    names = picture_names(job.request, [job.source.names[index] for index in batch.indexes])
+    write = run.stage().write if engine.remote else run.write
     if output.picture_format == "png":
-        return png_emitter(run, names, shape, _levels(job, planes, found, executor))
+        return PngEmitter(write, shape, _levels(job, planes, found, engine.threads))
     job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
     if output.picture_format == "tiff":
-        return tiff_emitter(run, names, shape, planes)
+        return TiffEmitter(write, shape, planes)
     whole = (len(batch.indexes), *shape)
-    return array_emitter(
-        open_arrays.enter_context(run.array(NORMALIZED, whole, output.dtype)), shape, planes
-    )
+    rows = open_arrays.enter_context(run.array(NORMALIZED, whole, output.dtype))
+    return ArrayEmitter(rows, shape, planes)
 
 
 def _levels(job: Job, planes: Planes, found: Survey, executor: Executor) -> Levels:
@@ -141,11 +143,11 @@ def _levels(job: Job, planes: Planes, found: Survey, executor: Executor) -> Leve
     depth = 8 * dtype.itemsize
     if scale.kind == "image":
         job.summary.scaling = Scaling(scale.kind, "png", depth, None, None)
-        return picture_levels(planes, dtype)
+        return PictureLevels(planes, dtype)
     low, high = black_and_white(scale, found)
     job.summary.scaling = Scaling(scale.kind, "png", depth, low, high)
     white = int(np.iinfo(dtype).max)
-    return batch_levels(*level_planes(planes, low, high, white, executor), dtype)
+    return BatchLevels(*level_planes(planes, low, high, white, executor), dtype)
 
 
 def _gradient(
@@ -162,22 +164,18 @@ def _gradient(
 
 
 def _emit(
-    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None,
-    executor: Executor, progress: Progress,
+    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, run: RunFolder,
+    engine: Engine, progress: Progress,
 ) -> list[Emitted]:  # fmt: skip
-    def write(position: int) -> Emitted:
-        picture = reread(job.source, batch, position)
-        emitted = emitter(position, picture)
-        if gradient is None:
-            return emitted
-        squares = gradient.write(position, picture.values, job.source.shape)
-        return emitted.with_gradient(squares)
-
-    total = len(batch.indexes)
-    emitted = []
-    for result in in_order(executor, write, range(total), 2 * job.plan.jobs):
+    outputs = picture_names(job.request, [job.source.names[index] for index in batch.indexes])
+    task = Emitting(emitter, gradient, job.source.shape)
+    emitted: list[Emitted] = []
+    items = places(job.source, batch.indexes, batch.digests, batch.pictures, outputs)
+    for result in engine.map(task, items):
+        if engine.remote and result.digest is not None:
+            run.record(outputs[len(emitted)], result.digest)
         emitted.append(result)
-        progress("write", len(emitted), total)
+        progress("write", len(emitted), len(batch.indexes))
     return emitted
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from bncli.engines.work import Engine
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
 from bncli.pipeline.collect import DeltaRows, refuse
@@ -61,16 +61,16 @@ class Job:
         ]
 
 
-def prepare(request: NormalizeRequest, executor: Executor) -> Job:
+def prepare(request: NormalizeRequest, engine: Engine) -> Job:
     """Look at everything a run will use, and write nothing.
 
     Raises:
         BncliError: something cannot be used.
     """
-    source, found = open_source(request.selection, request.policy, executor)
+    source, found = open_source(request.selection, request.policy, engine)
     check_apart(request.output.folder, found.roots, found.parents)
     if source.faults and not request.skip:
-        refuse(source, executor)
+        refuse(source, engine)
     count, backward = len(source.names), request.backward
     if count == 1:
         raise SinglePictureError(
@@ -99,7 +99,7 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
         seed=request.layer.seed,
         faults=source.faults,
     )
-    plan = make_plan(source, request)
+    plan = _planned(source, request, engine)
     _check_alpha(request, source)
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
@@ -107,6 +107,14 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
     check_not_read(request.output.folder, names, source.paths)
     folder = RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
     return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
+
+
+def _planned(source: Source, request: NormalizeRequest, engine: Engine) -> Plan:
+    """The plan of the run; threads that it has no memory for are left idle."""
+    plan = make_plan(source, request)
+    if not engine.remote:
+        engine.jobs = plan.jobs
+    return plan
 
 
 def _check_alpha(request: NormalizeRequest, source: Source) -> None:

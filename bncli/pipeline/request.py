@@ -14,6 +14,7 @@ from bncli.images.folder import Selection
 from bncli.images.levels import Scale
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES, ReadPolicy
 from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS, ON_ERROR
+from bncli.pipeline.engine import EngineRequest, build_engine_request
 
 _AXES = 2
 
@@ -98,6 +99,7 @@ class NormalizeRequest:
         max_memory: bytes as an int, a share of what is available as a float, or None for half.
         skip: go on without the files that cannot be used.
         dry_run: check everything that can be checked and write nothing.
+        engine: where pictures are read and written.
     """
 
     selection: Selection
@@ -109,6 +111,7 @@ class NormalizeRequest:
     max_memory: int | float | None = None
     skip: bool = False
     dry_run: bool = False
+    engine: EngineRequest = field(default_factory=EngineRequest)
 
     def __post_init__(self) -> None:
         size = self.policy.resize
@@ -167,6 +170,12 @@ class NormalizeOptions(TypedDict, total=False):
     on_error: str
     overwrite: bool
     dry_run: bool
+    engine: str
+    scheduler: str | None
+    tls_ca: str | Path | None
+    tls_cert: str | Path | None
+    tls_key: str | Path | None
+    timeout: float | None
 
 
 def build_request(
@@ -209,6 +218,7 @@ def build_request(
         max_memory=options.get("max_memory"),
         skip=options.get("on_error") == "skip",
         dry_run=options.get("dry_run", False),
+        engine=build_engine_request(options),
     )
 
 

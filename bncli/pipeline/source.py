@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from bncli.engines.work import Item
 from bncli.errors import NoPicturesError, OptionError
 from bncli.images.decode import Decoded
 from bncli.images.folder import Found, Selection, find_pictures
-from bncli.images.image_set import Fault, preflight
+from bncli.images.image_set import Fault, Looker, preflight
 from bncli.images.layout import Shape, to_raster
 from bncli.images.policy import ReadPolicy
 from bncli.storage.rows import ArrayRows, open_rows
@@ -58,8 +58,27 @@ class Source(Protocol):
     def policy(self) -> ReadPolicy:
         """How the pictures are read."""
 
+    def picture(self, index: int) -> Item:
+        """One picture, still in its file, which any process that sees the file can read."""
+
     def read(self, index: int) -> Decoded:
         """Read one picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One picture of a .npy batch."""
+
+    rows: ArrayRows
+    index: int
+    name: str
+    dtype: np.dtype[Any]
+
+    def read(self) -> Decoded:
+        """Read it; its digest is that of its numbers in C order."""
+        numbers = np.ascontiguousarray(self.rows.row(self.index))
+        digest = hashlib.sha256(numbers.data).hexdigest()
+        return Decoded(to_raster(numbers, self.dtype), None, None, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +105,17 @@ class ArrayBatch:
         width, height, channels = self.rows.shape[1:]
         return width, height, channels
 
+    def picture(self, index: int) -> Row:
+        """One picture, still in its file."""
+        rows = replace(self.rows, path=self.rows.path.absolute())
+        return Row(rows, index, self.names[index], self.dtype)
+
     def read(self, index: int) -> Decoded:
         """Read one picture; its digest is that of its numbers in C order."""
-        numbers = np.ascontiguousarray(self.rows.row(index))
-        digest = hashlib.sha256(numbers.data).hexdigest()
-        return Decoded(to_raster(numbers, self.dtype), None, None, digest)
+        return Row(self.rows, index, self.names[index], self.dtype).read()
 
 
-def open_source(
-    selection: Selection, policy: ReadPolicy, executor: Executor
-) -> tuple[Source, Found]:
+def open_source(selection: Selection, policy: ReadPolicy, looker: Looker) -> tuple[Source, Found]:
     """Find the pictures and look at them all; those that cannot be used are its faults.
 
     Raises:
@@ -104,7 +124,7 @@ def open_source(
     batches = [source for source in selection.sources if source.lower().endswith(".npy")]
     if not batches:
         found = find_pictures(selection)
-        return preflight(found, policy, executor, skip=True), found
+        return preflight(found, policy, looker, skip=True), found
     if len(selection.sources) > 1:
         raise OptionError(f"{batches[0]}: a .npy batch must be the only source")
     searching = Selection(selection.sources) != selection

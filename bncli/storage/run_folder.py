@@ -26,6 +26,7 @@ from numpy.typing import DTypeLike
 from bncli.errors import OutputError
 from bncli.storage.disk import flush_file, flush_folder, uninterrupted, writing
 from bncli.storage.rows import RowWriter
+from bncli.storage.stage import Stage
 
 try:
     import fcntl
@@ -115,6 +116,15 @@ class RunFolder:
                 file.write(content)
             self._staged(name, staged, hashlib.sha256(content).hexdigest())
         return self._digests[name]
+
+    def stage(self) -> Stage:
+        """Where other processes stage files of this run; each is then to be recorded."""
+        return Stage.make(self._staging)
+
+    def record(self, name: str, digest: str) -> None:
+        """Take note of a file that another process has staged, and of the SHA-256 of its bytes."""
+        with self._busy(), writing(self.path / name):
+            self._staged(name, self._staging / name, digest)
 
     def write_with(self, name: str, writer: Callable[[BinaryIO], None]) -> None:
         """Stage one file that *writer* fills."""
