@@ -52,6 +52,25 @@ class FloatMoments:
                 self._join_tile(FloatBlock.of(rows[:, tile]), tile)
         self._count(len(rows))
 
+    def __add__(self, other: FloatMoments) -> FloatMoments:
+        """The moments of the union; not exact, and the order of the two may show in the last bits.
+
+        Raises:
+            NonFiniteError: the variance overflows.
+        """
+        both = FloatMoments(len(self._mean), np.promote_types(self.dtype, other.dtype))
+        both.minimum = np.minimum(self.minimum, other.minimum)
+        both.maximum = np.maximum(self.maximum, other.maximum)
+        count = self.count + other.count
+        with np.errstate(all="ignore"):
+            distance = other._mean - self._mean
+            both._mean = self._mean + distance * (other.count / count)
+            both.square_deviation = self.square_deviation + other.square_deviation
+            distance *= distance
+            both.square_deviation += distance * (self.count * other.count / count)
+        both._count(count)
+        return both
+
     def mean(self, tile: slice = _ALL) -> Raster:
         """Mean of every pixel, or of some, float64, (pixels,)."""
         return self._mean[tile].copy()

@@ -28,24 +28,28 @@ _SAFE_TOTAL = 1 << 63
 _ALL = slice(None)
 
 
-class PixelMoments(Protocol):
-    """What the statistics of a set of pictures offer, whatever the pictures hold."""
+class PixelStatistics(Protocol):
+    """What is known of a set of pictures, whatever they hold."""
 
     count: int
     minimum: Raster
     maximum: Raster
+
+    def mean(self, tile: slice = _ALL) -> Raster:
+        """Mean of every pixel, or of some, float64, (pixels,)."""
+
+    def variance(self, tile: slice = _ALL) -> Raster:
+        """Variance of every pixel, or of some, float64, (pixels,)."""
+
+
+class PixelMoments(PixelStatistics, Protocol):
+    """Statistics that pictures can be added to; the variance is divided by the count."""
 
     def add(self, rows: Raster) -> None:
         """Take in pictures, (batch, pixels)."""
 
     def join(self, part: Any) -> None:
         """Take in what :func:`part_for` summed up."""
-
-    def mean(self, tile: slice = _ALL) -> Raster:
-        """Mean of every pixel, or of some, float64, (pixels,)."""
-
-    def variance(self, tile: slice = _ALL) -> Raster:
-        """Variance of every pixel, or of some, divided by the count, float64, (pixels,)."""
 
     def planes(self) -> dict[str, Raster]:
         """All there is but the count, by name, each (pixels,)."""

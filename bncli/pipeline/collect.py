@@ -25,6 +25,7 @@ from bncli.pipeline.source import Source
 Raster = NDArray[Any]
 
 DeltaRows = Callable[[int], Raster]
+BlockWatcher = Callable[[Raster], None]
 Progress = Callable[[str, int, int], None]
 """Is told a stage, and how many of how many pictures are through it."""
 
@@ -62,6 +63,7 @@ class Sums:
         moments: of all pictures but those of the last block.
         block: pictures whose moments are taken at once.
         delta: gives the delta of one picture; None without a backward pass.
+        watch: is given every block, in order.
         kept: the pictures, where they are kept.
         gradients: behind the gradients, where there is a delta.
     """
@@ -69,6 +71,7 @@ class Sums:
     moments: PixelMoments | Moments | FloatBlocks
     block: int
     delta: DeltaRows | None = None
+    watch: BlockWatcher | None = None
     kept: list[Decoded] | None = None
     gradients: GradientSums | None = None
     _taken: int = 0
@@ -97,8 +100,11 @@ class Sums:
         return self.moments
 
     def _add(self) -> None:
-        self.moments.add(np.stack(self._rows))
+        rows = np.stack(self._rows)
         self._rows.clear()
+        self.moments.add(rows)
+        if self.watch is not None:
+            self.watch(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,28 +167,46 @@ class CollectingHere(Collecting):
 
 def collect(
     source: Source, engine: Engine, plan: Plan, delta: DeltaRows | None,
-    *, skip: bool, progress: Progress,
+    *, skip: bool, progress: Progress, least: int = 2, watch: BlockWatcher | None = None,
 ) -> Batch:  # fmt: skip
     """Decode every picture and take its moments.
 
+    Args:
+        source: the pictures.
+        engine: where they are decoded; delta and watch want one that is not remote.
+        plan: how the machine is used.
+        delta: gives the delta of one picture, or None.
+        skip: go on without the pictures that cannot be decoded.
+        progress: is told of every picture.
+        least: how many there must be.
+        watch: is given every block of pictures that the moments take in, in order.
+
     Raises:
         ImageError, LimitError: pictures cannot be decoded; all are named at once.
-        SinglePictureError: fewer than two are left.
+        SinglePictureError: fewer than *least* are left.
     """
     indexes = range(len(source.names))
-    batch = _collect(source, engine, plan, delta, indexes, progress)
-    _check(batch, source, skip=skip)
+    batch = _collect(source, engine, plan, _Wishes(delta, watch), indexes, progress)
+    _check(batch, source, least, skip=skip)
     if batch.faults and engine.remote and source.dtype.kind == "f":
         # The blocks are to be those of the pictures that are left.
         faults = batch.faults
-        batch = _collect(source, engine, plan, delta, batch.indexes, progress)
-        batch.faults[:0] = faults
-        _check(batch, source, skip=not batch.faults[len(faults) :])
+        batch = _collect(source, engine, plan, _Wishes(), batch.indexes, progress)
+        _check(batch, source, least, skip=False)
+        batch.faults = faults
     return batch
 
 
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What else is to be done with every picture and every block, in order."""
+
+    delta: DeltaRows | None = None
+    watch: BlockWatcher | None = None
+
+
 def _collect(
-    source: Source, engine: Engine, plan: Plan, delta: DeltaRows | None,
+    source: Source, engine: Engine, plan: Plan, wishes: _Wishes,
     indexes: Sequence[int], progress: Progress,
 ) -> Batch:  # fmt: skip
     pixels = math.prod(source.shape)
@@ -190,7 +214,8 @@ def _collect(
     batch = Batch(None)
     if not engine.remote:
         kept = batch.pictures if plan.cached else None
-        sums = Sums(moments_for(pixels, source.dtype), plan.block, delta, kept)
+        moments = moments_for(pixels, source.dtype)
+        sums = Sums(moments, plan.block, wishes.delta, wishes.watch, kept)
         fold = CollectingHere(pixels, source.dtype, plan.block, sums)
     done = 0
 
@@ -228,11 +253,11 @@ def _fault_of(picture: Item) -> Fault | None:
     return result if isinstance(result, Fault) else None
 
 
-def _check(batch: Batch, source: Source, *, skip: bool) -> None:
+def _check(batch: Batch, source: Source, least: int, *, skip: bool) -> None:
     if batch.faults and not (skip and batch.indexes):
         total = len(source.names) + len(source.faults)
         raise faults_error([*source.faults, *batch.faults], total)
-    if len(batch.indexes) < 2:  # noqa: PLR2004 - a batch
+    if len(batch.indexes) < least:
         name = source.names[batch.indexes[0]]
         raise SinglePictureError(
             f"{name}: it is the only picture, so every output would be beta; give two or more",

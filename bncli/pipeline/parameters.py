@@ -16,7 +16,8 @@ from bncli.batchnorm.draws import uniform
 from bncli.errors import ArrayError, OptionError
 from bncli.images.layout import Shape, to_array, to_raster
 from bncli.pipeline.request import BackwardRequest, LayerRequest
-from bncli.storage.arrays import load_array, load_members
+from bncli.storage.arrays import load_array
+from bncli.storage.members import load_members
 from bncli.storage.rows import open_rows
 
 Raster = NDArray[Any]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.batchnorm.moments import PixelMoments
+from bncli.batchnorm.moments import PixelStatistics
 from bncli.images.layout import Shape
 from bncli.images.levels import Scale, rescaled
 
@@ -106,12 +106,12 @@ class Survey:
 
 
 def survey(
-    moments: PixelMoments, planes: Planes, eps: float, shape: Shape, executor: Executor
+    moments: PixelStatistics, planes: Planes, eps: float, shape: Shape, executor: Executor
 ) -> Survey:
     """Fill in the planes of a batch, and find what is to be known of it.
 
     Args:
-        moments: of the batch.
+        moments: of the batch, or what is to be used in their place.
         planes: gamma, beta and unit are read; mean, x_scale and dead are written.
         eps: added to the variance.
         shape: (w, h, c).
@@ -208,7 +208,7 @@ class _Part:
 
 
 def _survey_tile(
-    moments: PixelMoments, planes: Planes, eps: float, tile: slice, channels: int
+    moments: PixelStatistics, planes: Planes, eps: float, tile: slice, channels: int
 ) -> _Part:
     variance = moments.variance(tile) / planes.unit**2
     inv_std = 1 / np.sqrt(variance + eps)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from bncli.batchnorm.demands import check_update_options
 from bncli.errors import OptionError
 from bncli.images.folder import Selection
 from bncli.images.levels import Scale
-from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES, ReadPolicy
-from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS, ON_ERROR
+from bncli.images.policy import ReadPolicy
+from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 from bncli.pipeline.engine import EngineRequest, build_engine_request
-
-_AXES = 2
+from bncli.pipeline.shared_options import (
+    build_policy,
+    build_selection,
+    check_choice,
+    check_known,
+    check_machine,
+    check_policy,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,11 @@ class OutputRequest:
     dtype: str = "float64"
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        check_choice("format", self.picture_format, FORMATS)
+        check_choice("depth", self.depth, DEPTHS)
+        check_choice("dtype", self.dtype, DTYPES)
+
 
 @dataclass(frozen=True, slots=True)
 class NormalizeRequest:
@@ -114,29 +125,12 @@ class NormalizeRequest:
     engine: EngineRequest = field(default_factory=EngineRequest)
 
     def __post_init__(self) -> None:
-        size = self.policy.resize
-        pair = size is None or (isinstance(size, tuple) and len(size) == _AXES)
-        if not pair or (size is not None and min(size) < 1):
-            raise OptionError(f"--resize is {size}; give a width and a height above 0")
-        _choice("mode", self.policy.mode, MODES)
-        _choice("alpha", self.policy.alpha, ALPHAS)
-        _choice("frames", self.policy.frames, FRAMES)
-        _choice("format", self.output.picture_format, FORMATS)
-        _choice("depth", self.output.depth, DEPTHS)
-        _choice("dtype", self.output.dtype, DTYPES)
-        if self.jobs is not None and self.jobs < 1:
-            raise OptionError(f"--jobs is {self.jobs}; it must be at least 1, or auto")
-        if self.max_memory is not None and self.max_memory <= 0:
-            raise OptionError(f"--max-memory is {self.max_memory}; it must be above 0")
+        check_policy(self.policy)
+        check_machine(self.jobs, self.max_memory)
         if self.skip and self.backward is not None:
             raise OptionError(
                 "--on-error skip does not go with --delta: its rows would belong to other pictures"
             )
-
-
-def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise OptionError(f"--{name} is {value}; choose {', '.join(choices)}")
 
 
 class NormalizeOptions(TypedDict, total=False):
@@ -186,39 +180,28 @@ def build_request(
     Raises:
         OptionError: an option has an impossible value, or does not go with another.
     """
-    unknown = set(options) - set(NormalizeOptions.__annotations__)
-    if unknown:
-        raise OptionError(f"there is no option {', '.join(sorted(unknown))}")
-    if not all(map(str, sources)):
-        raise OptionError("a source is empty; name folders or files")
-    _choice("on-error", options.get("on_error", "fail"), ON_ERROR)
+    check_known(options, NormalizeOptions)
     return NormalizeRequest(
-        selection=Selection(
-            sources=tuple(map(str, sources)),
-            recursive=options.get("recursive", False),
-            include=_globs(options.get("include", ())),
-            exclude=_globs(options.get("exclude", ())),
-        ),
-        output=_output_request(out, options),
-        policy=ReadPolicy(
-            mode=options.get("mode", "keep"),
-            alpha=options.get("alpha", "keep"),
-            frames=options.get("frames", "error"),
-            resize=options.get("resize"),
-            max_pixels=options.get("max_pixels", MAX_PIXELS),
-        ),
-        layer=LayerRequest(
-            gamma=_parameter_text("gamma", options.get("gamma", "1")),
-            beta=_parameter_text("beta", options.get("beta", "0")),
-            seed=options.get("seed", 0),
-            eps=options.get("eps", 1e-8),
-        ),
+        selection=build_selection(sources, options),
+        output=build_output(out, options),
+        policy=build_policy(options),
+        layer=build_layer(options),
         backward=_backward_request(options),
         jobs=options.get("jobs"),
         max_memory=options.get("max_memory"),
         skip=options.get("on_error") == "skip",
         dry_run=options.get("dry_run", False),
         engine=build_engine_request(options),
+    )
+
+
+def build_layer(options: Mapping[str, Any]) -> LayerRequest:
+    """Gamma, beta and eps."""
+    return LayerRequest(
+        gamma=_parameter_text("gamma", options.get("gamma", "1")),
+        beta=_parameter_text("beta", options.get("beta", "0")),
+        seed=options.get("seed", 0),
+        eps=options.get("eps", 1e-8),
     )
 
 
@@ -260,11 +243,8 @@ def _parameter_text(name: str, value: object) -> str:
     raise OptionError(f"{name} must be a number, 'random', or the path of a .npy file")
 
 
-def _globs(value: Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _output_request(out: str | Path, options: NormalizeOptions) -> OutputRequest:
+def build_output(out: str | Path, options: Mapping[str, Any]) -> OutputRequest:
+    """What is written and where."""
     if not str(out):
         raise OptionError("--out is empty; name a folder")
     picture_format, scale = options.get("format", "png"), options.get("scale")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,10 +13,11 @@ from bncli.errors import NonFiniteError
 from bncli.images.layout import to_array
 from bncli.pipeline.collect import Batch
 from bncli.pipeline.emit import Gradient
-from bncli.pipeline.parameters import Descent, Parameter
+from bncli.pipeline.fitted import fitted_batch
+from bncli.pipeline.parameters import Descent
 from bncli.pipeline.prepare import GRAD_BETA, GRAD_GAMMA, STATE, Job
-from bncli.storage.arrays import write_array, write_members
-from bncli.storage.statistics import write_statistics
+from bncli.storage.arrays import write_array
+from bncli.storage.members import write_members
 
 Writer = Callable[[BinaryIO], None]
 """Writes a file that is open for writing."""
@@ -80,28 +80,4 @@ def _stepped(
 
 def statistics_file(job: Job, batch: Batch) -> Writer:
     """stats.npz: what the batch was normalized with, gamma and beta of this run's forward."""
-    shape, source = job.source.shape, job.source
-    moments = batch.moments
-    assert moments is not None  # noqa: S101 - the first pass has just ended
-    planes = dict(moments.planes())
-    named: dict[str, Parameter] = {"gamma": job.gamma, "beta": job.beta}
-    facts: dict[str, Any] = {}
-    for name, parameter in named.items():
-        if parameter.number is not None:
-            facts[name] = parameter.number
-        else:
-            planes[name] = parameter.values
-    facts |= {
-        "bncli": job.summary.version,
-        "count": moments.count,
-        "shape": list(shape),
-        "dtype": source.dtype.name,
-        "unit": source.unit,
-        "eps": job.request.layer.eps,
-        "policy": asdict(source.policy),
-        "orientation": "upright",
-        "channel_order": {1: "L", 3: "RGB", 4: "RGBA"}.get(shape[2], "as given"),
-        "inputs": batch.digests,
-    }
-    arrays = {name: to_array(plane, shape) for name, plane in planes.items()}
-    return lambda file: write_statistics(file, facts, arrays)
+    return fitted_batch(job.source, batch, job.gamma, job.beta, job.request.layer.eps).write

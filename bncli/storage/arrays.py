@@ -1,4 +1,4 @@
-"""Arrays in files (.npy, .npz): checked before they are trusted.
+"""Arrays in .npy files: checked before they are trusted.
 
 Format: NEP 1, "A Simple File Format for NumPy Arrays". Nothing is unpickled, nothing broadcast; the
 size that a header declares is held against the size of the file before anything is allocated.
@@ -9,8 +9,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -29,11 +28,9 @@ from bncli.errors import (
 )  # fmt: skip
 from bncli.files import open_regular
 
-_HEADER_LIMIT = 10_000
+HEADER_LIMIT = 10_000
 _KINDS = "fiu"
-_UNIX = 3
 _PIECE_BYTES = 1 << 20
-_NAMED = 3
 _VERSIONS = {(1, 0): (2, npy_format.read_array_header_1_0),
              (2, 0): (4, npy_format.read_array_header_2_0)}  # fmt: skip
 
@@ -54,30 +51,9 @@ def load_array(path: Path, expected: tuple[int | None, ...], meaning: str) -> ND
     with naming(path), open_regular(path) as (file, state):
         shape, fortran, dtype = read_header(file, state.size)
         check_shape(shape, expected, meaning)
-        array = _as_array(file.read(), shape, fortran, dtype)
-        _check_finite(array)
+        array = as_array(file.read(), shape, fortran, dtype)
+        check_finite(array)
     return array
-
-
-def load_members(path: Path, expected: Mapping[str, tuple[int | None, ...]]) -> dict[str, Any]:
-    """The arrays of an .npz file that must hold exactly the *expected* members.
-
-    Args:
-        path: the file.
-        expected: name of each array and its shape; None stands for any length.
-
-    Raises:
-        ArrayError: it is no sound .npz file, or holds other members.
-        ShapeError, NonFiniteError: as for :func:`load_array`.
-    """
-    with naming(path), open_regular(path) as (file, state), zipfile.ZipFile(file) as archive:
-        names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in expected):
-            raise ArrayError(_other_members(archive.namelist(), expected))
-        return {
-            name: _read_member(archive, info, name, expected[name], state.size)
-            for name, info in names.items()
-        }
 
 
 def write_array(file: IO[bytes], array: NDArray[Any], dtype: DTypeLike | None = None) -> None:
@@ -105,17 +81,6 @@ def narrowed(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         raise NonFiniteError(
             f"a result is too large for {dtype}; choose --dtype float64, or rescale what you gave"
         ) from error
-
-
-def write_members(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an uncompressed .npz file; the same arrays give the same bytes at any time."""
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, array in arrays.items():
-            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            info.create_system = _UNIX  # by itself it would name the system that it runs on
-            info.file_size = array.nbytes + _HEADER_LIMIT  # decides on 64-bit sizes
-            with archive.open(info, "w") as member:
-                write_array(member, array)
 
 
 def header_bytes(shape: tuple[int, ...], dtype: DTypeLike) -> bytes:
@@ -149,14 +114,6 @@ def naming(path: Path) -> Iterator[None]:
         raise ArrayError(f"{path}: it cannot be read ({reason})", paths=(str(path),)) from error
 
 
-def _other_members(found: Sequence[str], expected: Mapping[str, Any]) -> str:
-    missing = [name for name in expected if f"{name}.npy" not in found]
-    if missing:
-        return f"it holds no {', '.join(missing[:_NAMED])}; make it anew"
-    more = [repr(name) for name in found if name.removesuffix(".npy") not in expected]
-    return f"it holds what it should not: {', '.join(more[:_NAMED]) or 'a member twice'}"
-
-
 def read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, Fortran order and dtype that a .npy file of *size* bytes declares, found sound.
 
@@ -171,14 +128,14 @@ def read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dt
         raise ArrayError(f"it is of .npy version {version}; save it with numpy.save")
     length_bytes, read = _VERSIONS[version]
     declared = int.from_bytes(file.read(length_bytes), "little")
-    if declared > _HEADER_LIMIT:
+    if declared > HEADER_LIMIT:
         # numpy would allocate what the header claims before it compares it with its own limit.
         raise ArrayError(f"its header claims {declared:,} bytes; it is damaged or hostile")
     file.seek(-length_bytes, io.SEEK_CUR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            shape, fortran, dtype = read(file, max_header_size=_HEADER_LIMIT)
+            shape, fortran, dtype = read(file, max_header_size=HEADER_LIMIT)
     except Exception as error:  # tokenizer, type and memory errors besides ValueError
         raise ArrayError("its header is damaged; save it with numpy.save") from error
     if dtype.kind not in _KINDS:
@@ -236,30 +193,17 @@ class FiniteCheck:
             raise NonFiniteError(f"it holds NaN or infinity in {places}")
 
 
-def _check_finite(array: NDArray[Any]) -> None:
+def check_finite(array: NDArray[Any]) -> None:
+    """Raise NonFiniteError, with count and first place, if there is NaN or infinity."""
     if array.dtype.kind == "f":
         check = FiniteCheck()
         check.add(array)
         check.done()
 
 
-def _as_array(
-    content: bytes, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]
+def as_array(
+    content: bytes | memoryview, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]
 ) -> NDArray[Any]:
+    """The numbers of a .npy file after its header, without a copy; read-only."""
     numbers: NDArray[Any] = np.frombuffer(content, dtype)
     return numbers.reshape(shape, order="F" if fortran else "C")
-
-
-def _read_member(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str,
-    expected: tuple[int | None, ...], archive_size: int,
-) -> NDArray[Any]:  # fmt: skip
-    # Ours are stored, not compressed: what is larger than the archive is a bomb.
-    if info.compress_type != zipfile.ZIP_STORED or info.file_size > archive_size:
-        raise ArrayError(f"its member {name} is compressed, which bncli never writes")
-    member = io.BytesIO(archive.read(info))
-    shape, fortran, dtype = read_header(member, info.file_size)
-    check_shape(shape, expected, name)
-    array = _as_array(member.read(), shape, fortran, dtype)
-    _check_finite(array)
-    return array

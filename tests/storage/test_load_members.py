@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import time
 
 import numpy as np
@@ -13,8 +12,7 @@ from hypothesis.strategies import integers, lists, tuples
 from storage.npy_files import described, npy, zipped
 
 from bncli.errors import ArrayError, DataError, NonFiniteError, ShapeError
-from bncli.storage.arrays import load_members, write_members
-from bncli.storage.statistics import FORMAT, write_statistics
+from bncli.storage.members import load_members, write_members
 
 MEAN = np.arange(6.0).reshape(3, 2, 1)
 COUNTS = np.array([1, 2, 3], np.uint32)
@@ -147,16 +145,3 @@ def test_mutated_archives_load_or_are_refused(tmp_path_factory, changes):
     except DataError:
         return
     assert members["mean"].shape == (3, 2, 1)
-
-
-def test_statistics_describe_themselves():
-    """stats.npz says its format and its facts, and stores whole numbers as narrow as they fit."""
-    planes = {"small": np.array([1, 2**32 - 1], np.uint64), "large": np.array([2**32], np.uint64)}
-
-    with np.load(io.BytesIO(written(write_statistics, {"count": 5, "a": [1]}, planes))) as archive:
-        facts = json.loads(archive["facts"].tobytes())
-        assert facts == {"format": FORMAT, "count": 5, "a": [1]}
-        assert archive["small"].dtype == np.uint32
-        assert archive["small"].tolist() == [1, 2**32 - 1]
-        assert archive["large"].dtype == np.uint64
-        assert archive["large"].tolist() == [2**32]
