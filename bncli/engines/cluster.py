@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -20,6 +21,7 @@ from bncli.engines.work import Fold, FoldWork, Item, Items, Lost, MapWork, Work,
 from bncli.errors import EngineError
 
 Result = TypeVar("Result")
+Around = Callable[[], AbstractContextManager[Any]]
 
 _CHUNKS_PER_JOB = 8
 """So that a slow worker holds up no more than an eighth of its share."""
@@ -39,12 +41,14 @@ class Cluster:
     Args:
         client: connected.
         jobs: threads of this process.
+        around: makes the context that all work is done in.
     """
 
     remote: ClassVar[bool] = True
 
-    def __init__(self, client: Client, jobs: int) -> None:
+    def __init__(self, client: Client, jobs: int, around: Around) -> None:
         self._client = client
+        self._around = around
         self.jobs = sum(self._workers().values())
         self.threads = ThreadPoolExecutor(jobs, thread_name_prefix="bncli")
 
@@ -54,14 +58,26 @@ class Cluster:
 
     def map(self, task: Callable[[Any], Result], items: Items) -> Iterator[Result]:
         """What *task* makes of each item, in order."""
-        run = _Run(self._client, MapWork(task), self.jobs, self._wait, scattered=True)
+        run = _Run(
+            self._client,
+            _Surrounded(self._around, MapWork(task)),
+            self.jobs,
+            self._wait,
+            scattered=True,
+        )
         for _, results in run.results(chunks(items, self._length(items)), None):
             yield from results
 
     def fold(self, fold: Fold, items: Items, told: Callable[[Any], None]) -> Any:
         """The sums over all items, joined on the workers."""
         # Sums outlive their chunks: what they are made with must not be lost with a worker.
-        run = _Run(self._client, FoldWork(fold), self.jobs, self._wait, scattered=False)
+        run = _Run(
+            self._client,
+            _Surrounded(self._around, FoldWork(fold)),
+            self.jobs,
+            self._wait,
+            scattered=False,
+        )
         joining = _Joining(self._client, fold)
         length = fold.length or self._length(items)
         for leaf, facts in run.results(chunks(items, length), _first):
@@ -74,6 +90,10 @@ class Cluster:
         """What *function* returns, or raises, in each worker: address -> result."""
         found: dict[str, Any] = self._client.run(function, *arguments, on_error="return")
         return found
+
+    def _prepared(self, work: Work, *, scattered: bool) -> _Run:
+        surrounded = _Surrounded(self._around, work)
+        return _Run(self._client, surrounded, self.jobs, self._wait, scattered=scattered)
 
     def _length(self, items: Items) -> int:
         share = -(-len(items) // (_CHUNKS_PER_JOB * self.jobs))
@@ -99,6 +119,18 @@ class Cluster:
             deserted = 0.0 if self._workers() else deserted + _POLL_SECONDS
             if deserted >= _DESERTED_SECONDS:
                 raise EngineError("the cluster has no worker left; start workers, and run again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Surrounded:
+    """Work done in a context, which is left after each chunk: the workers are not ours."""
+
+    around: Around
+    work: Work
+
+    def __call__(self, items: Iterable[Item]) -> Any:
+        with self.around():
+            return self.work(items)
 
 
 class _Run:

@@ -17,7 +17,7 @@ import dask
 from distributed import Client, LocalCluster
 from distributed.security import Security
 
-from bncli.engines.cluster import Cluster
+from bncli.engines.cluster import Around, Cluster
 from bncli.errors import EngineError, OptionError
 
 _ADDRESS = re.compile(r"(?:(tcp|tls)://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")
@@ -31,7 +31,7 @@ Warn = Callable[[str], None]
 
 @contextmanager
 def open_cluster(
-    scheduler: str | None, certificates: dict[str, str], jobs: int, warn: Warn
+    scheduler: str | None, certificates: dict[str, str], jobs: int, around: Around, warn: Warn
 ) -> Iterator[Cluster]:
     """A cluster, until the block is left.
 
@@ -39,6 +39,7 @@ def open_cluster(
         scheduler: address, or the name of a scheduler file; None starts workers on this machine.
         certificates: ``ca``, ``cert`` and ``key`` -> file; those left out are Dask's own.
         jobs: threads of this process, and workers to start.
+        around: makes the context that all work is done in.
         warn: is told what the user should know.
 
     Raises:
@@ -59,7 +60,7 @@ def open_cluster(
         client = stack.enter_context(_client(address, security))
         if not client.nthreads():
             raise EngineError(f"{scheduler}: the cluster has no workers; start some")
-        cluster = Cluster(client, jobs)
+        cluster = Cluster(client, jobs, around)
         stack.callback(cluster.close)
         yield cluster
 

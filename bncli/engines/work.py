@@ -172,11 +172,13 @@ def chunks(items: Items, length: int) -> Iterator[list[Item]]:
 
 
 def in_order(
-    executor: Executor, task: Callable[[Given], Result], given: Iterable[Given], ahead: int
-) -> Iterator[Result]:
+    executor: Executor, task: Callable[[Given], Result], given: Iterable[Given], ahead: int,
+    abandon: Callable[[], None] | None = None,
+) -> Iterator[Result]:  # fmt: skip
     """The results of *task*, in the order of what is given, with at most *ahead* under way.
 
-    What was not begun when the caller stops asking, or when a task fails, is never begun.
+    What was not begun when the caller stops asking, or when a task fails, is never begun; then
+    *abandon* is called, which may end what was begun, and all that was begun is waited for.
     """
     waiting: deque[Future[Result]] = deque()
     try:
@@ -189,5 +191,7 @@ def in_order(
     finally:
         for future in waiting:
             future.cancel()
+        if waiting and abandon is not None:
+            abandon()
         # Who cleans up next must not meet a task that is still writing.
         wait(waiting)

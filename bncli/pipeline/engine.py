@@ -12,6 +12,7 @@ from typing import Any
 from bncli.engines.threads import Threads
 from bncli.engines.work import Engine
 from bncli.errors import MissingExtraError, OptionError
+from bncli.images.header import pillow_unlimited
 from bncli.machine import allowed_cores
 from bncli.pipeline.choices import ENGINES
 
@@ -97,7 +98,8 @@ def open_engine(
     elif request.kind == "processes":
         from bncli.engines.processes import Processes
 
-        with Processes(cores, request.timeout or _STALLED_SECONDS) as processes:
+        timeout = request.timeout or _STALLED_SECONDS
+        with Processes(cores, timeout, pillow_unlimited) as processes:
             yield processes
     else:
         with _cluster(request, cores, warn or _unheard) as cluster:
@@ -115,7 +117,7 @@ def _cluster(
         ) from error
     named = {"ca": request.tls_ca, "cert": request.tls_cert, "key": request.tls_key}
     certificates = {name: str(path) for name, path in named.items() if path is not None}
-    return open_cluster(request.scheduler, certificates, jobs, warn)
+    return open_cluster(request.scheduler, certificates, jobs, pillow_unlimited, warn)
 
 
 def _unheard(_line: str) -> None:
