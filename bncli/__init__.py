@@ -16,14 +16,20 @@ if TYPE_CHECKING:
     from bncli.batchnorm.layer import BatchNorm
     from bncli.batchnorm.moments import Moments
     from bncli.checking.examine import gradcheck
+    from bncli.pipeline.fit import fit_folder
+    from bncli.pipeline.merge import merge_statistics
     from bncli.pipeline.normalize import normalize_folder
+    from bncli.pipeline.statistics_report import inspect_statistics
 
 __all__ = [
     "BatchNorm",
     "BncliError",
     "Moments",
     "__version__",
+    "fit_folder",
     "gradcheck",
+    "inspect_statistics",
+    "merge_statistics",
     "normalize_folder",
     "uniform",
 ]
@@ -31,7 +37,10 @@ __all__ = [
 _HOMES = {
     "BatchNorm": "bncli.batchnorm.layer",
     "Moments": "bncli.batchnorm.moments",
+    "fit_folder": "bncli.pipeline.fit",
     "gradcheck": "bncli.checking.examine",
+    "inspect_statistics": "bncli.pipeline.statistics_report",
+    "merge_statistics": "bncli.pipeline.merge",
     "normalize_folder": "bncli.pipeline.normalize",
     "uniform": "bncli.batchnorm.draws",
 }

@@ -108,11 +108,7 @@ class RunningStatistics:
         Raises:
             SinglePictureError: it has one picture, and so no unbiased variance.
         """
-        if self._batch.count == 1:
-            raise SinglePictureError(
-                f"--batch-size {self._size} leaves one picture for the last batch, which has no "
-                "unbiased variance; choose another"
-            )
+        check_batches(self._batch.count, self._size)
         if self._batch.count:
             self._step()
 
@@ -125,3 +121,12 @@ class RunningStatistics:
         self.mean = (1 - share) * self.mean + share * mean
         self.variance = (1 - share) * self.variance + share * variance
         self._batch = moments_for(len(self.mean), self._dtype)
+
+
+def check_batches(count: int, batch_size: int) -> None:
+    """Raise SinglePictureError if *count* pictures leave one alone in the last batch."""
+    if count % batch_size == 1:
+        raise SinglePictureError(
+            f"--batch-size {batch_size} leaves one picture for the last batch, which has no "
+            "unbiased variance; choose another"
+        )

@@ -21,6 +21,9 @@ from bncli.version import __version__
 
 _COMMANDS = {
     "normalize": ("bncli.cli.normalize", "Normalize pictures, each pixel over the batch."),
+    "fit": ("bncli.cli.fit", "Save the statistics of pictures."),
+    "merge": ("bncli.cli.merge", "Join saved statistics."),
+    "inspect": ("bncli.cli.inspect", "Say what is in saved statistics."),
     "gradcheck": ("bncli.cli.gradcheck", "Check a backward pass, bncli's own or yours."),
 }
 """Name -> where it lives and its line in the group's help, which so needs no import."""

@@ -16,14 +16,7 @@ from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 @click.option(
     "-o", "--out", metavar="OUT", required=True, type=click.Path(), help="Folder for the results."
 )
-@click.option(
-    "--gamma", metavar="NUMBER|random|FILE.npy", default="1", help="Scale, of shape (w, h, c)."
-)
-@click.option(
-    "--beta", metavar="NUMBER|random|FILE.npy", default="0", help="Shift, of shape (w, h, c)."
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything random.")
-@click.option("--eps", type=float, default=1e-8, help="Added to the variance, > 0.")
+@options.layer
 @click.option(
     "--delta",
     metavar="FILE.npy|ones|random",

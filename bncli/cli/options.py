@@ -96,6 +96,34 @@ sources = _together(
 )
 """Which files."""
 
+layer = _together(
+    click.option(
+        "--gamma",
+        metavar="NUMBER|random|FILE.npy",
+        default="1",
+        show_default=True,
+        help="Scale, of shape (w, h, c).",
+    ),
+    click.option(
+        "--beta",
+        metavar="NUMBER|random|FILE.npy",
+        default="0",
+        show_default=True,
+        help="Shift, of shape (w, h, c).",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Of everything random.",
+    ),
+    click.option(
+        "--eps", type=float, default=1e-8, show_default=True, help="Added to the variance, > 0."
+    ),
+)
+"""Gamma, beta and eps."""
+
 reading = _together(
     click.option(
         "--mode",

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from bncli.cli.plain import print_document, print_note, print_result, print_warn
 if TYPE_CHECKING:  # rich takes a tenth of a second to load, and --quiet and --json need none of it
     from rich.console import Console
 
+    from bncli.images.image_set import Fault
     from bncli.pipeline.summary import RunSummary
 
 _HEARTBEAT_SECONDS = 30.0
@@ -100,10 +101,7 @@ class Display:
 
     def normalize_summary(self, summary: RunSummary, out: str) -> None:
         """The results of a run of normalize."""
-        for fault in summary.faults[:_LISTED]:
-            print_warning(f"skipped {fault}")
-        if len(summary.faults) > _LISTED:
-            print_warning(f"skipped {len(summary.faults) - _LISTED} more; summary.json names them")
+        warn_of_skipped(summary.faults)
         self.document(summary.document())
         if self.wants_tables:
             from bncli.cli.show_normalize import normalize_tables
@@ -131,6 +129,14 @@ class Display:
             highlight=False,
             emoji=False,
         )
+
+
+def warn_of_skipped(faults: Sequence[Fault]) -> None:
+    """Name the pictures that were skipped, on stderr."""
+    for fault in faults[:_LISTED]:
+        print_warning(f"skipped {fault}")
+    if len(faults) > _LISTED:
+        print_warning(f"skipped {len(faults) - _LISTED} more; --json names them")
 
 
 def _unboxed(part: Any) -> Any:

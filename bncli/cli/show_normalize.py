@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -13,21 +14,36 @@ from bncli.pipeline.summary import RunSummary
 
 def normalize_tables(summary: RunSummary, out: str) -> list[Any]:
     """The tables of a run of normalize."""
+    facts = facts_table(_facts(summary, out))
+    if not summary.channels:
+        return [facts]
+    columns = ("input mean", "input std", "y from", "y to", "clipped")
+    rows = [
+        (channel.mean, channel.std, channel.low, channel.high, clipped)
+        for channel, clipped in zip(summary.channels, summary.clipped, strict=True)
+    ]
+    return [facts, channel_table(columns, rows)]
+
+
+def facts_table(rows: Iterable[tuple[str, str]]) -> Table:
+    """Names and what is to be said of them."""
     facts = Table(show_header=False, box=None, pad_edge=False)
     facts.add_column(style="bold cyan", no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, value in _facts(summary, out):
+    for name, value in rows:
         facts.add_row(name, Text(printable(value)))
-    if not summary.channels:
-        return [facts]
-    channels = Table(title=None, header_style="bold")
-    for name in ("channel", "input mean", "input std", "y from", "y to", "clipped"):
-        channels.add_column(name, justify="left" if name == "channel" else "right", no_wrap=True)
-    for index, (channel, clipped) in enumerate(zip(summary.channels, summary.clipped, strict=True)):
-        numbers = (channel.mean, channel.std, channel.low, channel.high)
-        name = _channel_name(index, len(summary.channels))
-        channels.add_row(name, *(f"{n:.6g}" for n in numbers), f"{clipped:,}")
-    return [facts, channels]
+    return facts
+
+
+def channel_table(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> Table:
+    """Numbers of each channel; whole ones are counts."""
+    table = Table(title=None, header_style="bold")
+    for name in ("channel", *columns):
+        table.add_column(name, justify="left" if name == "channel" else "right", no_wrap=True)
+    for index, numbers in enumerate(rows):
+        cells = [f"{n:,}" if isinstance(n, int) else f"{n:.6g}" for n in numbers]
+        table.add_row(_channel_name(index, len(rows)), *cells)
+    return table
 
 
 def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:

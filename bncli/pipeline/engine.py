@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from bncli.engines.threads import Threads
 from bncli.engines.work import Engine
@@ -50,11 +50,34 @@ class EngineRequest:
             for name, value in given.items():
                 if value is not None:
                     raise OptionError(f"{name} is for --engine dask")
+        self._check_timeout()
+
+    def must_be_local(self, option: str, reason: str) -> None:
+        """Refuse an option that only threads of this process can serve.
+
+        Raises:
+            OptionError: this is another engine.
+        """
+        if self.kind != "local":
+            raise OptionError(f"{option} does not go with --engine {self.kind}: {reason}")
+
+    def _check_timeout(self) -> None:
         if self.timeout is not None:
             if self.kind != "processes":
                 raise OptionError("--timeout is for --engine processes: no other can be ended")
             if not (math.isfinite(self.timeout) and self.timeout > 0):
                 raise OptionError(f"--timeout is {self.timeout}; it must be a number above 0")
+
+
+class EngineOptions(TypedDict, total=False):
+    """The options of an engine, by the names they have on the command line."""
+
+    engine: str
+    scheduler: str | None
+    tls_ca: str | Path | None
+    tls_cert: str | Path | None
+    tls_key: str | Path | None
+    timeout: float | None
 
 
 def build_engine_request(options: Mapping[str, Any]) -> EngineRequest:

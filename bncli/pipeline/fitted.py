@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -82,23 +82,15 @@ class Fitted:
         write_statistics(file, self.facts, arrays, self.pictures)
 
 
-def fitted_batch(
-    source: Source, batch: Batch, gamma: Parameter, beta: Parameter, eps: float,
-    ddof: int = 0, running: tuple[RunningStatistics, Running] | None = None,
-) -> Fitted:  # fmt: skip
-    """What is to be saved of a batch whose pictures have all been seen.
-
-    Args:
-        source, batch: the pictures, and their moments.
-        gamma, beta, eps: of the layer.
-        ddof: 0, or 1 for the unbiased variance.
-        running: running statistics and how they were kept, or None.
-    """
+def source_facts(
+    source: Source, gamma: Parameter, beta: Parameter, eps: float,
+    ddof: int = 0, running: Running | None = None,
+) -> Facts:  # fmt: skip
+    """What is to be saved of a source beside its numbers; its pictures need not have been read."""
     policy, shape = source.policy, source.shape
-    assert batch.moments is not None  # noqa: S101 - the first pass has just ended
     orders = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-    facts = Facts(
-        count=batch.moments.count,
+    return Facts(
+        count=len(source.names),
         shape=shape,
         dtype=source.dtype.name,
         unit=source.unit,
@@ -111,14 +103,30 @@ def fitted_batch(
         ddof=ddof,
         gamma=_origin(gamma),
         beta=_origin(beta),
-        running=None if running is None else running[1],
+        running=running,
         bncli=__version__,
     )
-    planes = None if running is None else (running[0].mean, running[0].variance)
+
+
+def fitted_batch(
+    source: Source, batch: Batch, facts: Facts, gamma: Parameter, beta: Parameter,
+    running: RunningStatistics | None = None,
+) -> Fitted:  # fmt: skip
+    """What is to be saved of a batch whose pictures have all been read.
+
+    Args:
+        source, batch: the pictures, and their moments.
+        facts: of the source.
+        gamma, beta: of the layer.
+        running: running statistics, where they were asked for.
+    """
+    assert batch.moments is not None  # noqa: S101 - the first pass has just ended
+    planes = None if running is None else (running.mean, running.variance)
     pictures = [
         Picture(source.names[index], digest)
         for index, digest in zip(batch.indexes, batch.digests, strict=True)
     ]
+    facts = replace(facts, count=batch.moments.count)
     return Fitted(facts, batch.moments, gamma, beta, planes, pictures)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bncli.errors import LimitError
 from bncli.machine import allowed_cores, allowed_memory
-from bncli.pipeline.request import NormalizeRequest
+from bncli.pipeline.request import LayerRequest, NormalizeRequest
 from bncli.pipeline.source import Source
 
 _PROGRAM_BYTES = 72 << 20
@@ -17,6 +18,9 @@ _PICTURE_BYTES = 4096
 """Of a picture, whatever its size: names, digests, and its part of the summary."""
 
 _BLOCK_BYTES = 8 << 20
+
+PLANES_BYTES = 17
+"""Of one pixel: mean, x_scale and dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +45,61 @@ class Plan:
     disk: int
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a run asks of the machine.
+
+    Attributes:
+        jobs: threads that the user asked for, or None.
+        max_memory: as the user said: bytes, a share, or None.
+        pixel_bytes: from threads and pictures in a block to the bytes at the peak for one pixel.
+        disk: bytes of the output at most.
+        passes: how often pictures are needed; those needed twice are kept where memory allows.
+    """
+
+    jobs: int | None
+    max_memory: int | float | None
+    pixel_bytes: Callable[[int, int], int]
+    disk: int
+    passes: int = 1
+
+
 def make_plan(source: Source, request: NormalizeRequest) -> Plan:
-    """Plan a run over these pictures.
+    """Plan a run of normalize over these pictures.
 
     Raises:
         LimitError: it needs more memory than this process may use.
     """
-    jobs = request.jobs or allowed_cores()
+    value_bytes = source.dtype.itemsize
+    disk = _disk_bytes(len(source.names), math.prod(source.shape), request, value_bytes)
+    needs = Needs(
+        jobs=request.jobs,
+        max_memory=request.max_memory,
+        pixel_bytes=lambda jobs, block: _normalize_bytes(request, value_bytes, block, jobs),
+        disk=disk,
+        passes=2 if request.engine.kind == "local" else 1,
+    )
+    return plan_for(source, needs)
+
+
+def plan_for(source: Source, needs: Needs) -> Plan:
+    """Plan a run with such needs over these pictures.
+
+    Raises:
+        LimitError: it needs more memory than this process may use.
+    """
+    jobs = needs.jobs or allowed_cores()
     count, pixels = len(source.names), math.prod(source.shape)
     value_bytes = source.dtype.itemsize
     block = max(1, min(64, _BLOCK_BYTES // (pixels * value_bytes)))
-    limit = _limit(request.max_memory)
-    memory = _streaming_bytes(request, source, pixels, block, jobs)
-    while memory > limit and jobs > 1 and request.jobs is None:
+    limit = _limit(needs.max_memory)
+
+    def peak(jobs: int) -> int:
+        return _PROGRAM_BYTES + _PICTURE_BYTES * count + pixels * needs.pixel_bytes(jobs, block)
+
+    while peak(jobs) > limit and jobs > 1 and needs.jobs is None:
         jobs -= 1  # each holds a picture of its own
-        memory = _streaming_bytes(request, source, pixels, block, jobs)
+    memory = peak(jobs)
     if memory > limit:
         raise LimitError(
             f"pictures of {'x'.join(map(str, source.shape))} need {_megabytes(memory)} of memory, "
@@ -63,15 +107,30 @@ def make_plan(source: Source, request: NormalizeRequest) -> Plan:
             + (" or fewer --jobs" if jobs > 1 else "")
         )
     cache = count * pixels * value_bytes
-    cached = memory + cache <= limit
+    cached = needs.passes > 1 and memory + cache <= limit
     return Plan(
         jobs=jobs,
         block=block,
         cached=cached,
         memory=memory + cache * cached,
         limit=limit,
-        disk=_disk_bytes(count, pixels, request, value_bytes),
+        disk=needs.disk,
     )
+
+
+def moments_bytes(value_bytes: int) -> int:
+    """Bytes of the moments of one pixel, by those of its values."""
+    return {1: 18, 2: 20}.get(value_bytes, 40)
+
+
+def parameters_bytes(layer: LayerRequest) -> int:
+    """Bytes of gamma and beta of one pixel."""
+    return 8 * sum(_is_array(text) for text in (layer.gamma, layer.beta))
+
+
+def decoding_bytes(value_bytes: int, block: int, jobs: int) -> int:
+    """Bytes of one pixel of all pictures that are under way, and of the block they make."""
+    return value_bytes * (block + 3 * jobs) + jobs * 6 * value_bytes
 
 
 def _limit(wanted: float | None) -> int:
@@ -86,31 +145,31 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
 
 
-def _streaming_bytes(
-    request: NormalizeRequest, source: Source, pixels: int, block: int, jobs: int
-) -> int:
+def _normalize_bytes(request: NormalizeRequest, value: int, block: int, jobs: int) -> int:
     """Bytes at the peak of a run that keeps no decoded picture: the most of its stages.
 
     Each figure is bytes for one pixel; what is named is alive at the same time.
     """
-    value = source.dtype.itemsize
     backward = request.backward is not None
-    moments = {1: 18, 2: 20}.get(value, 40)
-    parameters = 8 * sum(_is_array(text) for text in (request.layer.gamma, request.layer.beta))
+    moments, parameters = moments_bytes(value), parameters_bytes(request.layer)
     sums = 8 * 3 * backward
-    planes, levels = 17, 16 * (request.output.picture_format == "png")
-    decoding = value * (block + 3 * jobs) + jobs * (6 * value + 8 * backward)
-    emitting = {"png": 8 * value, "tiff": 24, "npy": 24}[request.output.picture_format]
+    planes, levels = PLANES_BYTES, 16 * (request.output.picture_format == "png")
+    decoding = decoding_bytes(value, block, jobs) + jobs * 8 * backward
+    emitting = emitting_bytes(request.output.picture_format, value)
     writing = jobs * (emitting + 32 * backward) + 16 * backward
     kept = planes * (backward or not levels) + levels
-    stages = (
+    return max(
         moments + parameters + sums + decoding,
         moments + parameters + sums + planes + 8,
         parameters + sums + planes + levels,
         parameters + kept + writing,
         parameters + 8 * 8 * backward,
     )
-    return _PROGRAM_BYTES + _PICTURE_BYTES * len(source.names) + pixels * max(stages)
+
+
+def emitting_bytes(picture_format: str, value_bytes: int) -> int:
+    """Bytes of one pixel of a picture that is being written."""
+    return {"png": 8 * value_bytes, "tiff": 24, "npy": 24}[picture_format]
 
 
 def _is_array(text: str) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from bncli.batchnorm.demands import check_update_options
 from bncli.errors import OptionError
@@ -14,7 +14,7 @@ from bncli.images.folder import Selection
 from bncli.images.levels import Scale
 from bncli.images.policy import ReadPolicy
 from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
-from bncli.pipeline.engine import EngineRequest, build_engine_request
+from bncli.pipeline.engine import EngineOptions, EngineRequest, build_engine_request
 from bncli.pipeline.shared_options import (
     build_policy,
     build_selection,
@@ -127,13 +127,17 @@ class NormalizeRequest:
     def __post_init__(self) -> None:
         check_policy(self.policy)
         check_machine(self.jobs, self.max_memory)
+        if self.backward is not None:
+            self.engine.must_be_local("--delta", "its sums depend on the order of the pictures")
+        if self.output.picture_format == "npy":
+            self.engine.must_be_local("--format npy", "one array has one writer")
         if self.skip and self.backward is not None:
             raise OptionError(
                 "--on-error skip does not go with --delta: its rows would belong to other pictures"
             )
 
 
-class NormalizeOptions(TypedDict, total=False):
+class NormalizeOptions(EngineOptions, total=False):
     """The options of ``bncli normalize``, by the names they have on the command line."""
 
     recursive: bool
@@ -164,12 +168,6 @@ class NormalizeOptions(TypedDict, total=False):
     on_error: str
     overwrite: bool
     dry_run: bool
-    engine: str
-    scheduler: str | None
-    tls_ca: str | Path | None
-    tls_cert: str | Path | None
-    tls_key: str | Path | None
-    timeout: float | None
 
 
 def build_request(

@@ -13,7 +13,7 @@ from bncli.errors import NonFiniteError
 from bncli.images.layout import to_array
 from bncli.pipeline.collect import Batch
 from bncli.pipeline.emit import Gradient
-from bncli.pipeline.fitted import fitted_batch
+from bncli.pipeline.fitted import fitted_batch, source_facts
 from bncli.pipeline.parameters import Descent
 from bncli.pipeline.prepare import GRAD_BETA, GRAD_GAMMA, STATE, Job
 from bncli.storage.arrays import write_array
@@ -80,4 +80,5 @@ def _stepped(
 
 def statistics_file(job: Job, batch: Batch) -> Writer:
     """stats.npz: what the batch was normalized with, gamma and beta of this run's forward."""
-    return fitted_batch(job.source, batch, job.gamma, job.beta, job.request.layer.eps).write
+    facts = source_facts(job.source, job.gamma, job.beta, job.request.layer.eps)
+    return fitted_batch(job.source, batch, facts, job.gamma, job.beta).write

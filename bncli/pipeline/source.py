@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -21,6 +21,42 @@ from bncli.images.policy import ReadPolicy
 from bncli.storage.rows import ArrayRows, open_rows
 
 _BATCH_AXES = "(batch, w, h, c)"
+
+
+Files = TypeVar("Files", bound=Sequence[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Every *count*-th file, from the *number*-th on.
+
+    Attributes:
+        number: from 1 to *count*.
+        count: of all shards.
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise OptionError(f"--shard {self}: give I/N with I from 1 to N")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def of(self, files: Files) -> Files:
+        """Those files that are in the shard.
+
+        Raises:
+            NoPicturesError: none is.
+        """
+        taken = cast("Files", files[self.number - 1 :: self.count])
+        if not taken:
+            raise NoPicturesError(
+                f"--shard {self}: there are only {len(files)} pictures; make fewer shards"
+            )
+        return taken
 
 
 class Source(Protocol):
@@ -83,11 +119,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ArrayBatch:
-    """The pictures of one .npy batch, taken as they are: value scale is that of the numbers."""
+    """The pictures of one .npy batch, taken as they are: value scale is that of the numbers.
+
+    Attributes:
+        rows: of the file.
+        names: one for each picture.
+        dtype: that they are read as.
+        places: the row of each picture.
+    """
 
     rows: ArrayRows
     names: Sequence[str]
     dtype: np.dtype[Any]
+    places: Sequence[int]
 
     unit: ClassVar[float] = 1.0
     alpha_kept: ClassVar[bool] = False
@@ -108,15 +152,23 @@ class ArrayBatch:
     def picture(self, index: int) -> Row:
         """One picture, still in its file."""
         rows = replace(self.rows, path=self.rows.path.absolute())
-        return Row(rows, index, self.names[index], self.dtype)
+        return Row(rows, self.places[index], self.names[index], self.dtype)
 
     def read(self, index: int) -> Decoded:
         """Read one picture; its digest is that of its numbers in C order."""
-        return Row(self.rows, index, self.names[index], self.dtype).read()
+        return self.picture(index).read()
 
 
-def open_source(selection: Selection, policy: ReadPolicy, looker: Looker) -> tuple[Source, Found]:
+def open_source(
+    selection: Selection, policy: ReadPolicy, looker: Looker, shard: Shard | None = None
+) -> tuple[Source, Found]:
     """Find the pictures and look at them all; those that cannot be used are its faults.
+
+    Args:
+        selection: which files.
+        policy: how they are read.
+        looker: where the headers are read.
+        shard: which of the files, or rows of a .npy batch, are taken; None is all.
 
     Raises:
         BncliError: nothing is found, or nothing of it can be used.
@@ -124,6 +176,8 @@ def open_source(selection: Selection, policy: ReadPolicy, looker: Looker) -> tup
     batches = [source for source in selection.sources if source.lower().endswith(".npy")]
     if not batches:
         found = find_pictures(selection)
+        if shard is not None:
+            found = replace(found, files=shard.of(found.files))
         return preflight(found, policy, looker, skip=True), found
     if len(selection.sources) > 1:
         raise OptionError(f"{batches[0]}: a .npy batch must be the only source")
@@ -137,8 +191,9 @@ def open_source(selection: Selection, policy: ReadPolicy, looker: Looker) -> tup
     if not os.path.lexists(path):
         raise NoPicturesError(f"{path}: there is no such file", paths=(str(path),))
     rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
-    names = [f"{path.name}#{index}" for index in range(len(rows))]  # as of frames
+    places = range(len(rows)) if shard is None else shard.of(range(len(rows)))
+    names = [f"{path.name}#{index}" for index in places]  # as of frames
     native = rows.dtype.newbyteorder("=")
     dtype = native if native in (np.uint8, np.uint16) else np.dtype(np.float64)
     found = Found(((path, path.name),), 0, 0, (), (path.parent,))
-    return ArrayBatch(rows, names, dtype), found
+    return ArrayBatch(rows, names, dtype, places), found

@@ -60,5 +60,27 @@ def check_not_read(out: Path, names: Sequence[str], read: Iterable[Path]) -> Non
             )
 
 
+def check_file_apart(out: Path, searched: Sequence[Path], read: Iterable[Path]) -> None:
+    """Refuse a file to be written that lies in a folder that is read, or is itself read.
+
+    Args:
+        out: the file, which need not exist.
+        searched: folders all of whose files are read.
+        read: files that are read.
+
+    Raises:
+        OptionError: it does, or is.
+    """
+    target = _identity(out)
+    for folder in searched:
+        if _identity(folder) in target.parents:
+            raise OptionError(
+                f"{out}: it would lie in the input folder {folder}; choose another place",
+                paths=(str(out),),
+            )
+    if any(target == _identity(path) for path in read):
+        raise OptionError(f"{out}: it is read; choose another name", paths=(str(out),))
+
+
 def _identity(path: Path) -> Path:
     return Path(os.path.realpath(path))

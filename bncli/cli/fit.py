@@ -1,0 +1,82 @@
+"""``bncli fit``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bncli.cli import options
+from bncli.cli.plain import print_warning
+
+
+@click.command("fit", context_settings={"show_default": True})
+@options.sources
+@click.option(
+    "-o", "--out", metavar="FILE.npz", required=True, type=click.Path(), help="The file to write."
+)
+@options.layer
+@click.option(
+    "--ddof",
+    type=click.IntRange(0, 1),
+    default=0,
+    help="1: apply and invert divide the variance by the count less 1, as the paper infers.",
+)
+@click.option("--shard", metavar="I/N", help="Every N-th picture from the I-th on, to be merged.")
+@click.option(
+    "--update-from",
+    metavar="FILE.npz",
+    type=click.Path(dir_okay=False),
+    help="Add the pictures to those of this file.",
+)
+@click.option(
+    "--batch-size",
+    metavar="N",
+    type=click.IntRange(min=2),
+    help="Keep running statistics over batches of N, as the training mode of BatchNorm does.",
+)
+@click.option(
+    "--momentum", metavar="M|none", show_default="0.1", help="Of running statistics; none averages."
+)
+@options.reading
+@options.running
+@options.engine
+@options.streams
+def command(
+    sources: tuple[str, ...],
+    files_from: str | None,
+    out: str,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    color: str,
+    progress: str,
+    debug: bool,
+    **chosen: Any,
+) -> int:
+    """Save the statistics of the pictures of SRC, to be merged, applied and inverted.
+
+    They are those by which normalize would normalize them, and the file is the stats.npz that it
+    would leave. Printed are mean and standard deviation of each channel over all pixels, ready for
+    torchvision's Normalize.
+
+    \b
+    Examples:
+      bncli fit sample_images -o stats.npz
+      bncli fit sample_images -o shard-2.npz --shard 2/4
+      bncli fit sample_images -o running.npz --batch-size 8 --momentum 0.1
+    """
+    from bncli.cli.show import Display
+    from bncli.cli.show_statistics import show_fit
+
+    del debug  # read by the entry point
+    listed = options.all_sources(sources, files_from)
+    display = Display(as_json=as_json, quiet=quiet, verbose=verbose, color=color, progress=progress)
+    from bncli.pipeline.fit import fit_folder
+
+    with display.following() as follow:
+        summary = fit_folder(
+            listed, out, progress=follow, tell=display.tell, warn=print_warning, **chosen
+        )
+    show_fit(display, summary)
+    return summary.exit_code
