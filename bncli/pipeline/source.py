@@ -11,13 +11,14 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import numpy as np
 
-from bncli.engines.work import Item
+from bncli.engines.work import Engine, Item
 from bncli.errors import NoPicturesError, OptionError
 from bncli.images.decode import Decoded
 from bncli.images.folder import Found, Selection, find_pictures
-from bncli.images.image_set import Fault, Looker, preflight
+from bncli.images.image_set import Fault, preflight
 from bncli.images.layout import Shape, to_raster
 from bncli.images.policy import ReadPolicy
+from bncli.pipeline.agreement import check_workers
 from bncli.storage.rows import ArrayRows, open_rows
 
 _BATCH_AXES = "(batch, w, h, c)"
@@ -160,14 +161,14 @@ class ArrayBatch:
 
 
 def open_source(
-    selection: Selection, policy: ReadPolicy, looker: Looker, shard: Shard | None = None
+    selection: Selection, policy: ReadPolicy, engine: Engine, shard: Shard | None = None
 ) -> tuple[Source, Found]:
     """Find the pictures and look at them all; those that cannot be used are its faults.
 
     Args:
         selection: which files.
         policy: how they are read.
-        looker: where the headers are read.
+        engine: where the headers are read.
         shard: which of the files, or rows of a .npy batch, are taken; None is all.
 
     Raises:
@@ -178,7 +179,9 @@ def open_source(
         found = find_pictures(selection)
         if shard is not None:
             found = replace(found, files=shard.of(found.files))
-        return preflight(found, policy, looker, skip=True), found
+        if found.files:
+            check_workers(engine, [path for path, _ in found.files])
+        return preflight(found, policy, engine, skip=True), found
     if len(selection.sources) > 1:
         raise OptionError(f"{batches[0]}: a .npy batch must be the only source")
     searching = Selection(selection.sources) != selection
@@ -190,6 +193,7 @@ def open_source(
     path = Path(batches[0])
     if not os.path.lexists(path):
         raise NoPicturesError(f"{path}: there is no such file", paths=(str(path),))
+    check_workers(engine, [path])
     rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
     places = range(len(rows)) if shard is None else shard.of(range(len(rows)))
     names = [f"{path.name}#{index}" for index in places]  # as of frames

@@ -1,0 +1,29 @@
+"""What decides which pixels a file becomes and which bytes they become again."""
+
+from __future__ import annotations
+
+import zlib
+from importlib.metadata import PackageNotFoundError, version
+
+import PIL
+from PIL import features
+
+from bncli.images.png import isal_zlib
+
+_LIBRARIES = ("libjpeg_turbo", "jpg", "libtiff", "webp", "littlecms2")
+
+
+def codec_versions() -> dict[str, str]:
+    """Library -> version, of the decoders and encoders that this process uses."""
+    found = {"Pillow": PIL.__version__}
+    for name in _LIBRARIES:
+        found[name] = str(features.version(name) or "none")
+    # Without isal the bytes of a PNG are those of whatever zlib this Python has.
+    found["isal"] = "none" if isal_zlib is None else version("isal")
+    found["zlib"] = zlib.ZLIB_RUNTIME_VERSION if isal_zlib is None else "not used"
+    for name in ("imagecodecs", "tifffile"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
