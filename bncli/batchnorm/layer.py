@@ -20,6 +20,7 @@ from bncli.batchnorm.demands import (
     raise_non_finite,
 )
 from bncli.batchnorm.kernels import (
+    BLOCK_PICTURES,
     Numbers,
     TileMoments,
     backward_tile,
@@ -29,6 +30,7 @@ from bncli.batchnorm.kernels import (
 )
 from bncli.batchnorm.tiling import run_tiles, tile_slices
 from bncli.errors import NonFiniteError, OptionError, StateError
+from bncli.machine import allowed_cores
 
 
 class BatchNorm:
@@ -288,6 +290,9 @@ class BatchNorm:
                 deltas[:, tile], rows[:, tile], part, gamma[tile], out[:, tile]
             )
 
-        tiles = tile_slices(rows.shape[1], len(x) * x.itemsize)
+        pixels, batch = rows.shape[1], len(x)
+        parts = len(tile_slices(pixels, batch * x.itemsize))  # too little work is not worth threads
+        threads = min(parts, self.threads or allowed_cores())
+        tiles = tile_slices(pixels, min(batch, BLOCK_PICTURES) * x.itemsize, threads)
         # NaN or infinity anywhere in the delta of a pixel is in its sum.
         return run_tiles(kernel, tiles, self.threads) and bool(np.isfinite(grads).all())

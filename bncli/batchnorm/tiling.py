@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,14 +18,16 @@ _LEAST_PIXELS = 512
 """Shorter rows would cost more in calls than they save in cache."""
 
 
-def tile_slices(pixels: int, row_bytes: int) -> list[slice]:
-    """Cut the pixel axis into tiles.
+def tile_slices(pixels: int, row_bytes: int, threads: int = 1) -> list[slice]:
+    """Cut the pixel axis into tiles of nearly one length.
 
     Args:
         pixels: length of the axis.
-        row_bytes: bytes of one pixel over the whole batch.
+        row_bytes: bytes of one pixel over the pictures that a kernel holds at once.
+        threads: how many are to have a tile of their own.
     """
     length = max(_LEAST_PIXELS, _TILE_BYTES // max(1, row_bytes))
+    length = math.ceil(pixels / max(threads, math.ceil(pixels / length), 1)) or 1
     return [slice(start, min(start + length, pixels)) for start in range(0, pixels, length)]
 
 

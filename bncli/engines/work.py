@@ -131,6 +131,9 @@ class Engine(Protocol):
     def fold(self, fold: Fold, items: Items, told: Callable[[Any], None]) -> Any:
         """The sums over all items; *told* is told, in order, what is known of each."""
 
+    def everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+        """What *function* returns, or raises, in each process that may be on another machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class MapWork(Generic[Result]):

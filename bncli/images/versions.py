@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import PIL
 from PIL import features
 
-from bncli.images.png import isal_zlib
+from bncli.images import png
 
 _LIBRARIES = ("libjpeg_turbo", "jpg", "libtiff", "webp", "littlecms2")
 
@@ -19,8 +19,8 @@ def codec_versions() -> dict[str, str]:
     for name in _LIBRARIES:
         found[name] = str(features.version(name) or "none")
     # Without isal the bytes of a PNG are those of whatever zlib this Python has.
-    found["isal"] = "none" if isal_zlib is None else version("isal")
-    found["zlib"] = zlib.ZLIB_RUNTIME_VERSION if isal_zlib is None else "not used"
+    found["isal"] = "none" if png.isal_zlib is None else version("isal")
+    found["zlib"] = zlib.ZLIB_RUNTIME_VERSION if png.isal_zlib is None else "not used"
     for name in ("imagecodecs", "tifffile"):
         try:
             found[name] = version(name)

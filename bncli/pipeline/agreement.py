@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from bncli.engines.work import Engine
 from bncli.errors import EngineError, ImageError, OutputError
 from bncli.images.versions import codec_versions
+from bncli.storage.run_folder import RunFolder
 from bncli.storage.stage import Stage
 from bncli.version import __version__
 
@@ -49,26 +50,35 @@ def check_workers(engine: Engine, files: Sequence[Path]) -> None:
                 )
 
 
+def shared_stage(run: RunFolder, engine: Engine) -> Stage:
+    """Where the workers of an engine stage the files of a run.
+
+    Raises:
+        OutputError: a worker cannot write there.
+    """
+    stage = Stage.open(run.staging)
+    check_output(engine, stage)
+    return stage
+
+
 def check_output(engine: Engine, stage: Stage) -> None:
     """See that every worker can write where this process will look.
 
     Raises:
         OutputError: a worker cannot.
     """
-    probe = stage.own / uuid.uuid4().hex
-    probe.write_text(probe.name)
-    for worker, name in _answers(engine, _try_to_write, probe).items():
-        if name is None or not (stage.own / name).exists():
+    stage.mark.write_text(stage.mark.name)
+    for worker, own in _answers(engine, _try_to_write, stage.mark).items():
+        if own is None or not stage.staging.part(own).exists():
             raise OutputError(
-                f"{stage.folder}: worker {worker} cannot write there; give all machines the "
-                "output folder at one path, and the right to write"
+                f"{stage.staging.path.parent}: worker {worker} cannot write there; give all "
+                "machines the output folder at one path, and the right to write"
             )
-        (stage.own / name).unlink()
-    probe.unlink()
+        stage.staging.part(own).unlink()
 
 
 def _answers(engine: Engine, function: Any, *arguments: Any) -> Mapping[str, Any]:
-    answers = engine.everywhere(function, *arguments)
+    answers: dict[str, Any] = engine.everywhere(function, *arguments)
     for worker, answer in answers.items():
         if isinstance(answer, BaseException):
             reason = f"{type(answer).__name__}: {answer}"
@@ -96,11 +106,11 @@ def _states(paths: Sequence[Path]) -> list[tuple[int, int] | None]:
     return states
 
 
-def _try_to_write(probe: Path) -> str | None:
-    """Write a file beside the probe; its name, or None where that fails or the probe is another."""
+def _try_to_write(mark: Path) -> str | None:
+    """Write a file beside the mark; its name, or None where that fails or the mark is another."""
     with suppress(OSError, UnicodeDecodeError):
-        if probe.read_text() == probe.name:
-            own = probe.with_name(uuid.uuid4().hex)
+        if mark.read_text() == mark.name:
+            own = mark.with_name(os.urandom(16).hex())
             own.touch()
             return own.name
     return None

@@ -14,6 +14,7 @@ import numpy as np
 from bncli.engines.work import Engine
 from bncli.errors import NonFiniteError
 from bncli.images.header import pillow_unlimited
+from bncli.pipeline.agreement import shared_stage
 from bncli.pipeline.collect import Batch, Progress, collect, no_progress
 from bncli.pipeline.emit import (
     ArrayEmitter,
@@ -124,7 +125,7 @@ def _emitter(
     open_arrays: ExitStack, engine: Engine,
 ) -> Emitter:  # fmt: skip
     shape, output = job.source.shape, job.request.output
-    write = run.stage().write if engine.remote else run.write
+    write = shared_stage(run, engine).write if engine.remote else run.write
     if output.picture_format == "png":
         return PngEmitter(write, shape, _levels(job, planes, found, engine.threads))
     job.summary.scaling = Scaling("none", output.picture_format, None, None, None)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import signal
+import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bncli.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where the lock is left out
+    fcntl = None  # type: ignore[assignment]
 
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another disk",
@@ -21,7 +28,11 @@ _REMEDIES = {
     errno.EPERM: "choose a folder that you may write to",
     errno.EROFS: "choose a folder that you may write to",
     errno.ENAMETOOLONG: "choose shorter names",
+    errno.ENOENT: "see that nothing removes the folder while bncli is running",
 }
+
+_AT_THIS_PLACE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Links are not followed, and a pipe is not waited for."""
 
 
 @contextmanager
@@ -58,6 +69,49 @@ def flush_folder(path: Path) -> None:
     """Return when the names in a folder are on the disk."""
     with contextlib.suppress(PermissionError):  # Windows does not open folders
         flush_file(path)
+
+
+def digest_of(path: Path) -> bytes | None:
+    """SHA-256 of a regular file that lies at this very place, or None where none can be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _AT_THIS_PLACE)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        return None
+
+
+def folders_of(names: Iterable[str]) -> list[str]:
+    """The folders that relative names lie in, the outer ones first."""
+    direct = {PurePosixPath(name).parent for name in names}
+    every = {above for folder in direct for above in (folder, *folder.parents)}
+    return [str(folder) for folder in sorted(every - {PurePosixPath()})]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of an output folder, which ends with the process that holds it.
+
+    Raises:
+        OutputError: another process holds it.
+        OSError: the folder cannot be opened.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                f"{folder}: another bncli is writing here; wait for it to end"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 Everything is first written to a folder ``.bncli-run`` inside the output folder. Only when all of it
 is there and flushed to disk is each file renamed to its place, the summary last of all. Whatever
-kills the process before leaves no name that a run promises; what it leaves, the next run sweeps.
+kills the process leaves no name with half a file; the next run takes back what was half placed, and
+goes on from what is whole (``resume``) or sweeps it.
 """
 
 from __future__ import annotations
@@ -10,81 +11,105 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import shutil
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from numpy.typing import DTypeLike
 
 from bncli.errors import OutputError
-from bncli.storage.disk import flush_file, flush_folder, uninterrupted, writing
+from bncli.storage.disk import digest_of, uninterrupted, writing
+from bncli.storage.earlier import Earlier
+from bncli.storage.flushing import Flusher
+from bncli.storage.hold import Hold
+from bncli.storage.journal import Entry, Inputs, Journal, Key, as_read_back, inputs_digest
+from bncli.storage.names import check_folder, check_lengths, check_names
+from bncli.storage.placing import SUMMARY
 from bncli.storage.rows import RowWriter
-from bncli.storage.stage import Stage
-
-try:
-    import fcntl
-except ImportError:  # Windows, where the lock is left out
-    fcntl = None  # type: ignore[assignment]
-
-SUMMARY = "summary.json"
-_STAGING = ".bncli-run"
-_MARK = "made-by-bncli"
-_FLUSHERS = 16
-"""Threads that wait for the disk; one wait can serve many files."""
+from bncli.storage.staging import Staging
 
 _LEAVE_SECONDS = 10.0
-_BACKLOG = 128
-"""Files that may wait to be flushed before the run waits for them."""
 
 
 class RunFolder:
     """What one run writes. Use it in a with block; without :meth:`commit` it leaves nothing.
 
     Args:
-        path: the output folder; it is made on the first write.
+        path: the output folder; it is made when the block is entered.
         names: of all files the run will write, relative, with forward slashes, but the summary.
         overwrite: whether files of these names may be replaced.
+        resume: go on with the run of the same key that was begun here; and where this one fails,
+            keep what is whole for the next.
+        key: what decides the bytes of the files, by name, as far as it is known; see
+            :meth:`begin`.
 
     Raises:
-        OutputError: a file of one of the names exists, another run is writing here, or the folder
-            cannot be written.
+        OutputError: a file of one of the names exists, another run is writing here, the run that
+            was begun here is another, or the folder cannot be written.
     """
 
-    def __init__(self, path: Path, names: Sequence[str], *, overwrite: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        names: Sequence[str],
+        *,
+        overwrite: bool,
+        resume: bool = False,
+        key: Key | None = None,
+    ) -> None:
         self.path = path
+        self.key = as_read_back(key or {})
         self._names = [*names, SUMMARY]
         self._overwrite = overwrite
-        self._staging = path / _STAGING
-        self._digests: dict[str, str] = {}
-        self._made: list[Path] = []
-        self._placed: list[Path] = []
-        self._flushes: deque[Future[None]] = deque()
-        self._flushers = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="bncli-flush")
-        self._lock: int | None = None
+        self._resume = resume
+        self._inputs: Inputs = ()
+        self._hold = Hold(path)
+        self._staged: dict[str, bytes] = {}
+        self._in_place: dict[str, bytes] = {}
+        self._flusher = Flusher()
         self._gate = threading.Condition()
         self._writers = 0
         self._left = False
-        self._committed = False
         self.check()
 
     def check(self) -> None:
         """Raise OutputError if the run could not write what it is going to."""
         with writing(self.path):
-            existing = self.path
-            while not os.path.lexists(existing):
-                existing = existing.parent
-            if not existing.is_dir():
-                raise OutputError(f"{existing}: it exists and is not a folder; choose another")
-            self._check_names()
-        if not os.access(existing, os.W_OK | os.X_OK):
-            raise OutputError(f"{existing}: no permission to write; choose another folder")
+            existing = check_folder(self.path)
+            check_lengths(self.path, existing, self._names)
+            earlier = Earlier.read(self.path)
+            if self._resume:
+                self._refuse_other(earlier)
+            check_names(
+                self.path,
+                self._names,
+                lambda name: self._may_replace(name, earlier) or earlier.half_placed(name),
+            )
+
+    def begin(self, inputs: Inputs, **found: Any) -> Self:
+        """Say the rest of what the run is; to be followed by the with block.
+
+        Args:
+            inputs: name and digest (hexadecimal) of each input, in order.
+            **found: what else decides the bytes of the files, as JSON knows it.
+        """
+        self.key |= as_read_back({**found, "inputs": inputs_digest(inputs)})
+        self._inputs = inputs
+        return self
+
+    def count_whole(self) -> int:
+        """How many files of this run are whole already; reads them, and writes nothing.
+
+        Raises:
+            OutputError: the run that was begun here is another.
+        """
+        earlier = Earlier.read(self.path)
+        self._refuse_other(earlier)
+        earlier.forget_other(self.key)
+        return sum(earlier.kept(name) is not None for name in self._names[:-1])
 
     def __enter__(self) -> Self:
         # The outermost try: a signal may arrive while the context manager inside is being left.
@@ -104,27 +129,37 @@ class RunFolder:
     ) -> None:
         self._leave()
 
-    def write(self, name: str, content: bytes) -> str:
+    @property
+    def staging(self) -> Staging:
+        """Where files are staged; other processes may write there, see :meth:`record`."""
+        self._journal()
+        return self._hold.staging
+
+    def write(self, name: str, content: bytes, facts: Any = None) -> str:
         """Stage one file whole.
+
+        Args:
+            name: of the file.
+            content: its bytes.
+            facts: what a run that goes on with this one must know of the file, as JSON knows it.
 
         Returns:
             The SHA-256 of its bytes, hexadecimal.
         """
         with self._busy(), writing(self.path / name):
-            staged = self._stage(name)
-            with open(staged, "xb") as file:  # noqa: PTH123 - x refuses what is there already
-                file.write(content)
-            self._staged(name, staged, hashlib.sha256(content).hexdigest())
-        return self._digests[name]
+            digest = self.staging.write(name, content)
+            self._record(name, Entry(bytes.fromhex(digest), facts))
+        return digest
 
-    def stage(self) -> Stage:
-        """Where other processes stage files of this run; each is then to be recorded."""
-        return Stage.make(self._staging)
+    def record(self, name: str, digest: str, facts: Any = None) -> None:
+        """Take a file that another process has staged with :meth:`Staging.write`.
 
-    def record(self, name: str, digest: str) -> None:
-        """Take note of a file that another process has staged, and of the SHA-256 of its bytes."""
+        Args:
+            name, facts: as for :meth:`write`.
+            digest: what ``Staging.write`` returned.
+        """
         with self._busy(), writing(self.path / name):
-            self._staged(name, self._staging / name, digest)
+            self._record(name, Entry(bytes.fromhex(digest), facts))
 
     def write_with(self, name: str, writer: Callable[[BinaryIO], None]) -> None:
         """Stage one file that *writer* fills."""
@@ -137,72 +172,87 @@ class RunFolder:
         with self._filling(name) as file:
             yield RowWriter(file, shape, dtype)
 
+    def kept(self, name: str) -> Entry | None:
+        """What is known of a file that an earlier run has left whole; its bytes are read to know.
+
+        It belongs to the run then, and need not be written.
+        """
+        if not self._hold.earlier.knows(name):
+            return None
+        with self._busy(), writing(self.path / name):
+            found = self._hold.earlier.kept(name)
+            if found is None:
+                return None
+            entry, placed = found
+            if placed:
+                self._in_place[name] = entry.digest
+            else:
+                self._staged[name] = entry.digest
+                self._flusher.add(self.staging.new(name))
+            return entry
+
+    def finished(self, names: Sequence[str]) -> dict[str, Any] | None:
+        """The summary of this same run, where nothing is left to do.
+
+        Args:
+            names: of the files that must be at their places, whole; they are read to know.
+        """
+        if self._hold.earlier.under_way or set(self._hold.earlier.listed) != set(names):
+            return None
+        whole = all(self._flusher.map(self.kept, names))
+        return self._hold.earlier.document if whole else None
+
     def digest(self, name: str) -> str:
-        """SHA-256 of a file already staged, hexadecimal."""
-        return self._digests[name]
+        """SHA-256 of a file of the run, hexadecimal."""
+        return (self._staged.get(name) or self._in_place[name]).hex()
 
     def array_names(self) -> list[str]:
-        """The .npy and .npz files staged so far."""
-        return [name for name in self._digests if name.endswith((".npy", ".npz"))]
+        """The .npy and .npz files of the run so far."""
+        names = {**self._staged, **self._in_place}
+        return [name for name in names if name.endswith((".npy", ".npz"))]
 
     def commit(self, summary: Mapping[str, Any]) -> None:
         """Flush everything, bring it to its place, and write the summary last."""
-        self.write_with(SUMMARY, lambda file: _write_json(file, summary))
+        if not self._staged and self._lies_there(summary):
+            self._hold.committed = True
+            return
+        self.write_with(SUMMARY, lambda file: file.writelines(_json_pieces(summary)))
         with writing(self.path):
-            while self._flushes:
-                self._flushes.popleft().result()
-            self._check_names()
+            self._flusher.wait()
+            check_names(self.path, list(self._staged), self._may_replace)
             with uninterrupted():
-                self._place()
-                self._committed = True
+                names = [name for name in self._staged if name != SUMMARY]
+                self._hold.commit(names, self._may_replace)
 
     @contextmanager
     def _filling(self, name: str) -> Iterator[BinaryIO]:
         with self._busy(), writing(self.path / name):
-            staged = self._stage(name)
-            with open(staged, "xb") as file:  # noqa: PTH123 - x refuses what is there already
+            with self.staging.filling(name) as file:
                 yield file
-            with staged.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            self._staged(name, staged, digest)
+            digest = digest_of(self.staging.new(name))
+            if digest is None:
+                raise OutputError(f"{self.path / name}: it was taken away while bncli was running")
+            self._record(name, Entry(digest, None))
 
-    def _staged(self, name: str, path: Path, digest: str) -> None:
-        self._digests[name] = digest
-        self._flushes.append(self._flushers.submit(flush_file, path))
-        with contextlib.suppress(IndexError):  # another thread may have taken the last
-            while self._flushes[0].done() or len(self._flushes) > _BACKLOG:
-                self._flushes.popleft().result()
+    def _journal(self) -> Journal:
+        with self._gate, writing(self.path):
+            return self._hold.journal(self._names, self.key, self._inputs)
 
-    def _place(self) -> None:
-        """Bring every staged file to its place, the summary last."""
-        # While files of two runs may lie side by side, no summary vouches for them.
-        (self.path / SUMMARY).unlink(missing_ok=True)
-        folders = {self.path}
-        for name in self._digests:
-            target = self.path / name
-            folders.update(self._make_folders(target.parent))
-            self._placed.append(target)
-            (self._staging / name).replace(target)
-        folders.update(made.parent for made in self._made)
-        for folder in sorted(folders):
-            flush_folder(folder)
+    def _record(self, name: str, entry: Entry) -> None:
+        staged = self.staging.new(name)
+        listed = self._hold.earlier.listed.get(name)
+        if listed is not None and digest_of(self.path / name) == listed.digest == entry.digest:
+            staged.unlink()  # the same is at its place already
+            self._in_place[name] = entry.digest
+            return
+        self._staged[name] = entry.digest
+        self._journal().whole(name, entry)
+        self._flusher.add(staged)
 
     def _open(self) -> None:
-        self._make_folders(self.path)
-        if fcntl is not None:
-            self._lock = os.open(self.path, os.O_RDONLY)
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                os.close(self._lock)
-                self._lock = None
-                raise OutputError(
-                    f"{self.path}: another bncli is writing here; wait for it to end"
-                ) from error
-        self._check_names()
-        self._sweep()
-        self._staging.mkdir()
-        (self._staging / _MARK).touch()
+        self._hold.take(self._refuse_other if self._resume else None)
+        self._hold.earlier.forget_other(self.key)
+        check_names(self.path, self._names, self._may_replace)
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
@@ -222,79 +272,29 @@ class RunFolder:
         with self._gate:
             self._left = True
             self._gate.wait_for(lambda: self._writers == 0, _LEAVE_SECONDS)
-        self._flushers.shutdown(cancel_futures=True)
-        if self._lock is not None or fcntl is None:
-            with contextlib.suppress(OSError, OutputError):
-                self._sweep()
-        if not self._committed:
-            self._take_back()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._flusher.stop()
+        with contextlib.suppress(OSError, OutputError):
+            self._hold.leave(self._staged, keep=self._resume)
 
-    def _take_back(self) -> None:
-        """Remove what a commit that failed half-way has brought to its place, and empty folders."""
-        # Where files were replaced, the new ones stay: the old ones are gone, and no summary is.
-        for path in [] if self._overwrite else self._placed:
-            with contextlib.suppress(OSError):
-                path.unlink()
-        for folder in reversed(self._made):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+    def _may_replace(self, name: str, earlier: Earlier | None = None) -> bool:
+        return self._overwrite or (earlier or self._hold.earlier).at_its_place(name)
 
-    def _sweep(self) -> None:
-        if self._staging.is_symlink():
-            raise OutputError(f"{self._staging}: it is a link, which bncli never makes; remove it")
-        if self._staging.exists():
-            if not (self._staging / _MARK).exists() and any(self._staging.iterdir()):
-                raise OutputError(f"{self._staging}: it is not bncli's; move it away")
-            shutil.rmtree(self._staging)
+    def _refuse_other(self, earlier: Earlier) -> None:
+        if earlier.under_way or not self._overwrite:
+            earlier.refuse_other(self.key, self._inputs if "inputs" in self.key else None)
 
-    def _check_names(self) -> None:
-        for folder in _folders_of(self._names):
-            path = self.path / folder
-            if path.is_symlink() or (path.exists() and not path.is_dir()):
-                raise OutputError(f"{path}: it is a link or a file, not a folder; move it away")
-        if self._overwrite:
-            folders = [name for name in self._names if (self.path / name).is_dir()]
-            if folders:
-                raise OutputError(f"{self.path / folders[0]}: it is a folder; move it away")
-            return
-        present = [name for name in self._names if os.path.lexists(self.path / name)]
-        if present:
-            more = f" and {len(present) - 1} more" if len(present) > 1 else ""
-            raise OutputError(
-                f"{self.path / present[0]}{more}: it exists; choose another folder or --overwrite",
-                paths=tuple(str(self.path / name) for name in present),
-            )
-
-    def _stage(self, name: str) -> Path:
-        staged = self._staging / name
-        staged.parent.mkdir(parents=True, exist_ok=True)
-        return staged
-
-    def _make_folders(self, folder: Path) -> list[Path]:
-        """Make *folder* and those above it; those made are removed again if the run fails."""
-        missing = []
-        while not folder.exists():
-            missing.append(folder)
-            folder = folder.parent
-        for path in reversed(missing):
-            path.mkdir(exist_ok=True)
-            self._made.append(path)
-        return [*missing, folder]
+    def _lies_there(self, summary: Mapping[str, Any]) -> bool:
+        """Whether the summary at its place is this one."""
+        if not self._in_place:
+            return False
+        whole = hashlib.sha256()
+        for piece in _json_pieces(summary):
+            whole.update(piece)
+        return digest_of(self.path / SUMMARY) == whole.digest()
 
 
-def _write_json(file: BinaryIO, document: Mapping[str, Any]) -> None:
+def _json_pieces(document: Mapping[str, Any]) -> Iterator[bytes]:
     """Piece by piece: the text of a large batch is many times its numbers."""
-    pieces = json.JSONEncoder(indent=2, allow_nan=False).iterencode(document)
-    file.writelines(piece.encode("ascii") for piece in pieces)
-    file.write(b"\n")
-
-
-def _folders_of(names: Sequence[str]) -> list[PurePath]:
-    """The folders that relative names lie in, the outer ones first."""
-    direct = {PurePath(name.rpartition("/")[0]) for name in names}
-    return sorted(
-        {above for folder in direct for above in (folder, *folder.parents)} - {PurePath()}
-    )
+    for piece in json.JSONEncoder(indent=2, allow_nan=False).iterencode(document):
+        yield piece.encode("ascii")
+    yield b"\n"

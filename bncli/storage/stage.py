@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+import os
 import socket
-import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bncli.errors import OutputError
 from bncli.storage.disk import flush_file, writing
+from bncli.storage.staging import Staging
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where any process that sees the output folder can stage files of a run.
-
-    A file is first written to a folder that belongs to this run alone and that no stage makes, so
-    that a worker who was left behind by an earlier run can neither write into this one nor bring
-    back what was swept.
+    """Where the workers of one run stage files; small enough to be sent to every one of them.
 
     Attributes:
-        folder: where staged files lie.
-        own: the folder of this run.
+        staging: of the run, by its absolute path.
+        mark: a file of this run alone: a worker who was left behind by an earlier run no longer
+            finds its own, and writes nothing into this one.
         host: where the run itself is, which flushes what is written there.
     """
 
-    folder: Path
-    own: Path
+    staging: Staging
+    mark: Path
     host: str
 
     @classmethod
-    def make(cls, folder: Path) -> Stage:
-        """A stage in *folder*, which exists."""
-        absolute = folder.absolute()
-        own = absolute / f"own-{uuid.uuid4().hex}"
-        own.mkdir()
-        return cls(absolute, own, socket.gethostname())
+    def open(cls, staging: Staging) -> Stage:
+        """A stage for a run that has its staging folder."""
+        absolute = replace(staging, path=staging.path.absolute())
+        mark = absolute.part(os.urandom(16).hex())
+        mark.touch()
+        return cls(absolute, mark, socket.gethostname())
 
     def write(self, name: str, content: bytes) -> str:
         """Stage one file whole; who does so again replaces it.
@@ -48,23 +44,11 @@ class Stage:
         Raises:
             OutputError: it cannot be written, or the run has ended.
         """
-        target = self.folder / name
+        target = self.staging.new(name)
         with writing(target):
-            if not self.own.is_dir():
+            if not self.mark.exists():
                 raise OutputError(f"{target}: the run has ended")
-            new = self.own / uuid.uuid4().hex
-            with open(new, "xb") as file:  # noqa: PTH123 - x refuses what is there already
-                file.write(content)
+            digest = self.staging.write(name, content)
             if socket.gethostname() != self.host:
-                flush_file(new)
-            self._make_folders(name)
-            new.replace(target)
-        return hashlib.sha256(content).hexdigest()
-
-    def _make_folders(self, name: str) -> None:
-        """Make the folders of *name*, but never that of all stages: it may have been swept."""
-        folder = self.folder
-        for part in name.split("/")[:-1]:
-            folder /= part
-            with contextlib.suppress(FileExistsError):  # another worker was quicker
-                folder.mkdir()
+                flush_file(target)
+        return digest

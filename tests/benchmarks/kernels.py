@@ -12,7 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from bncli import BatchNorm
-from bncli.batchnorm.kernels import TileMoments, backward_tile, forward_tile
+from bncli.batchnorm.kernels import (
+    BLOCK_PICTURES,
+    TileMoments,
+    backward_tile,
+    forward_tile,
+)
 from bncli.batchnorm.tiling import run_tiles, tile_slices
 from bncli.machine import allowed_cores
 
@@ -40,18 +45,19 @@ def _own_tasks(x: np.ndarray, delta: np.ndarray) -> dict[str, Task]:
     rows, deltas = x.reshape(len(x), -1), delta.reshape(len(x), -1)
     out = np.empty_like(rows)
     ones = np.ones(rows.shape[1], np.float32)
-    moments: dict[int, TileMoments] = {}
     layer = BatchNorm()
     layer.forward(x)
 
+    found = TileMoments(*np.empty((4, rows.shape[1]), np.float32))
+
     def forward_tile_into(tile: slice) -> None:
-        moments[tile.start] = forward_tile(
-            rows[:, tile], ones[tile], ones[tile], 1e-8, out[:, tile]
-        )
+        part = forward_tile(rows[:, tile], ones[tile], ones[tile], 1e-8, out[:, tile])
+        for whole, values in zip(found, part, strict=True):
+            whole[tile] = values
 
     def backward_tile_into(tile: slice) -> None:
-        found = moments[tile.start]
-        backward_tile(deltas[:, tile], rows[:, tile], found, ones[tile], out[:, tile])
+        part = TileMoments(*(whole[tile] for whole in found))
+        backward_tile(deltas[:, tile], rows[:, tile], part, ones[tile], out[:, tile])
 
     def backward() -> None:
         layer.delta = delta
@@ -61,10 +67,11 @@ def _own_tasks(x: np.ndarray, delta: np.ndarray) -> dict[str, Task]:
         return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + np.float32(1e-8))
 
     tiles = tile_slices(rows.shape[1], len(x) * x.itemsize)
+    wide = tile_slices(rows.shape[1], BLOCK_PICTURES * x.itemsize, allowed_cores())
     return {
         "parallel copy": _parallel_copy(rows, out),
         "forward, into": lambda: run_tiles(forward_tile_into, tiles),
-        "backward, into": lambda: run_tiles(backward_tile_into, tiles),
+        "backward, into": lambda: run_tiles(backward_tile_into, wide),
         "forward": lambda: layer.forward(x),
         "backward": backward,
         "numpy forward": numpy_forward,

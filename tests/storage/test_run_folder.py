@@ -212,7 +212,7 @@ def test_what_a_killed_run_left_is_swept(tmp_path):
     (tmp_path / "out" / ".bncli-run" / "sub" / "b.png").write_bytes(b"half")
     with pytest.raises(OutputError, match="not bncli's"):
         run(tmp_path / "out")  # a folder of that name that somebody else made
-    (tmp_path / "out" / ".bncli-run" / "made-by-bncli").touch()
+    (tmp_path / "out" / ".bncli-run" / "journal").touch()
 
     run(tmp_path / "out")
 
@@ -246,7 +246,7 @@ def test_summary_refuses_what_is_no_json(tmp_path):
 
 
 def test_everything_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
-    """Files are flushed before any is renamed, the summary is renamed last, then the folders."""
+    """Files and journal are flushed before any file is placed, and all names before the summary."""
     events = []
     real_open, real_sync, real_replace = os.open, os.fsync, os.replace
     opened = {}
@@ -261,7 +261,8 @@ def test_everything_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch)
         real_sync(descriptor)
 
     def note_replace(source, target):
-        events.append(("rename", Path(target).name))
+        if ".bncli-run" not in Path(target).parts:
+            events.append(("rename", Path(target).name))
         real_replace(source, target)
 
     monkeypatch.setattr(os, "open", note_open)
@@ -269,7 +270,11 @@ def test_everything_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "replace", note_replace)
     run(tmp_path / "out")
 
-    files = ["a.png", "b.png", "gamma.npy", "summary.json"]
-    assert {name for kind, name in events[:4] if kind == "flush"} == set(files)
-    assert [name for kind, name in events[4:8] if kind == "rename"] == files
-    assert {("flush", "out"), ("flush", "sub"), ("flush", tmp_path.name)} == set(events[8:])
+    files = ["a.png", "b.png", "gamma.npy"]
+    first, last = events.index(("rename", "a.png")), events.index(("rename", "summary.json"))
+    assert events[first : first + 3] == [("rename", name) for name in files]
+    assert {name for _, name in events[:first]} == {
+        *files, "summary.json", "journal", ".bncli-run", "out", tmp_path.name,
+    }  # fmt: skip
+    assert set(events[first + 3 : last]) == {("flush", "out"), ("flush", "sub")}
+    assert events[last + 1 :] == [("flush", "out")]

@@ -1,0 +1,188 @@
+"""What a run has done so far, a line each: the next run goes on from it, or takes it back.
+
+A line is one JSON object. The last may be torn, and any may be lost: what no line vouches for is
+done again, and what a line vouches for is believed only where the bytes are those it names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from bncli.errors import DataError
+from bncli.files import open_regular
+from bncli.storage.staging import STAGING
+
+_FORMAT = 1
+_INPUTS_A_LINE = 1000
+_SHORT = 16
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+Key = Mapping[str, Any]
+"""Whatever decides the bytes of a run, by name, as JSON knows it."""
+
+Inputs = Sequence[tuple[str, str]]
+"""Name of each input and its digest, hexadecimal."""
+
+
+class Entry(NamedTuple):
+    """A file that was whole: SHA-256 of its bytes, and what its writer reported of it."""
+
+    digest: bytes
+    facts: Any
+
+
+class Journal:
+    """A journal that is written; lines may come from any thread.
+
+    Args:
+        path: of the file, which is made where it is missing and otherwise continued.
+    """
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_FOLLOW
+        self._descriptor = os.open(path, flags, 0o666)
+        self._lock = threading.Lock()
+
+    def begin(self, key: Key, inputs: Inputs) -> None:
+        """Say what the run is."""
+        for start in range(0, len(inputs), _INPUTS_A_LINE):
+            part = inputs[start : start + _INPUTS_A_LINE]
+            self._note({"inputs": [[name, digest[:_SHORT]] for name, digest in part]})
+        # The key last: where it is, the inputs are too.
+        self._note({"bncli": _FORMAT, "key": key})
+
+    def whole(self, name: str, entry: Entry) -> None:
+        """A file is staged."""
+        self._note({"file": name, "sha256": entry.digest.hex(), "facts": entry.facts})
+
+    def commit(self, folders: Sequence[str]) -> None:
+        """Files are about to be brought to their places, where these folders are to be made."""
+        self._note({"commit": list(folders)})
+        os.fsync(self._descriptor)
+
+    def taken_back(self) -> None:
+        """The files that the commit had placed are staged again."""
+        self._note({"taken back": True})
+        os.fsync(self._descriptor)
+
+    def done(self) -> None:
+        """All files are at their places."""
+        self._note({"done": True})
+
+    def close(self) -> None:
+        """Leave the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _note(self, line: Mapping[str, Any]) -> None:
+        # Each line begins one anew: what a full disk tore off spoils no other.
+        rest = memoryview(b"\n" + json.dumps(line).encode("ascii") + b"\n")
+        with self._lock:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+
+
+@dataclass(slots=True)
+class Past:
+    """What a journal tells.
+
+    Attributes:
+        key: what the run was, or None where it had not begun.
+        inputs: name of each input -> the first digits of its digest.
+        files: those that were staged whole.
+        made: folders that the commit makes, or None where it had not begun or was taken back.
+        done: whether the commit was through.
+    """
+
+    key: dict[str, Any] | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Entry] = field(default_factory=dict)
+    made: list[str] | None = None
+    done: bool = False
+
+    def take(self, line: Mapping[str, Any]) -> None:
+        """Add what one line tells."""
+        if "file" in line:
+            entry = Entry(bytes.fromhex(line["sha256"]), line["facts"])
+            self.files[_inside(line["file"])] = entry
+        elif "inputs" in line:
+            self.inputs.update(line["inputs"])
+        elif "key" in line:
+            self.key = dict(line["key"]) if line["bncli"] == _FORMAT else None
+        elif "commit" in line:
+            self.made = [_inside(folder) for folder in line["commit"]]
+        elif "taken back" in line:
+            self.made = None
+        elif "done" in line:
+            self.done = True
+
+
+def read_journal(path: Path) -> Past:
+    """What a journal tells; nothing where there is none."""
+    past = Past()
+    with contextlib.suppress(DataError), open_regular(path) as (file, _):
+        for line in file:
+            # What is no line of ours vouches for nothing.
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                past.take(json.loads(line))
+    return past
+
+
+def as_read_back(key: Key) -> dict[str, Any]:
+    """The key as a journal gives it back: tuples are lists there."""
+    found: dict[str, Any] = json.loads(json.dumps(key))
+    return found
+
+
+def inputs_digest(inputs: Inputs) -> str:
+    """One digest over the names and digests of all inputs, in their order, hexadecimal."""
+    whole = hashlib.sha256()
+    for name, digest in inputs:
+        whole.update(f"{digest} {json.dumps(name)}\n".encode("ascii"))
+    return whole.hexdigest()
+
+
+def differences(before: Key, now: Key) -> list[str]:
+    """Which parts of two keys differ, in words; what one of them does not know is left out."""
+    return [
+        f"{name} was {_words(before[name])} and is {_words(now[name])}"
+        for name in now
+        if name in before and before[name] != now[name]
+    ]
+
+
+def input_differences(before: Mapping[str, str], inputs: Inputs) -> list[str]:
+    """Which inputs differ, in words."""
+    now = {name: digest[:_SHORT] for name, digest in inputs}
+    kinds = {
+        "changed": [name for name in now if name in before and before[name] != now[name]],
+        "new": [name for name in now if name not in before],
+        "gone": [name for name in before if name not in now],
+    }
+    return [f"{kind}: {_some(names)}" for kind, names in kinds.items() if names]
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _words(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _inside(name: Any) -> str:
+    """A relative name that leads nowhere else, as ours all are."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or path.parts[:1] in {(), (STAGING,)}:
+        raise ValueError(name)
+    return str(path)

@@ -1,0 +1,141 @@
+"""Files brought from the staging folder to their places, all or none, whatever happens.
+
+The old files are set aside first, the old summary before all others, and the new summary is placed
+last. At every moment the disk shows, name by name, how far it came: a file of ours is either
+staged or at its place. So what was begun can be taken back at any time, by another process too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bncli.errors import OutputError
+from bncli.storage.disk import digest_of, flush_folder, folders_of, locked, writing
+from bncli.storage.journal import Journal, Past, read_journal
+from bncli.storage.names import MayReplace, exists_error
+from bncli.storage.staging import STAGING, Staging
+
+SUMMARY = "summary.json"
+
+
+def place(staging: Staging, names: Sequence[str], may_replace: MayReplace) -> None:
+    """Bring staged files to their places, the summary last.
+
+    Args:
+        staging: where they are.
+        names: of the files but the summary.
+        may_replace: which files may be replaced.
+
+    Raises:
+        OutputError: a file that may not be replaced has appeared.
+        OSError: as the system says.
+    """
+    out = staging.path.parent
+    # While files of two runs lie side by side, no summary vouches for them.
+    _set_aside(staging, SUMMARY, may_replace)
+    for folder in folders_of(names):
+        (out / folder).mkdir(exist_ok=True)
+    for name in names:
+        _set_aside(staging, name, may_replace)
+        staging.new(name).replace(out / name)
+    # And it comes back when all names are on the disk, in whatever order the disk takes them.
+    _flush_folders(out, names)
+    staging.new(SUMMARY).replace(out / SUMMARY)
+    flush_folder(out)
+
+
+def missing_folders(out: Path, names: Iterable[str]) -> list[str]:
+    """The folders that must be made for files of these names, the outer ones first."""
+    return [folder for folder in folders_of(names) if not (out / folder).exists()]
+
+
+def take_back(staging: Staging, digests: Mapping[str, bytes], made: Sequence[str]) -> None:
+    """Undo a placing that was cut short: all files are staged again, and the old ones are back.
+
+    Only files whose bytes are ours are touched. It may itself be cut short, and begun again.
+
+    Args:
+        staging: where the files come from and go to.
+        digests: of all files that the run may have placed.
+        made: the folders that it made, relative, the outer ones first.
+
+    Raises:
+        OSError: as the system says.
+    """
+    out = staging.path.parent
+    # The old summary comes back last: it vouches for the old files.
+    for name in sorted(digests, key=lambda name: (name == SUMMARY, name)):
+        place, new, old = out / name, staging.new(name), staging.old(name)
+        if any((out / folder).is_symlink() for folder in folders_of([name])):
+            continue
+        if not os.path.lexists(new) and digest_of(place) == digests[name]:
+            place.replace(new)
+        if os.path.lexists(old) and not os.path.lexists(place):
+            old.replace(place)
+    for folder in reversed(made):
+        with contextlib.suppress(OSError):
+            (out / folder).rmdir()
+    _flush_folders(out, digests)
+
+
+def is_complete(staging: Staging, past: Past) -> bool:
+    """Whether the placing was through: the summary, which is the last, is at its place."""
+    summary = past.files.get(SUMMARY)
+    return past.done or (
+        past.made is not None
+        and summary is not None
+        and not os.path.lexists(staging.new(SUMMARY))
+        and digest_of(staging.path.parent / SUMMARY) == summary.digest
+    )
+
+
+def settle(out: Path) -> None:
+    """Undo what a run was doing to the files of *out* when it was killed.
+
+    To be called before anything is read: what a run reads may be what an earlier one replaces.
+
+    Raises:
+        OutputError: another run is writing there, or the folder cannot be written.
+    """
+    staging = Staging(out / STAGING)
+    if not os.path.lexists(staging.path):
+        return
+    with writing(out), locked(out):
+        staging.check()
+        settle_locked(staging)
+
+
+def settle_locked(staging: Staging) -> Past:
+    """The same for who has locked the folder; returns what the journal tells."""
+    past = read_journal(staging.journal)
+    if past.made is not None and not is_complete(staging, past):
+        staging.make(past.files)
+        take_back(staging, {name: e.digest for name, e in past.files.items()}, past.made)
+        past.made = None
+        if staging.holds_old_files():
+            raise OutputError(
+                f"{staging.path}: it holds files of an earlier run, whose places were taken since; "
+                "move them where they belong, and then remove it"
+            )
+        with contextlib.closing(Journal(staging.journal)) as journal:
+            journal.taken_back()
+    return past
+
+
+def _flush_folders(out: Path, names: Iterable[str]) -> None:
+    for path in (out, *(out / folder for folder in folders_of(names))):
+        if path.is_dir():
+            flush_folder(path)
+
+
+def _set_aside(staging: Staging, name: str, may_replace: MayReplace) -> None:
+    place, old = staging.path.parent / name, staging.old(name)
+    if not os.path.lexists(place):
+        return
+    if not may_replace(name):
+        raise exists_error([place])
+    old.parent.mkdir(parents=True, exist_ok=True)
+    place.replace(old)
