@@ -6,22 +6,18 @@ workers, and what is done to the items is sent to every worker once.
 
 from __future__ import annotations
 
-import itertools
-import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from distributed import Client, Future, KilledWorker
 
-from bncli.engines.work import Fold, FoldWork, Item, Items, Lost, MapWork, Work, chunks
+from bncli.engines.dispatch import ATTEMPTS, DYING, Around, Dispatch, Joining, Surrounded, first
+from bncli.engines.work import Fold, FoldWork, Items, MapWork, Work, chunks
 from bncli.errors import EngineError
 
 Result = TypeVar("Result")
-Around = Callable[[], AbstractContextManager[Any]]
 
 _CHUNKS_PER_JOB = 8
 """So that a slow worker holds up no more than an eighth of its share."""
@@ -29,10 +25,8 @@ _CHUNKS_PER_JOB = 8
 _LONGEST_CHUNK = 256
 """Items that are done once more when a worker dies."""
 
-_JOINED_AT_ONCE = 8
 _POLL_SECONDS = 1.0
 _DESERTED_SECONDS = 30.0
-_ATTEMPTS = 5
 
 
 class Cluster:
@@ -58,9 +52,9 @@ class Cluster:
 
     def map(self, task: Callable[[Any], Result], items: Items) -> Iterator[Result]:
         """What *task* makes of each item, in order."""
-        run = _Run(
+        run = Dispatch(
             self._client,
-            _Surrounded(self._around, MapWork(task)),
+            Surrounded(self._around, MapWork(task)),
             self.jobs,
             self._wait,
             scattered=True,
@@ -71,29 +65,33 @@ class Cluster:
     def fold(self, fold: Fold, items: Items, told: Callable[[Any], None]) -> Any:
         """The sums over all items, joined on the workers."""
         # Sums outlive their chunks: what they are made with must not be lost with a worker.
-        run = _Run(
+        run = Dispatch(
             self._client,
-            _Surrounded(self._around, FoldWork(fold)),
+            Surrounded(self._around, FoldWork(fold)),
             self.jobs,
             self._wait,
             scattered=False,
         )
-        joining = _Joining(self._client, fold)
         length = fold.length or self._length(items)
-        for leaf, facts in run.results(chunks(items, length), _first):
-            for fact in facts:
-                told(fact)
-            joining.add(leaf)
-        return self._wait(joining.whole())[1]
+        for attempt in range(ATTEMPTS):
+            joining = Joining(self._client, fold)
+            for leaf, facts in run.results(chunks(items, length), first):
+                for fact in [] if attempt else facts:
+                    told(fact)
+                joining.add(leaf)
+            with contextlib.suppress(KilledWorker, CancelledError):
+                return self._wait(joining.whole())[1]
+            # Sums were lost with their worker, and again with the one that made them anew.
+        raise EngineError(DYING)
 
     def everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         """What *function* returns, or raises, in each worker: address -> result."""
         found: dict[str, Any] = self._client.run(function, *arguments, on_error="return")
         return found
 
-    def _prepared(self, work: Work, *, scattered: bool) -> _Run:
-        surrounded = _Surrounded(self._around, work)
-        return _Run(self._client, surrounded, self.jobs, self._wait, scattered=scattered)
+    def _prepared(self, work: Work, *, scattered: bool) -> Dispatch:
+        surrounded = Surrounded(self._around, work)
+        return Dispatch(self._client, surrounded, self.jobs, self._wait, scattered=scattered)
 
     def _length(self, items: Items) -> int:
         share = -(-len(items) // (_CHUNKS_PER_JOB * self.jobs))
@@ -119,164 +117,3 @@ class Cluster:
             deserted = 0.0 if self._workers() else deserted + _POLL_SECONDS
             if deserted >= _DESERTED_SECONDS:
                 raise EngineError("the cluster has no worker left; start workers, and run again")
-
-
-@dataclass(frozen=True, slots=True)
-class _Surrounded:
-    """Work done in a context, which is left after each chunk: the workers are not ours."""
-
-    around: Around
-    work: Work
-
-    def __call__(self, items: Iterable[Item]) -> Any:
-        with self.around():
-            return self.work(items)
-
-
-class _Run:
-    """Chunks under way, with what is done to them sent to the workers once.
-
-    Args:
-        client: connected.
-        work: what is done to every chunk.
-        jobs: threads of all workers.
-        wait: gives the result of a future.
-        scattered: whether the work is large, so that it is sent by itself.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        work: Work,
-        jobs: int,
-        wait: Callable[[Future], Any],
-        *,
-        scattered: bool,
-    ) -> None:
-        self._client = client
-        self._work = work
-        self._ahead = 2 * jobs + 2
-        self._wait = wait
-        self._scattered = scattered
-        self._numbers = itertools.count()
-        self._name = f"bncli-{uuid.uuid4().hex}"
-        self._shipped = self._ship()
-
-    def results(
-        self, given: Iterable[list[Item]], little: Callable[[Any], Any] | None
-    ) -> Iterator[tuple[Future, Any]]:
-        """Each chunk's future and its result, or what *little* takes of it, in order."""
-        waiting: deque[_Chunk] = deque()
-        try:
-            for items in given:
-                waiting.append(self._begin(items, little))
-                if len(waiting) >= self._ahead:
-                    yield self._end(waiting.popleft(), little)
-            while waiting:
-                yield self._end(waiting.popleft(), little)
-        finally:
-            self._client.cancel([chunk.future for chunk in waiting], force=True)
-
-    def _begin(self, items: list[Item], little: Callable[[Any], Any] | None) -> _Chunk:
-        key = f"{self._name}-{next(self._numbers)}"
-        future = self._client.submit(_run_chunk, self._shipped, items, key=key, pure=False)
-        wanted = future
-        if little is not None:
-            wanted = self._client.submit(little, future, key=f"{key}-little", pure=False)
-        return _Chunk(items, future, wanted)
-
-    def _end(self, chunk: _Chunk, little: Callable[[Any], Any] | None) -> tuple[Future, Any]:
-        for attempt in range(_ATTEMPTS):
-            try:
-                return chunk.future, self._wait(chunk.wanted)
-            except KilledWorker:
-                chunk = self._begin(self._sound(chunk.items), little)
-            except CancelledError:
-                # Every worker died that had been sent the work.
-                if attempt + 1 == _ATTEMPTS or self._client.status != "running":
-                    raise EngineError("the scheduler has gone away; run again") from None
-                self._shipped = self._ship()
-                chunk = self._begin(chunk.items, little)
-        raise EngineError("the workers of the cluster die again and again; see their logs")
-
-    def _sound(self, items: list[Item]) -> list[Item]:
-        """The items of a chunk that ended its workers, with those replaced that do so alone."""
-        sound: list[Item] = []
-        for item in items:
-            try:
-                self._wait(self._begin([item], None).wanted)
-                sound.append(item)
-            except KilledWorker:
-                sound.append(Lost(item.name, "it ends every process that reads it; remove it"))
-            except CancelledError:
-                self._shipped = self._ship()
-                sound.append(item)
-        return sound
-
-    def _ship(self) -> Any:
-        if not self._scattered:
-            return self._work
-        return self._client.scatter(self._work, broadcast=True, hash=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Items under way.
-
-    Attributes:
-        items: of the chunk.
-        future: of its result.
-        wanted: of what is wanted of that here.
-    """
-
-    items: list[Item]
-    future: Future
-    wanted: Future
-
-
-class _Joining:
-    """Joins sums on the workers while they come in.
-
-    Exact sums are joined as a tree; those that depend on their order as a chain from the left.
-    """
-
-    def __init__(self, client: Client, fold: Fold) -> None:
-        self._client = client
-        self._fold = fold
-        self._levels: list[list[Future]] = [[]]
-
-    def add(self, leaf: Future) -> None:
-        """Take in the next chunk."""
-        self._levels[0].append(leaf)
-        level = 0
-        while len(self._levels[level]) >= _JOINED_AT_ONCE:
-            joined = self._joined(self._levels[level])
-            if self._fold.ordered:
-                self._levels[level] = [joined]
-                return
-            self._levels[level] = []
-            level += 1
-            if level == len(self._levels):
-                self._levels.append([])
-            self._levels[level].append(joined)
-
-    def whole(self) -> Future:
-        """The sums of all chunks."""
-        # What was joined most often came first.
-        return self._joined([part for level in reversed(self._levels) for part in level])
-
-    def _joined(self, parts: list[Future]) -> Future:
-        key = f"bncli-join-{uuid.uuid4().hex}"
-        return self._client.submit(_join, self._fold, parts, key=key, pure=False)
-
-
-def _run_chunk(work: Work, items: list[Item]) -> Any:
-    return work(items)
-
-
-def _first(pair: tuple[Any, Any]) -> Any:
-    return pair[0]
-
-
-def _join(fold: Fold, pairs: list[tuple[Any, Any]]) -> tuple[None, Any]:
-    return None, fold.join([whole for _, whole in pairs])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-import tempfile
+import socket
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,18 +13,20 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import dask
-from distributed import Client, LocalCluster
+from distributed import Client
 from distributed.security import Security
 
-from bncli.engines.cluster import Around, Cluster
+from bncli.engines.cluster import Cluster
+from bncli.engines.dispatch import Around
+from bncli.engines.local import local_cluster
 from bncli.errors import EngineError, OptionError
 
 _ADDRESS = re.compile(r"(?:(tcp|tls)://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")
 _CONNECT_SECONDS = 10
+_WORKERS_SECONDS = 20
 _LONGEST_FILE = 1 << 20
+_MOST_FRAMES = 1 << 10
 _LOGGERS = ("distributed", "tornado", "asyncio")
-_LOOPBACK = "127.0.0.1"
 
 Warn = Callable[[str], None]
 
@@ -49,7 +51,7 @@ def open_cluster(
     with ExitStack() as stack:
         stack.enter_context(_silence())
         if scheduler is None:
-            address: Any = stack.enter_context(_local(jobs))
+            address = stack.enter_context(local_cluster(jobs))
             security = None
         else:
             address = _address(scheduler, secure=bool(certificates))
@@ -57,9 +59,9 @@ def open_cluster(
             if address.startswith("tcp://") and not _is_here(address):
                 warn(f"{address}: neither encrypted nor authenticated; use tls:// with --tls-ca, "
                      "--tls-cert and --tls-key, or a network of your own")  # fmt: skip
+            _check_speaks(address)
         client = stack.enter_context(_client(address, security))
-        if not client.nthreads():
-            raise EngineError(f"{scheduler}: the cluster has no workers; start some")
+        _await_workers(client, address, 1 if scheduler else jobs)
         cluster = Cluster(client, jobs, around)
         stack.callback(cluster.close)
         yield cluster
@@ -68,8 +70,10 @@ def open_cluster(
 @contextmanager
 def _silence() -> Iterator[None]:
     """Say in errors what is worth saying; Dask's log goes to the terminal by default."""
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
-    for name in _LOGGERS:
+    # Every one of them: those below distributed have levels of their own.
+    known = [name for name in logging.root.manager.loggerDict if name.startswith(_LOGGERS)]
+    levels = {name: logging.getLogger(name).level for name in known}
+    for name in known:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
@@ -81,43 +85,45 @@ def _silence() -> Iterator[None]:
 
 
 @contextmanager
-def _local(jobs: int) -> Iterator[LocalCluster]:
-    """Workers on this machine that nobody else can reach."""
-    settings = {
-        "distributed.scheduler.allowed-failures": 1,
-        "distributed.scheduler.active-memory-manager.start": False,
-        "distributed.worker.memory.terminate": False,
-        "distributed.comm.timeouts.connect": f"{_CONNECT_SECONDS}s",
-    }
-    with (
-        tempfile.TemporaryDirectory(prefix="bncli-dask-", ignore_cleanup_errors=True) as folder,
-        dask.config.set(settings),
-        LocalCluster(
-            host=_LOOPBACK,
-            n_workers=jobs,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            worker_dashboard_address=None,
-            local_directory=folder,
-            memory_limit=0,
-            silence_logs=logging.CRITICAL + 1,
-        ) as cluster,
-    ):
-        yield cluster
-
-
-@contextmanager
 def _client(address: Any, security: Security | None) -> Iterator[Client]:
+    client = Client.__new__(Client)
     try:
-        client = Client(
-            address, timeout=_CONNECT_SECONDS, set_as_default=False, security=security,
-        )  # fmt: skip
-    except (OSError, TimeoutError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise EngineError(f"{address}: no scheduler answers: {reason}") from error
+        client.__init__(address, timeout=_CONNECT_SECONDS, set_as_default=False, security=security)
+    except Exception as error:
+        client.status = "closed"  # it would try to take its leave, and complain on stderr
+        raise EngineError(f"{address}: no scheduler answers: {_reason(error)}") from error
     with client:
         yield client
+
+
+def _await_workers(client: Client, address: str, count: int) -> None:
+    try:
+        client.wait_for_workers(count, timeout=_WORKERS_SECONDS)
+    except TimeoutError as error:
+        raise EngineError(f"{address}: the cluster has no workers; start some") from error
+
+
+def _check_speaks(address: str) -> None:
+    """Refuse at once what nobody listens at, or what is no scheduler of Dask.
+
+    Whoever listens for Dask speaks first: how many frames follow, in 8 bytes. With TLS the
+    handshake tells.
+    """
+    host, _, port = address.partition("://")[2].rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS) as peer:
+            if address.startswith("tls://"):
+                return
+            peer.settimeout(_CONNECT_SECONDS)
+            frames = int.from_bytes(peer.recv(8, socket.MSG_WAITALL), "little")
+    except (OSError, OverflowError) as error:
+        raise EngineError(f"{address}: no scheduler answers: {_reason(error)}") from error
+    if not 0 < frames < _MOST_FRAMES:
+        raise EngineError(f"{address}: what answers there is no scheduler of Dask")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _address(scheduler: str, *, secure: bool) -> str:
@@ -155,7 +161,13 @@ def _security(address: str, certificates: dict[str, str]) -> Security | None:
             raise OptionError(f"--tls-{name} {file}: there is no such file")
     names = {"ca": "tls_ca_file", "cert": "tls_client_cert", "key": "tls_client_key"}
     given = {names[name]: file for name, file in certificates.items()}
-    return Security(require_encryption=True, **given)
+    security = Security(require_encryption=True, **given)
+    if security.get_connection_args("client").get("ssl_context") is None:
+        raise OptionError(
+            f"--scheduler {address}: give --tls-ca, --tls-cert and --tls-key, or set them in the "
+            "configuration of Dask"
+        )
+    return security
 
 
 def _is_here(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""What decides which pixels a file becomes and which bytes they become again."""
+"""What decides which pixels a file becomes, and which bytes they become again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 import PIL
 from PIL import features
 
-from bncli.images import png
-
 _LIBRARIES = ("libjpeg_turbo", "jpg", "libtiff", "webp", "littlecms2")
+_EXTRAS = ("isal", "imagecodecs", "tifffile")
 
 
 def codec_versions() -> dict[str, str]:
@@ -18,12 +17,11 @@ def codec_versions() -> dict[str, str]:
     found = {"Pillow": PIL.__version__}
     for name in _LIBRARIES:
         found[name] = str(features.version(name) or "none")
-    # Without isal the bytes of a PNG are those of whatever zlib this Python has.
-    found["isal"] = "none" if png.isal_zlib is None else version("isal")
-    found["zlib"] = zlib.ZLIB_RUNTIME_VERSION if png.isal_zlib is None else "not used"
-    for name in ("imagecodecs", "tifffile"):
+    for name in _EXTRAS:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "none"
+    # Without isal the bytes of a PNG are those of whatever zlib this Python has.
+    found["zlib"] = zlib.ZLIB_RUNTIME_VERSION if found["isal"] == "none" else "not used"
     return found
