@@ -11,7 +11,7 @@ from oracle import bncli, tree
 from PIL import Image
 
 PLANTED = """
-import os, signal, sys, time
+import os, pathlib, signal, sys, time
 if any("engines." in word or "dask" in word for word in sys.orig_argv):
     import bncli.images.image_set as module
     decode = module.decode
@@ -19,11 +19,22 @@ if any("engines." in word or "dask" in word for word in sys.orig_argv):
         if "crash" in header.name:
             os.kill(os.getpid(), signal.SIGSEGV)
         if "stall" in header.name:
+            if "BNCLI_TEST_REACHED" in os.environ:
+                pathlib.Path(os.environ["BNCLI_TEST_REACHED"]).touch()
             time.sleep(1000)
         return decode(header, policy)
     module.decode = planted
+
+    import bncli.pipeline.agreement as agreement
+    states, try_to_write = agreement._states, agreement._try_to_write
+    def unseen(paths):
+        return [None if "unseen" in str(path) else states([path])[0] for path in paths]
+    def unwritten(mark):
+        return None if "unwritten" in str(mark) else try_to_write(mark)
+    agreement._states, agreement._try_to_write = unseen, unwritten
 """
-"""For processes that work for bncli: a decoder that crashes or stalls, by the picture's name."""
+"""For processes that work for bncli: a decoder that crashes or stalls, and folders that the machine
+of a worker does not have, all by their names."""
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,54 +14,47 @@ _QUIET = ("--no-dashboard", "--dashboard-address", "127.0.0.1:0")
 
 
 class DaskCluster:
-    """Processes of the `dask` command line."""
+    """A scheduler, and workers of one thread each."""
 
     def __init__(self, folder: Path, environment) -> None:
         self.folder = folder
         self.environment = environment
         self.file = folder / "scheduler.json"
         self.workers = []
-        self.scheduler = self._start(
-            "scheduler", "--port", "0", "--dashboard-address", "127.0.0.1:0"
-        )
+        self._processes = []
+        self._start("scheduler", "--port", "0")
         wait_for(self.file.exists)
         self.address = json.loads(self.file.read_text())["address"]
 
     def add(self, workers, *options):
-        """Start workers of one thread, in this process or below a nanny."""
-        options = ("--nthreads", "1", "--local-directory", self.folder, *_QUIET, *options)
-        self.workers += [self._start("worker", *options) for _ in range(workers)]
-        wait_for(lambda: self.count() == len(self.workers))
-
-    def count(self):
-        """Workers that the scheduler knows."""
-        code = (
-            "import sys, distributed\n"
-            f"with distributed.Client({self.address!r}, set_as_default=False) as client:\n"
-            "    print(len(client.nthreads()))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        return int(done.stdout)
+        """Start workers, in a process of their own or below a nanny, which starts them again."""
+        options = ("--nthreads", "1", "--local-directory", self.folder, *options)
+        logs = []
+        for _ in range(workers):
+            self.workers.append(self._start("worker", *options))
+            logs.append(self._log())
+        wait_for(lambda: all(b"Registered to" in log.read_bytes() for log in logs))
 
     def end(self):
-        for process in [*self.workers, self.scheduler]:
-            process.terminate()
-        for process in [*self.workers, self.scheduler]:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        for process in self._processes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _log(self):
+        return self.folder / f"{len(self._processes)}.log"
 
     def _start(self, role, *options):
-        words = ["-m", "dask", role, "--host", "127.0.0.1", "--scheduler-file"]
-        return subprocess.Popen(
-            [sys.executable, *words, self.file, *map(str, options)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment,
+        words = ["-m", "dask", role, "--host", "127.0.0.1", *_QUIET, "--scheduler-file", self.file]
+        process = subprocess.Popen(
+            [sys.executable, *map(str, [*words, *options])],
+            stdout=subprocess.DEVNULL,
+            stderr=(self.folder / f"{len(self._processes) + 1}.log").open("wb"),
+            env=self.environment,
             cwd=self.folder,
-        )  # fmt: skip
+            start_new_session=True,
+        )
+        self._processes.append(process)
+        return process
 
 
 def wait_for(condition, seconds=40.0):
@@ -67,4 +62,4 @@ def wait_for(condition, seconds=40.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
-        time.sleep(0.1)
+        time.sleep(0.05)

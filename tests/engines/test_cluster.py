@@ -105,20 +105,32 @@ def test_floating_point_pictures_are_joined_in_order(dask_cluster, tmp_path):
     assert tree(tmp_path / "dask") == tree(tmp_path / "local") == tree(tmp_path / "processes")
 
 
-def test_workers_without_the_input_or_another_version(pictures, dask_cluster, tmp_path):
-    """What a worker lacks is named with the worker, before anything is written."""
-    out = tmp_path / "out"
+def test_what_a_worker_lacks_is_named(pictures, dask_cluster, tmp_path):
+    """Input, output folder or version: one line with the worker, and nothing is written."""
+    dask_cluster.add(1, "--no-nanny")
+    unseen, out = tmp_path / "unseen", tmp_path / "out"
+    shutil.copytree(pictures, unseen)
+    run = on(dask_cluster, "normalize", unseen, "-o", out)
+    assert run.code == 5
+    assert re.fullmatch(
+        r"Error: \S+unseen/p\d+.png: worker tcp://\S+ does not see it; .*\n", run.err
+    )
+
+    run = on(dask_cluster, "normalize", pictures, "-o", tmp_path / "unwritten")
+    assert run.code == 6
+    assert re.fullmatch(r"Error: \S+unwritten: worker tcp://\S+ cannot write there; .*\n", run.err)
+
     code = (
-        "import sys, bncli.images.versions as versions\n"
-        "versions._EXTRAS = ()\n"
+        "import sys, numpy\nnumpy.__version__ = '1.0'\n"
         "from bncli.cli.entry import main\nmain(sys.argv[1:])"
     )
-    dask_cluster.add(1, "--no-nanny")
     words = ["normalize", pictures, "-o", out, "--engine", "dask", "--scheduler", dask_cluster.file]
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
-    assert re.fullmatch(r"Error: worker tcp://\S+: its zlib is not used, here .*\n", done.stderr)
-    assert not out.exists()
+    assert re.fullmatch(
+        r"Error: worker tcp://\S+: its numpy is \S+, here it is 1.0; install the same\n",
+        done.stderr,
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"unseen"}
