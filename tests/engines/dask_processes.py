@@ -45,14 +45,15 @@ class DaskCluster:
 
     def _start(self, role, *options):
         words = ["-m", "dask", role, "--host", "127.0.0.1", *_QUIET, "--scheduler-file", self.file]
-        process = subprocess.Popen(
-            [sys.executable, *map(str, [*words, *options])],
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / f"{len(self._processes) + 1}.log").open("wb"),
-            env=self.environment,
-            cwd=self.folder,
-            start_new_session=True,
-        )
+        with (self.folder / f"{len(self._processes) + 1}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *map(str, [*words, *options])],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=self.environment,
+                cwd=self.folder,
+                start_new_session=True,
+            )
         self._processes.append(process)
         return process
 
