@@ -178,6 +178,11 @@ running = _together(
         help="Refuse the batch, or go on without the files that cannot be used (exit 3).",
     ),
     click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run."),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on with the same run where it was broken off; keep what is whole if this one is.",
+    ),
     click.option("-n", "--dry-run", is_flag=True, help="Decode and check all, write nothing."),
 )
 """How a run goes."""

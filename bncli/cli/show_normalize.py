@@ -60,7 +60,10 @@ def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
         plan = summary.plan
         memory, disk = plan.memory_bytes / 1e6, plan.disk_bytes / 1e6
         words = f"{plan.jobs} threads, {memory:,.0f} MB of memory, at most {disk:,.0f} MB of disk"
-        return [*rows, ("plan", words), ("dry run", "nothing was written")]
+        rows.append(("plan", words))
+        if plan.whole_files is not None:
+            rows.append(("resume", f"{plan.whole_files:,} files are whole already"))
+        return [*rows, ("dry run", "nothing was written")]
     if summary.scaling is not None:
         rows.append(("scale", _scale_words(summary)))
     if summary.update is not None:
@@ -71,6 +74,8 @@ def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
         ("dead pixels", f"{summary.dead_pixels:,} of {pixels:,}"),
         ("written", _written_words(summary, out)),
     ]
+    if summary.kept:
+        rows.append(("resume", f"{summary.kept:,} of these files were whole already"))
     if summary.seconds > 0:
         rate = summary.count / summary.seconds
         rows.append(("time", f"{summary.seconds:.2f} s, {rate:,.1f} pictures per second"))

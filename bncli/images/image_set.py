@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -119,6 +120,13 @@ class ImageSet:
     def picture(self, index: int) -> Picture:
         """One of the pictures."""
         return Picture(self.headers[index], self.policy)
+
+    @property
+    def decoders(self) -> dict[str, str]:
+        """The libraries that read the pictures, with their versions."""
+        deep = any(header.deep for header in self.headers)
+        names = ("pillow", "imagecodecs", "tifffile") if deep else ("pillow",)
+        return {name: version(name) for name in names}
 
     def read(self, index: int) -> Decoded:
         """Decode one picture.

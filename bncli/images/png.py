@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bncli.errors import ImageError
 
 try:  # the extra `fast`: Intel's ISA-L, four to eight times as fast as zlib at the same size
+    import isal
     from isal import isal_zlib
 except ImportError:
     isal_zlib = None  # type: ignore[assignment]
@@ -61,6 +62,12 @@ def encode_png(pixels: NDArray[Any], icc: bytes | None = None) -> bytes:
 def encoder_name() -> str:
     """The compressor in use, which decides the bytes of a PNG, though not its pixels."""
     return "isal" if isal_zlib is not None else "zlib"
+
+
+def encoder_version() -> str:
+    """The compressors with their versions: another version may write other bytes."""
+    profiles = f"zlib {zlib.ZLIB_RUNTIME_VERSION}"  # colour profiles are always packed by zlib
+    return profiles if isal_zlib is None else f"isal {isal.__version__}, {profiles}"
 
 
 def check_chunks(content: bytes) -> None:

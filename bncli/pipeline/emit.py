@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bncli.batchnorm.kernels import input_gradient
+from bncli.engines.work import Engine, in_order
 from bncli.images.decode import Decoded
 from bncli.images.encode import png_bytes, tiff_bytes
 from bncli.images.layout import Shape, to_array
@@ -19,10 +20,12 @@ from bncli.pipeline.places import Place, reread
 from bncli.pipeline.planes import Planes
 from bncli.storage.arrays import narrowed
 from bncli.storage.rows import RowWriter
+from bncli.storage.run_folder import RunFolder
 
 Raster = NDArray[Any]
 
 _TILE = 1 << 14
+_LOOKED_AT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +33,14 @@ class Emitted:
     """What was written of one picture.
 
     Attributes:
-        digest: SHA-256 of the file, or None where the picture is part of an array.
         clipped: values that were clipped, for each channel.
         grad_square_sum: sum of the squares of its gradient.
+        digest: SHA-256 of the file, where one was written by another process.
     """
 
-    digest: str | None
     clipped: tuple[int, ...]
     grad_square_sum: float = 0.0
-
-    def with_gradient(self, square_sum: float) -> Emitted:
-        """The same, with the gradient written too."""
-        return replace(self, grad_square_sum=square_sum)
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,8 @@ class Gradient:
 Levels = Callable[[Raster], tuple[Raster, Raster | None]]
 """From one picture to its pixel values, and which were clipped, or None for none."""
 
-Write = Callable[[str, bytes], str]
-"""Writes a file of the run whole; returns the SHA-256 of its bytes."""
+Write = Callable[[str, bytes, tuple[int, ...]], str]
+"""Writes a picture of the run whole, with its clipped values; returns the SHA-256 of its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +146,10 @@ class PngEmitter:
 
     def __call__(self, place: Place, picture: Decoded) -> Emitted:
         """Write one picture."""
-        values, clipped = self.levels(picture.values)
+        values, mask = self.levels(picture.values)
         content = png_bytes(values, picture.alpha, self.shape, picture.icc)
-        return Emitted(self.write(place.output, content), _by_channel(clipped, self.shape[2]))
+        clipped = _by_channel(mask, self.shape[2])
+        return Emitted(clipped, digest=self.write(place.output, content, clipped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,8 @@ class TiffEmitter:
         """Write one picture."""
         y = narrowed(self.planes.y(picture.values), np.dtype(np.float32))
         content = tiff_bytes(y, picture.alpha, self.shape)
-        return Emitted(self.write(place.output, content), (0,) * self.shape[2])
+        clipped = (0,) * self.shape[2]
+        return Emitted(clipped, digest=self.write(place.output, content, clipped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ class ArrayEmitter:
     def __call__(self, place: Place, picture: Decoded) -> Emitted:
         """Write one picture."""
         self.out.write(place.position, to_array(self.planes.y(picture.values), self.shape))
-        return Emitted(None, (0,) * self.shape[2])
+        return Emitted((0,) * self.shape[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +211,41 @@ class Emitting:
     def __call__(self, place: Place) -> Emitted:
         """Write one picture."""
         picture = reread(place)
-        emitted = self.emitter(place, picture)
+        whole = place.clipped
+        emitted = self.emitter(place, picture) if whole is None else Emitted(whole)
         if self.gradient is None:
             return emitted
         squares = self.gradient.write(place.position, picture.values, self.shape)
-        return emitted.with_gradient(squares)
+        return replace(emitted, grad_square_sum=squares)
+
+
+def kept_pictures(
+    run: RunFolder, names: Sequence[str], channels: int, engine: Engine
+) -> dict[int, tuple[int, ...]]:
+    """Place -> clipped values, of the pictures that an earlier run has left whole.
+
+    Args:
+        run: the folder, in its with block.
+        names: of the files of all pictures.
+        channels: of each.
+        engine: on whose threads the files are read.
+    """
+    known = [position for position, name in enumerate(names) if run.knows(name)]
+
+    def look(position: int) -> tuple[int, ...] | None:
+        return _kept_picture(run, names[position], channels)
+
+    found = in_order(engine.threads, look, known, _LOOKED_AT)
+    pairs = zip(known, found, strict=True)
+    return {position: clipped for position, clipped in pairs if clipped is not None}
+
+
+def _kept_picture(run: RunFolder, name: str, channels: int) -> tuple[int, ...] | None:
+    entry = run.kept(name)
+    clipped = entry.facts if entry is not None else None
+    if isinstance(clipped, list) and [type(n) for n in clipped] == [int] * channels:
+        return tuple(clipped)
+    return None
 
 
 def square_sum(values: Raster) -> float:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -27,12 +28,22 @@ from bncli.pipeline.emit import (
     PictureLevels,
     PngEmitter,
     TiffEmitter,
+    kept_pictures,
     square_sum,
 )
 from bncli.pipeline.engine import open_engine
-from bncli.pipeline.places import places
+from bncli.pipeline.identity import delta_digest, survey_digest
+from bncli.pipeline.places import Again, places
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
-from bncli.pipeline.prepare import GRAD_INPUT, NORMALIZED, STATS, Job, picture_names, prepare
+from bncli.pipeline.prepare import (
+    GRAD_INPUT,
+    NORMALIZED,
+    STATS,
+    Job,
+    array_names,
+    picture_names,
+    prepare,
+)
 from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
 from bncli.pipeline.summary import Output, RunSummary, Scaling
@@ -78,29 +89,66 @@ def normalize_folder(
 
 
 def _run(job: Job, engine: Engine, progress: Progress) -> None:
+    delta = engine.threads.submit(delta_digest, job.request)
     batch = collect(
         job.source, engine, job.plan, job.delta, skip=job.request.skip, progress=progress
     )
     planes, found = _survey(job, batch, engine.threads)
+    folder = job.folder.begin(
+        list(zip(_names(job, batch), batch.digests, strict=True)),
+        decoded=survey_digest(found),
+        **delta.result(),
+    )
     if job.request.dry_run:
+        _count_whole(job, folder)
         return
     job.summary.channels, job.summary.dead_pixels = found.channels, found.dead
-    with job.folder as run:
-        statistics = engine.threads.submit(run.write_with, STATS, statistics_file(job, batch))
-        batch.moments = None  # the file is the last that needs them
-        with ExitStack() as open_arrays:
-            open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-            emitter = _emitter(job, batch, planes, found, run, open_arrays, engine)
-            gradient = _gradient(job, batch, planes, run, open_arrays)
-            # For large pictures planes are most of the memory: only who needs them keeps them.
-            del planes
-            emitted = _emit(job, batch, emitter, gradient, run, engine, progress)
-        statistics.result()
-        _report(job, batch, emitted, gradient, run)
-        for name, writer in result_files(job, gradient).items():
-            run.write_with(name, writer)
-        job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
-        run.commit(job.summary.document())
+    job.summary.run = folder.key
+    with folder as run:
+        if not _finished(job, batch, run):
+            statistics = engine.threads.submit(run.write_with, STATS, statistics_file(job, batch))
+            batch.moments = None  # the file is the last that needs them
+            with ExitStack() as open_arrays:
+                open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
+                emitter = _emitter(job, batch, planes, found, run, open_arrays, engine)
+                gradient = _gradient(job, batch, planes, run, open_arrays)
+                # For large pictures planes are most of the memory: only who needs them keeps them.
+                del planes
+                emitted = _emit(job, batch, emitter, gradient, run, engine, progress)
+            statistics.result()
+            _report(job, emitted, gradient)
+            for name, writer in result_files(job, gradient).items():
+                run.write_with(name, writer)
+        _commit(job, batch, run)
+
+
+def _count_whole(job: Job, folder: RunFolder) -> None:
+    """Say of a dry run how much a run that goes on would find done."""
+    if job.request.output.resume and job.summary.plan is not None:
+        job.summary.plan = replace(job.summary.plan, whole_files=folder.count_whole())
+
+
+def _finished(job: Job, batch: Batch, run: RunFolder) -> bool:
+    """Whether the same run is whole already; then the summary says what it found."""
+    pictures = picture_names(job.request, _names(job, batch))
+    document = run.finished([*pictures, *array_names(job.request, job.gamma, job.beta)])
+    return document is not None and job.summary.adopt(document)
+
+
+def _commit(job: Job, batch: Batch, run: RunFolder) -> None:
+    names = _names(job, batch)
+    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
+    job.summary.outputs = [
+        Output(position, name, batch.digests[position], path, run.digest(path))
+        for position, (name, path) in enumerate(zip(names, paths, strict=True))
+    ]
+    job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
+    job.summary.kept = run.kept_count
+    run.commit(job.summary.document())
+
+
+def _names(job: Job, batch: Batch) -> list[str]:
+    return [job.source.names[index] for index in batch.indexes]
 
 
 def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
@@ -168,21 +216,24 @@ def _emit(
     job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, run: RunFolder,
     engine: Engine, progress: Progress,
 ) -> list[Emitted]:  # fmt: skip
-    outputs = picture_names(job.request, [job.source.names[index] for index in batch.indexes])
+    outputs, channels = picture_names(job.request, _names(job, batch)), job.source.shape[2]
+    kept = kept_pictures(run, outputs, channels, engine)
+    emitted = [Emitted(kept.get(position, ())) for position in range(len(batch.indexes))]
+    again = [position for position in range(len(emitted)) if gradient or position not in kept]
+    done = len(emitted) - len(again)
     task = Emitting(emitter, gradient, job.source.shape)
-    emitted: list[Emitted] = []
-    items = places(job.source, batch.indexes, batch.digests, batch.pictures, outputs)
-    for result in engine.map(task, items):
+    known = Again(batch.indexes, batch.digests, batch.pictures, outputs, kept)
+    items = places(job.source, known, again)
+    for position, result in zip(again, engine.map(task, items), strict=True):
         if engine.remote and result.digest is not None:
-            run.record(outputs[len(emitted)], result.digest)
-        emitted.append(result)
-        progress("write", len(emitted), len(batch.indexes))
+            run.record(outputs[position], result.digest, result.clipped)
+        emitted[position] = replace(result, digest=None)
+        done += 1
+        progress("write", done, len(emitted))
     return emitted
 
 
-def _report(
-    job: Job, batch: Batch, emitted: list[Emitted], gradient: Gradient | None, run: RunFolder
-) -> None:
+def _report(job: Job, emitted: list[Emitted], gradient: Gradient | None) -> None:
     summary = job.summary
     summary.clipped = tuple(map(sum, zip(*(e.clipped for e in emitted), strict=True)))
     if gradient is not None:
@@ -194,9 +245,3 @@ def _report(
         summary.gradients = {name: float(np.sqrt(square)) for name, square in squares.items()}
         if not np.isfinite(list(summary.gradients.values())).all():
             raise NonFiniteError("a gradient overflows: delta or gamma is too large; rescale it")
-    names = [job.source.names[index] for index in batch.indexes]
-    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
-    summary.outputs = [
-        Output(position, name, batch.digests[position], path, run.digest(path))
-        for position, (name, path) in enumerate(zip(names, paths, strict=True))
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bncli.engines.work import Item, Items, Lazily
@@ -33,12 +33,14 @@ class Place:
         position: in the batch.
         digest: of what the first pass decoded.
         output: the file it is written to; empty where it is part of an array.
+        clipped: what is known of that file where an earlier run has left it whole, else None.
     """
 
     picture: Item
     position: int
     digest: str
     output: str
+    clipped: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -57,27 +59,39 @@ class Place:
         return decoded
 
 
-def places(
-    source: Source, indexes: Sequence[int], digests: Sequence[str], kept: Sequence[Decoded],
-    outputs: Sequence[str],
-) -> Items:  # fmt: skip
-    """The pictures of the batch with their places, for the second pass.
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What the second pass must know of the pictures of a batch.
 
-    Args:
-        source: where they come from.
-        indexes: of the pictures of the batch in the source.
+    Attributes:
+        indexes: their places in the source.
         digests: of what the first pass decoded, one for each.
         kept: the pictures themselves, or none.
         outputs: the files they are written to; none for one array.
+        whole: place in the batch -> clipped values of a picture that is written already.
     """
 
-    def place(position: int) -> Place:
-        index = indexes[position]
-        picture: Item = Kept(source.names[index], kept[position]) if kept else source.picture(index)
-        output = outputs[position] if outputs else ""
-        return Place(picture, position, digests[position], output)
+    indexes: Sequence[int]
+    digests: Sequence[str]
+    kept: Sequence[Decoded]
+    outputs: Sequence[str]
+    whole: Mapping[int, tuple[int, ...]]
 
-    return Lazily(place, len(indexes))
+
+def places(source: Source, again: Again, positions: Sequence[int]) -> Items:
+    """The pictures at these positions of the batch, with their places, for the second pass."""
+
+    def place(number: int) -> Place:
+        position = positions[number]
+        index = again.indexes[position]
+        picture = source.picture(index)
+        if again.kept:
+            picture = Kept(picture.name, again.kept[position])
+        output = again.outputs[position] if again.outputs else ""
+        digest, clipped = again.digests[position], again.whole.get(position)
+        return Place(picture, position, digest, output, clipped)
+
+    return Lazily(place, len(positions))
 
 
 def reread(item: Item) -> Decoded:

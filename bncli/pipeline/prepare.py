@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from bncli.engines.work import Engine
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
+from bncli.images.folder import Found
 from bncli.pipeline.collect import DeltaRows, refuse
+from bncli.pipeline.identity import key_so_far
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
 from bncli.pipeline.plan import Plan, make_plan
 from bncli.pipeline.request import NormalizeRequest
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import PlanFacts, RunSummary
 from bncli.storage.apart import check_apart, check_not_read
+from bncli.storage.placing import settle
 from bncli.storage.run_folder import RunFolder
 from bncli.version import __version__
 
@@ -69,6 +72,8 @@ def prepare(request: NormalizeRequest, engine: Engine) -> Job:
     """
     source, found = open_source(request.selection, request.policy, engine)
     check_apart(request.output.folder, found.roots, found.parents)
+    if not request.dry_run:
+        settle(request.output.folder)
     if source.faults and not request.skip:
         refuse(source, engine)
     count, backward = len(source.names), request.backward
@@ -86,9 +91,29 @@ def prepare(request: NormalizeRequest, engine: Engine) -> Job:
             descent = Descent.start(len(gamma.values))
             if backward.state is not None:
                 descent = Descent.load(backward.state, source.shape)
-    summary = RunSummary(
+    summary = _blank_summary(request, source, found, gamma, beta)
+    plan = _planned(source, request, engine)
+    _check_alpha(request, source)
+    if request.dry_run:
+        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
+    names = [*_picture_names(request, source), *array_names(request, gamma, beta)]
+    check_not_read(request.output.folder, names, source.paths)
+    folder = RunFolder(
+        request.output.folder,
+        names,
+        overwrite=request.output.overwrite,
+        resume=request.output.resume,
+        key=key_so_far(request, source, gamma, beta, descent),
+    )
+    return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
+
+
+def _blank_summary(
+    request: NormalizeRequest, source: Source, found: Found, gamma: Parameter, beta: Parameter
+) -> RunSummary:
+    return RunSummary(
         version=__version__,
-        count=count,
+        count=len(source.names),
         shape=source.shape,
         dtype=source.dtype.name,
         ignored=found.ignored,
@@ -99,14 +124,6 @@ def prepare(request: NormalizeRequest, engine: Engine) -> Job:
         seed=request.layer.seed,
         faults=source.faults,
     )
-    plan = _planned(source, request, engine)
-    _check_alpha(request, source)
-    if request.dry_run:
-        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
-    names = [*_picture_names(request, source), *_array_names(request, gamma, beta)]
-    check_not_read(request.output.folder, names, source.paths)
-    folder = RunFolder(request.output.folder, names, overwrite=request.output.overwrite)
-    return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
 
 
 def _planned(source: Source, request: NormalizeRequest, engine: Engine) -> Plan:
@@ -163,7 +180,8 @@ def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
     return outputs
 
 
-def _array_names(request: NormalizeRequest, gamma: Parameter, beta: Parameter) -> list[str]:
+def array_names(request: NormalizeRequest, gamma: Parameter, beta: Parameter) -> list[str]:
+    """The arrays that the run leaves."""
     backward = request.backward
     update = backward is not None and backward.update
     wanted = {

@@ -81,6 +81,7 @@ class OutputRequest:
         scale: how y becomes pixel values.
         dtype: of all arrays written, ``float64`` or ``float32``.
         overwrite: whether files of an earlier run may be replaced.
+        resume: go on with the same run where it was broken off.
     """
 
     folder: Path
@@ -89,6 +90,7 @@ class OutputRequest:
     scale: Scale = field(default_factory=lambda: Scale("minmax"))
     dtype: str = "float64"
     overwrite: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
         check_choice("format", self.picture_format, FORMATS)
@@ -167,6 +169,7 @@ class NormalizeOptions(EngineOptions, total=False):
     max_memory: int | float | None
     on_error: str
     overwrite: bool
+    resume: bool
     dry_run: bool
 
 
@@ -258,4 +261,5 @@ def build_output(out: str | Path, options: Mapping[str, Any]) -> OutputRequest:
         scale=Scale.parse(scale or "minmax"),
         dtype=options.get("dtype", "float64"),
         overwrite=options.get("overwrite", False),
+        resume=options.get("resume", False),
     )

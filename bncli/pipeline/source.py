@@ -98,6 +98,10 @@ class Source(Protocol):
     def picture(self, index: int) -> Item:
         """One picture, still in its file, which any process that sees the file can read."""
 
+    @property
+    def decoders(self) -> dict[str, str]:
+        """The libraries that read the pictures, with their versions."""
+
     def read(self, index: int) -> Decoded:
         """Read one picture."""
 
@@ -138,6 +142,11 @@ class ArrayBatch:
     alpha_kept: ClassVar[bool] = False
     faults: ClassVar[tuple[Fault, ...]] = ()
     policy: ClassVar[ReadPolicy] = ReadPolicy()
+
+    @property
+    def decoders(self) -> dict[str, str]:
+        """None but numpy."""
+        return {}
 
     @property
     def paths(self) -> Sequence[Path]:

@@ -37,12 +37,17 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """What a run will use: threads, bytes of memory at the peak, bytes of disk."""
+    """What a run will use: threads, bytes of memory at the peak, bytes of disk.
+
+    Attributes:
+        whole_files: files that a run that goes on need not write, or None where none goes on.
+    """
 
     jobs: int
     memory_bytes: int
     disk_bytes: int
     decodes_each_file: int
+    whole_files: int | None = None
 
 
 @dataclass(slots=True)
@@ -63,6 +68,8 @@ class RunSummary:
         update: the settings of the step, or None.
         outputs: one for each picture.
         arrays: name of each array written -> SHA-256 of the file.
+        run: what decides the bytes of the files, by name.
+        kept: files that an earlier run had left whole; not part of the document.
         plan: of a dry run, else None: a run leaves the same summary whatever it used.
         seconds: the whole run took; not part of the document.
     """
@@ -86,6 +93,8 @@ class RunSummary:
     update: Mapping[str, float] | None = None
     outputs: list[Output] = field(default_factory=list)
     arrays: dict[str, str] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+    kept: int = 0
     plan: PlanFacts | None = None
     seconds: float = 0.0
 
@@ -93,6 +102,19 @@ class RunSummary:
     def exit_code(self) -> int:
         """0, or 3 where pictures were skipped."""
         return 3 if self.faults else 0
+
+    def adopt(self, document: Mapping[str, Any]) -> bool:
+        """Take what the second pass found from the document of the same run, if it is sound."""
+        try:
+            clipped = tuple(int(channel["clipped_values"]) for channel in document["channels"])
+            scaling = Scaling(**document["scale"])
+            gradients = {name: float(g["norm"]) for name, g in document["gradients"].items()}
+            update = document["update"]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return False
+        self.clipped, self.scaling = clipped, scaling
+        self.gradients, self.update = gradients, update
+        return len(clipped) == len(self.channels)
 
     def document(self) -> dict[str, Any]:
         """The JSON document."""
@@ -127,6 +149,7 @@ class RunSummary:
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
             "outputs": [asdict(output) for output in self.outputs],
             "arrays": [{"path": path, "sha256": sha} for path, sha in self.arrays.items()],
+            "run": dict(self.run),
         }
         if self.plan is not None:
             document["plan"] = asdict(self.plan)

@@ -116,10 +116,12 @@ class Earlier:
         """
         if self.key is None:
             return
-        unlike = differences(self.key, key)
+        if inputs is None:
+            unlike = differences({name: self.key.get(name) for name in key}, key)
+        else:
+            unlike = differences({**self.key, "inputs": None}, {**key, "inputs": None})
         if inputs is not None and self.key.get("inputs") != key.get("inputs"):
             before = self.past.inputs if self.past.key is not None else self._listed_inputs()
-            unlike = [line for line in unlike if not line.startswith("inputs ")]
             unlike += [f"input {line}" for line in input_differences(before, inputs)] or [
                 "the order of the inputs is another"
             ]

@@ -22,7 +22,7 @@ from bncli.storage.staging import STAGING
 
 _FORMAT = 1
 _INPUTS_A_LINE = 1000
-_SHORT = 16
+_SHORT, _LONG = 16, 60
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 Key = Mapping[str, Any]
@@ -152,11 +152,11 @@ def inputs_digest(inputs: Inputs) -> str:
 
 
 def differences(before: Key, now: Key) -> list[str]:
-    """Which parts of two keys differ, in words; what one of them does not know is left out."""
+    """Which parts of two keys differ, in words."""
     return [
-        f"{name} was {_words(before[name])} and is {_words(now[name])}"
-        for name in now
-        if name in before and before[name] != now[name]
+        f"{name} was {_words(before.get(name))} and is {_words(now.get(name))}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
     ]
 
 
@@ -177,7 +177,10 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 
 
 def _words(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _LONG else f"{text[:_SHORT]}..."
 
 
 def _inside(name: Any) -> str:

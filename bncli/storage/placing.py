@@ -8,9 +8,11 @@ staged or at its place. So what was begun can be taken back at any time, by anot
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bncli.errors import OutputError
 from bncli.storage.disk import digest_of, flush_folder, folders_of, locked, writing
@@ -19,6 +21,13 @@ from bncli.storage.names import MayReplace, exists_error
 from bncli.storage.staging import STAGING, Staging
 
 SUMMARY = "summary.json"
+
+
+def summary_pieces(document: Mapping[str, Any]) -> Iterator[bytes]:
+    """The bytes of a summary, piece by piece: the whole would be many times its numbers."""
+    for piece in json.JSONEncoder(indent=2, allow_nan=False).iterencode(document):
+        yield piece.encode("ascii")
+    yield b"\n"
 
 
 def place(staging: Staging, names: Sequence[str], may_replace: MayReplace) -> None:

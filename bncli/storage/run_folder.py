@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from bncli.storage.flushing import Flusher
 from bncli.storage.hold import Hold
 from bncli.storage.journal import Entry, Inputs, Journal, Key, as_read_back, inputs_digest
 from bncli.storage.names import check_folder, check_lengths, check_names
-from bncli.storage.placing import SUMMARY
+from bncli.storage.placing import SUMMARY, summary_pieces
 from bncli.storage.rows import RowWriter
 from bncli.storage.staging import Staging
 
@@ -70,6 +69,7 @@ class RunFolder:
         self._staged: dict[str, bytes] = {}
         self._in_place: dict[str, bytes] = {}
         self._flusher = Flusher()
+        self._kept: set[str] = set()
         self._gate = threading.Condition()
         self._writers = 0
         self._left = False
@@ -152,12 +152,7 @@ class RunFolder:
         return digest
 
     def record(self, name: str, digest: str, facts: Any = None) -> None:
-        """Take a file that another process has staged with :meth:`Staging.write`.
-
-        Args:
-            name, facts: as for :meth:`write`.
-            digest: what ``Staging.write`` returned.
-        """
+        """Take a file that another process has staged; *digest* is what that was told."""
         with self._busy(), writing(self.path / name):
             self._record(name, Entry(bytes.fromhex(digest), facts))
 
@@ -172,6 +167,10 @@ class RunFolder:
         with self._filling(name) as file:
             yield RowWriter(file, shape, dtype)
 
+    def knows(self, name: str) -> bool:
+        """Whether an earlier run has written a file of this name, which may be whole."""
+        return self._hold.earlier.knows(name)
+
     def kept(self, name: str) -> Entry | None:
         """What is known of a file that an earlier run has left whole; its bytes are read to know.
 
@@ -184,6 +183,7 @@ class RunFolder:
             if found is None:
                 return None
             entry, placed = found
+            self._kept.add(name)
             if placed:
                 self._in_place[name] = entry.digest
             else:
@@ -202,6 +202,11 @@ class RunFolder:
         whole = all(self._flusher.map(self.kept, names))
         return self._hold.earlier.document if whole else None
 
+    @property
+    def kept_count(self) -> int:
+        """How many files an earlier run has left whole, of those asked for."""
+        return len(self._kept)
+
     def digest(self, name: str) -> str:
         """SHA-256 of a file of the run, hexadecimal."""
         return (self._staged.get(name) or self._in_place[name]).hex()
@@ -216,7 +221,7 @@ class RunFolder:
         if not self._staged and self._lies_there(summary):
             self._hold.committed = True
             return
-        self.write_with(SUMMARY, lambda file: file.writelines(_json_pieces(summary)))
+        self.write_with(SUMMARY, lambda file: file.writelines(summary_pieces(summary)))
         with writing(self.path):
             self._flusher.wait()
             check_names(self.path, list(self._staged), self._may_replace)
@@ -288,13 +293,6 @@ class RunFolder:
         if not self._in_place:
             return False
         whole = hashlib.sha256()
-        for piece in _json_pieces(summary):
+        for piece in summary_pieces(summary):
             whole.update(piece)
         return digest_of(self.path / SUMMARY) == whole.digest()
-
-
-def _json_pieces(document: Mapping[str, Any]) -> Iterator[bytes]:
-    """Piece by piece: the text of a large batch is many times its numbers."""
-    for piece in json.JSONEncoder(indent=2, allow_nan=False).iterencode(document):
-        yield piece.encode("ascii")
-    yield b"\n"

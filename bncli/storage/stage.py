@@ -35,8 +35,8 @@ class Stage:
         mark.touch()
         return cls(absolute, mark, socket.gethostname())
 
-    def write(self, name: str, content: bytes) -> str:
-        """Stage one file whole; who does so again replaces it.
+    def write(self, name: str, content: bytes, _facts: object = None) -> str:
+        """Stage one file whole; who does so again replaces it. The run records its facts.
 
         Returns:
             The SHA-256 of its bytes, hexadecimal.

@@ -318,9 +318,9 @@ SLOW = """
 import sys, time
 from bncli.storage.run_folder import RunFolder
 write = RunFolder.write
-def slowly(self, name, content):
+def slowly(self, *arguments):
     time.sleep(0.05)
-    return write(self, name, content)
+    return write(self, *arguments)
 RunFolder.write = slowly
 from bncli.cli.entry import main
 main(sys.argv[1:])
