@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from bncli.batchnorm.layer import BatchNorm
     from bncli.batchnorm.moments import Moments
     from bncli.checking.examine import gradcheck
+    from bncli.pipeline.apply import apply_folder
     from bncli.pipeline.fit import fit_folder
+    from bncli.pipeline.invert import invert_folder
     from bncli.pipeline.merge import merge_statistics
     from bncli.pipeline.normalize import normalize_folder
     from bncli.pipeline.statistics_report import inspect_statistics
@@ -26,9 +28,11 @@ __all__ = [
     "BncliError",
     "Moments",
     "__version__",
+    "apply_folder",
     "fit_folder",
     "gradcheck",
     "inspect_statistics",
+    "invert_folder",
     "merge_statistics",
     "normalize_folder",
     "uniform",
@@ -37,9 +41,11 @@ __all__ = [
 _HOMES = {
     "BatchNorm": "bncli.batchnorm.layer",
     "Moments": "bncli.batchnorm.moments",
+    "apply_folder": "bncli.pipeline.apply",
     "fit_folder": "bncli.pipeline.fit",
     "gradcheck": "bncli.checking.examine",
     "inspect_statistics": "bncli.pipeline.statistics_report",
+    "invert_folder": "bncli.pipeline.invert",
     "merge_statistics": "bncli.pipeline.merge",
     "normalize_folder": "bncli.pipeline.normalize",
     "uniform": "bncli.batchnorm.draws",

@@ -24,6 +24,8 @@ _COMMANDS = {
     "fit": ("bncli.cli.fit", "Save the statistics of pictures."),
     "merge": ("bncli.cli.merge", "Join saved statistics."),
     "inspect": ("bncli.cli.inspect", "Say what is in saved statistics."),
+    "apply": ("bncli.cli.apply", "Normalize pictures with saved statistics."),
+    "invert": ("bncli.cli.invert", "Restore the pictures behind normalized ones."),
     "gradcheck": ("bncli.cli.gradcheck", "Check a backward pass, bncli's own or yours."),
 }
 """Name -> where it lives and its line in the group's help, which so needs no import."""

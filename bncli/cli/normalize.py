@@ -8,7 +8,6 @@ import click
 
 from bncli.cli import options
 from bncli.cli.plain import print_warning
-from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
 
 
 @click.command("normalize", context_settings={"show_default": True})
@@ -36,16 +35,7 @@ from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
     help="The state.npz of the last run: momentum and rate go on from there.",
 )
 @options.reading
-@click.option(
-    "--scale",
-    metavar="minmax|image|sigma:K|LO:HI|none",
-    show_default="minmax",
-    help="Which y are black and white: the least and greatest of the batch, or of each picture; "
-    "mean -/+ K standard deviations; LO and HI; 0 and 1.",
-)
-@click.option("--format", type=click.Choice(FORMATS), default="png", help="Of the results.")
-@click.option("--depth", type=click.Choice(DEPTHS), default="auto", help="Bits of PNG.")
-@click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of arrays written.")
+@options.writing
 @options.running
 @options.engine
 @options.streams

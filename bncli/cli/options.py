@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
-from bncli.pipeline.choices import ENGINES
+from bncli.pipeline.choices import DEPTHS, DTYPES, ENGINES, FORMATS
 
 _WHOLE = 100.0
 
@@ -124,6 +124,24 @@ layer = _together(
 )
 """Gamma, beta and eps."""
 
+opening = _together(
+    click.option(
+        "--frames",
+        type=click.Choice(FRAMES),
+        default="error",
+        show_default=True,
+        help="What to do with a file of several frames: refuse it, or take the first or all.",
+    ),
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(min=1),
+        default=MAX_PIXELS,
+        show_default=True,
+        help="Refuse larger pictures unread.",
+    ),
+)
+"""Which pictures of a file."""
+
 reading = _together(
     click.option(
         "--mode",
@@ -140,26 +158,49 @@ reading = _together(
         help="Copy the alpha channel through, drop it, or normalize it like the others.",
     ),
     click.option(
-        "--frames",
-        type=click.Choice(FRAMES),
-        default="error",
-        show_default=True,
-        help="What to do with a file of several frames: refuse it, or take the first or all.",
-    ),
-    click.option(
         "--resize", type=Size(), help="Bring every picture to this size; else sizes must agree."
     ),
-    click.option(
-        "--max-pixels",
-        type=click.IntRange(min=1),
-        default=MAX_PIXELS,
-        show_default=True,
-        help="Refuse larger pictures unread.",
-    ),
+    opening,
 )
 """How files become arrays."""
 
-running = _together(
+writing = _together(
+    click.option(
+        "--scale",
+        metavar="minmax|image|sigma:K|LO:HI|none",
+        show_default="minmax",
+        help="Which y are black and white: the least and greatest of the batch, or of each "
+        "picture; mean -/+ K standard deviations; LO and HI; 0 and 1.",
+    ),
+    click.option(
+        "--format",
+        type=click.Choice(FORMATS),
+        default="png",
+        show_default=True,
+        help="Of the results.",
+    ),
+    click.option(
+        "--depth", type=click.Choice(DEPTHS), default="auto", show_default=True, help="Bits of PNG."
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(DTYPES),
+        default="float64",
+        show_default=True,
+        help="Of arrays written.",
+    ),
+)
+"""How y is written."""
+
+_on_error = click.option(
+    "--on-error",
+    type=click.Choice(("fail", "skip")),
+    default="fail",
+    show_default=True,
+    help="Refuse the batch, or go on without the files that cannot be used (exit 3).",
+)
+
+resources = _together(
     click.option(
         "--jobs", type=Jobs(), default="auto", show_default=True, help="How many threads."
     ),
@@ -170,13 +211,6 @@ running = _together(
         show_default=True,
         help="Memory the run may take: 512M, 2GiB, 50% of what is available.",
     ),
-    click.option(
-        "--on-error",
-        type=click.Choice(("fail", "skip")),
-        default="fail",
-        show_default=True,
-        help="Refuse the batch, or go on without the files that cannot be used (exit 3).",
-    ),
     click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run."),
     click.option(
         "--resume",
@@ -185,6 +219,9 @@ running = _together(
     ),
     click.option("-n", "--dry-run", is_flag=True, help="Decode and check all, write nothing."),
 )
+"""How a run goes, that takes no faults."""
+
+running = _together(_on_error, resources)
 """How a run goes."""
 
 engine = _together(

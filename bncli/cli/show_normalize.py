@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bncli.cli.plain import printable
-from bncli.pipeline.summary import RunSummary
+from bncli.pipeline.summary import ApplySummary, RunSummary
 
 
 def normalize_tables(summary: RunSummary, out: str) -> list[Any]:
@@ -54,6 +54,8 @@ def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
     batch = f"{summary.count} pictures, {width}x{height}, {channels} x {summary.dtype}"
     layer = f"gamma {summary.gamma}, beta {summary.beta}, eps {summary.eps:g}"
     rows = [("batch", f"{batch}, natural order{ignored}{excluded}"), ("layer", layer)]
+    if isinstance(summary, ApplySummary):
+        rows.append(("statistics", f"{summary.statistics}: of {summary.fitted:,} pictures"))
     if summary.faults:
         rows.append(("skipped", f"{len(summary.faults)} pictures that cannot be used"))
     if summary.plan is not None:

@@ -50,6 +50,9 @@ class Cluster:
         """End the threads of this process."""
         self.threads.shutdown()
 
+    def narrow(self, jobs: int) -> None:
+        """Nothing: the items are in no memory of this process."""
+
     def map(self, task: Callable[[Any], Result], items: Items) -> Iterator[Result]:
         """What *task* makes of each item, in order."""
         run = Dispatch(

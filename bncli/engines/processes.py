@@ -83,6 +83,9 @@ class Processes:
             child.end()
         self.threads.shutdown()
 
+    def narrow(self, jobs: int) -> None:
+        """Nothing: the items are in no memory of this process."""
+
     def map(self, task: Callable[[Any], Result], items: Items) -> Iterator[Result]:
         """What *task* makes of each item, in order."""
         for results in self._results(MapWork(task), items, self._length(items)):

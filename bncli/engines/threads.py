@@ -36,6 +36,10 @@ class Threads:
     ) -> None:
         self.threads.shutdown()
 
+    def narrow(self, jobs: int) -> None:
+        """Leave the threads idle that there is no memory for."""
+        self.jobs = min(self.jobs, jobs)
+
     def map(self, task: Callable[[Any], Result], items: Items) -> Iterator[Result]:
         """What *task* makes of each item, in order."""
         return in_order(self.threads, task, items, 2 * self.jobs)

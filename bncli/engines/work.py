@@ -111,11 +111,8 @@ class Engine(Protocol):
 
     Attributes:
         remote: whether that is in other processes, so that little should travel.
-        jobs: how many items at once.
         threads: of this process, for what is no work on items.
     """
-
-    jobs: int
 
     @property
     def remote(self) -> bool:
@@ -124,6 +121,9 @@ class Engine(Protocol):
     @property
     def threads(self) -> Executor:
         """Of this process."""
+
+    def narrow(self, jobs: int) -> None:
+        """Work on no more items at once than there is memory for in this process."""
 
     def map(self, task: Callable[[Any], Result], items: Items) -> Iterator[Result]:
         """What *task* makes of each item, in order."""

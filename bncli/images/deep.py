@@ -1,7 +1,7 @@
 """Pictures that Pillow would spoil: 16-bit and floating-point colour, at full depth.
 
-PNG is read by imagecodecs and TIFF by tifffile (the extra ``codecs``); raw 16-bit PNM is nothing
-but big-endian numbers behind a header, so it needs no library.
+PNG is read by imagecodecs and TIFF by tifffile (the extra ``codecs``), but for TIFF files that are
+bncli's own; raw 16-bit PNM is nothing but big-endian numbers behind a header and needs no library.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bncli.errors import ImageError
+from bncli.images.tiff import decode_own, own_layout
 
 # What they find strange they log, with text from the file in it: without a handler it would end on
 # the terminal. Who has set up logging still gets it.
@@ -86,6 +87,9 @@ def read_tiff_header(file: BinaryIO, frame: int) -> tuple[int, TiffHeader]:
     Raises:
         ImageError: its pixels have no rule here, or tifffile is not installed.
     """
+    layout = own_layout(file)
+    if layout is not None and not frame:
+        return 1, _own_header(*layout)
     require("tifffile", "it is a TIFF of more bits or channels than Pillow reads without loss")
     import tifffile
 
@@ -97,6 +101,9 @@ def read_tiff_header(file: BinaryIO, frame: int) -> tuple[int, TiffHeader]:
 
 def decode_tiff(content: bytes, frame: int) -> tuple[NDArray[Any], int, bytes | None]:
     """Pixels (h, w, channels with alpha last), the EXIF orientation to be applied, and the ICC."""
+    own = decode_own(content)
+    if own is not None and not frame:
+        return own, 1, None
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(content)) as tiff:
@@ -157,6 +164,12 @@ def _divided_by_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
     if pixels.dtype.kind == "u":
         colours = np.clip(np.rint(colours), 0, white)
     return np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], axis=2)
+
+
+def _own_header(width: int, height: int, channels: int) -> TiffHeader:
+    mode, alpha = {1: ("L", False), 2: ("L", True), 3: ("RGB", False), 4: ("RGB", True)}[channels]
+    kind = PixelKind(mode, alpha, np.dtype(np.float32))
+    return TiffHeader((width, height), kind, 1, inverted=False, largest=0, premultiplied=False)
 
 
 def _page_header(page: Any) -> TiffHeader:

@@ -243,12 +243,13 @@ def refuse(source: Source, engine: Engine) -> NoReturn:
         ImageError, LimitError: always.
     """
     total = len(source.names)
-    results = engine.map(_fault_of, Lazily(source.picture, total))
+    results = engine.map(fault_of, Lazily(source.picture, total))
     found = [result for result in results if result is not None]
     raise faults_error([*source.faults, *found], total + len(source.faults))
 
 
-def _fault_of(picture: Item) -> Fault | None:
+def fault_of(picture: Item) -> Fault | None:
+    """Why a picture cannot be decoded, or None."""
     result = read_or_fault(picture)
     return result if isinstance(result, Fault) else None
 

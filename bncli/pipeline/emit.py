@@ -85,7 +85,7 @@ class Gradient:
 Levels = Callable[[Raster], tuple[Raster, Raster | None]]
 """From one picture to its pixel values, and which were clipped, or None for none."""
 
-Write = Callable[[str, bytes, tuple[int, ...]], str]
+Write = Callable[[str, bytes, tuple[int, ...] | None], str]
 """Writes a picture of the run whole, with its clipped values; returns the SHA-256 of its bytes."""
 
 
@@ -105,6 +105,40 @@ class BatchLevels:
     def __call__(self, x: Raster) -> tuple[Raster, Raster | None]:
         """The pixel values of one picture."""
         return to_levels(x, self.slope, self.intercept, self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class RevivedLevels:
+    """The same for pictures whose dead pixels may have other values than in the statistics.
+
+    Attributes:
+        levels: right for every pixel but those.
+        dead: which pixels.
+        planes: of the statistics, of those pixels alone.
+        low, high: the y that are black and white.
+        dtype: of the pixel values.
+    """
+
+    levels: Levels
+    dead: Raster
+    planes: Planes
+    low: float
+    high: float
+    dtype: np.dtype[Any]
+
+    def __call__(self, x: Raster) -> tuple[Raster, Raster | None]:
+        """The pixel values of one picture."""
+        values, clipped = self.levels(x)
+        changed = x[self.dead] != self.planes.mean
+        if changed.any():
+            places, white = self.dead[changed], int(np.iinfo(self.dtype).max)
+            with np.errstate(all="ignore"):
+                y = self.planes.part(changed).y(x[places])
+                raw = np.rint(rescaled(y, self.low, self.high, white))
+            clipped = np.zeros(len(x), bool) if clipped is None else clipped
+            clipped[places] = (raw < 0) | (raw > white)
+            values[places] = np.clip(raw, 0, white)
+        return values, clipped
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ def _fit(
     if old is not None:
         check_alike(new, Layered(str(request.update_from), old.facts, old.gamma, old.beta))
     plan = _plan(request, source)
+    engine.narrow(plan.jobs)
     if tell is not None:
         _tell(tell, source, plan)
     fitted, faults = _take_in(request, source, plan, new, engine, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from bncli.batchnorm.inference import RunningStatistics, RunningView, UnbiasedMo
 from bncli.batchnorm.moments import PixelMoments, PixelStatistics
 from bncli.batchnorm.restore import restored_moments
 from bncli.errors import ArrayError, SinglePictureError
+from bncli.files import open_regular
 from bncli.images.layout import to_array, to_raster
 from bncli.images.policy import ReadPolicy
 from bncli.pipeline.collect import Batch
@@ -149,6 +151,12 @@ def load_fitted(path: Path) -> Fitted:
                 raise ArrayError("its running_variance is negative; it is damaged or not bncli's")
         moments = restored_moments(facts.count, np.dtype(facts.dtype), rasters)
     return Fitted(facts, moments, gamma, beta, running, pictures)
+
+
+def statistics_digest(path: Path) -> str:
+    """SHA-256 of a stats.npz, hexadecimal: it says which statistics pictures were made with."""
+    with naming(path), open_regular(path) as (file, _):
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _origin(parameter: Parameter) -> float | str:

@@ -8,33 +8,27 @@ from concurrent.futures import Executor, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 
 from bncli.engines.work import Engine
 from bncli.errors import NonFiniteError
 from bncli.images.header import pillow_unlimited
-from bncli.pipeline.agreement import shared_stage
 from bncli.pipeline.collect import Batch, Progress, collect, no_progress
 from bncli.pipeline.emit import (
-    ArrayEmitter,
-    BatchLevels,
     Emitted,
     Emitter,
     Emitting,
     Gradient,
-    Levels,
-    PictureLevels,
-    PngEmitter,
-    TiffEmitter,
     kept_pictures,
     square_sum,
 )
+from bncli.pipeline.emitters import check_finite, make_emitter, recorded
 from bncli.pipeline.engine import open_engine
 from bncli.pipeline.identity import delta_digest, survey_digest
 from bncli.pipeline.places import Again, places
-from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes, survey
+from bncli.pipeline.planes import Planes, Survey, survey
 from bncli.pipeline.prepare import (
     GRAD_INPUT,
     NORMALIZED,
@@ -46,7 +40,7 @@ from bncli.pipeline.prepare import (
 )
 from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
-from bncli.pipeline.summary import Output, RunSummary, Scaling
+from bncli.pipeline.summary import Output, RunSummary
 from bncli.storage.run_folder import RunFolder
 
 
@@ -110,7 +104,7 @@ def _run(job: Job, engine: Engine, progress: Progress) -> None:
             batch.moments = None  # the file is the last that needs them
             with ExitStack() as open_arrays:
                 open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-                emitter = _emitter(job, batch, planes, found, run, open_arrays, engine)
+                emitter = make_emitter(job, batch.indexes, planes, found, run, open_arrays, engine)
                 gradient = _gradient(job, batch, planes, run, open_arrays)
                 # For large pictures planes are most of the memory: only who needs them keeps them.
                 del planes
@@ -157,46 +151,10 @@ def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]
     assert batch.moments is not None  # noqa: S101 - the first pass has just ended
     planes = Planes.blank(job.gamma.values, job.beta.values, source.unit)
     found = survey(batch.moments, planes, job.request.layer.eps, source.shape, executor)
-    _check_finite(found)
+    check_finite(found)
     summary.count = len(batch.indexes)
     summary.faults = (*source.faults, *batch.faults)
     return planes, found
-
-
-def _check_finite(found: Survey) -> None:
-    if not all(np.isfinite([c.low, c.high, c.std]).all() for c in found.channels):
-        raise NonFiniteError("y overflows: gamma, beta or the pictures are too large; rescale them")
-
-
-def _emitter(
-    job: Job, batch: Batch, planes: Planes, found: Survey, run: RunFolder,
-    open_arrays: ExitStack, engine: Engine,
-) -> Emitter:  # fmt: skip
-    shape, output = job.source.shape, job.request.output
-    write = shared_stage(run, engine).write if engine.remote else run.write
-    if output.picture_format == "png":
-        return PngEmitter(write, shape, _levels(job, planes, found, engine.threads))
-    job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
-    if output.picture_format == "tiff":
-        return TiffEmitter(write, shape, planes)
-    whole = (len(batch.indexes), *shape)
-    rows = open_arrays.enter_context(run.array(NORMALIZED, whole, output.dtype))
-    return ArrayEmitter(rows, shape, planes)
-
-
-def _levels(job: Job, planes: Planes, found: Survey, executor: Executor) -> Levels:
-    """How y becomes pixel values; notes it in the summary."""
-    output, scale = job.request.output, job.request.output.scale
-    deep = output.depth == "16" or (output.depth == "auto" and job.source.dtype != np.uint8)
-    dtype: np.dtype[Any] = np.dtype(np.uint16 if deep else np.uint8)
-    depth = 8 * dtype.itemsize
-    if scale.kind == "image":
-        job.summary.scaling = Scaling(scale.kind, "png", depth, None, None)
-        return PictureLevels(planes, dtype)
-    low, high = black_and_white(scale, found)
-    job.summary.scaling = Scaling(scale.kind, "png", depth, low, high)
-    white = int(np.iinfo(dtype).max)
-    return BatchLevels(*level_planes(planes, low, high, white, executor), dtype)
 
 
 def _gradient(
@@ -225,9 +183,7 @@ def _emit(
     known = Again(batch.indexes, batch.digests, batch.pictures, outputs, kept)
     items = places(job.source, known, again)
     for position, result in zip(again, engine.map(task, items), strict=True):
-        if engine.remote and result.digest is not None:
-            run.record(outputs[position], result.digest, result.clipped)
-        emitted[position] = replace(result, digest=None)
+        emitted[position] = recorded(run, engine, outputs, position, result)
         done += 1
         progress("write", done, len(emitted))
     return emitted

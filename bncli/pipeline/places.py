@@ -31,7 +31,7 @@ class Place:
     Attributes:
         picture: in its file, or kept.
         position: in the batch.
-        digest: of what the first pass decoded.
+        digest: of what the first pass decoded; empty where there was none.
         output: the file it is written to; empty where it is part of an array.
         clipped: what is known of that file where an earlier run has left it whole, else None.
     """
@@ -54,7 +54,7 @@ class Place:
             ImageError: it is not the same any more; the message does not name it.
         """
         decoded: Decoded = self.picture.read()
-        if decoded.digest != self.digest:
+        if self.digest and decoded.digest != self.digest:
             raise ImageError("it was changed while bncli was running; run again")
         return decoded
 

@@ -62,7 +62,7 @@ class Planes:
         y += self.beta
         return y
 
-    def part(self, tile: slice) -> Planes:
+    def part(self, tile: slice | Raster) -> Planes:
         """The same of some pixels."""
         return Planes(
             mean=self.mean[tile],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from bncli.engines.work import Engine
 from bncli.errors import OptionError, OutputError, SinglePictureError
@@ -14,7 +15,7 @@ from bncli.pipeline.collect import DeltaRows, refuse
 from bncli.pipeline.identity import key_so_far
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
 from bncli.pipeline.plan import Plan, make_plan
-from bncli.pipeline.request import NormalizeRequest
+from bncli.pipeline.request import NormalizeRequest, OutputRequest
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import PlanFacts, RunSummary
 from bncli.storage.apart import check_apart, check_not_read
@@ -64,6 +65,14 @@ class Job:
         ]
 
 
+class WritesPictures(Protocol):
+    """A request that says what is written."""
+
+    @property
+    def output(self) -> OutputRequest:
+        """What is written and where."""
+
+
 def prepare(request: NormalizeRequest, engine: Engine) -> Job:
     """Look at everything a run will use, and write nothing.
 
@@ -92,11 +101,13 @@ def prepare(request: NormalizeRequest, engine: Engine) -> Job:
             if backward.state is not None:
                 descent = Descent.load(backward.state, source.shape)
     summary = _blank_summary(request, source, found, gamma, beta)
-    plan = _planned(source, request, engine)
-    _check_alpha(request, source)
+    plan = make_plan(source, request)
+    engine.narrow(plan.jobs)
+    check_alpha(request, source)
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
-    names = [*_picture_names(request, source), *array_names(request, gamma, beta)]
+    pictures = planned_pictures(request, source.names, source.shape[2])
+    names = [*pictures, *array_names(request, gamma, beta)]
     check_not_read(request.output.folder, names, source.paths)
     folder = RunFolder(
         request.output.folder,
@@ -126,15 +137,7 @@ def _blank_summary(
     )
 
 
-def _planned(source: Source, request: NormalizeRequest, engine: Engine) -> Plan:
-    """The plan of the run; threads that it has no memory for are left idle."""
-    plan = make_plan(source, request)
-    if not engine.remote:
-        engine.jobs = plan.jobs
-    return plan
-
-
-def _check_alpha(request: NormalizeRequest, source: Source) -> None:
+def check_alpha(request: WritesPictures, source: Source) -> None:
     """One array has no place for the alpha channel that is to be copied through."""
     if request.output.picture_format == "npy" and source.alpha_kept:
         raise OptionError(
@@ -143,29 +146,28 @@ def _check_alpha(request: NormalizeRequest, source: Source) -> None:
         )
 
 
-def picture_names(request: NormalizeRequest, names: Sequence[str]) -> list[str]:
+def picture_names(request: WritesPictures, names: Sequence[str]) -> list[str]:
     """The files that pictures of these names are written to; none for one array."""
     if request.output.picture_format == "npy":
         return []
     return [output_name(name, request.output.picture_format) for name in names]
 
 
-def _picture_names(request: NormalizeRequest, source: Source) -> list[str]:
-    """The picture files of the run, found to be all different.
+def planned_pictures(request: WritesPictures, names: Sequence[str], channels: int) -> list[str]:
+    """The picture files of a run, found to be all different.
 
     Raises:
         OptionError: the pictures have more channels than picture files.
         OutputError: two pictures would be written to one file.
     """
-    channels = source.shape[2]
-    outputs = picture_names(request, source.names)
+    outputs = picture_names(request, names)
     if outputs and channels > _WRITABLE_CHANNELS:
         raise OptionError(
             f"--format {request.output.picture_format}: the pictures have {channels} channels, and "
             f"picture files at most {_WRITABLE_CHANNELS}; choose --format npy"
         )
     sources = defaultdict(list)
-    for name, output in zip(source.names, outputs, strict=bool(outputs)):
+    for name, output in zip(names, outputs, strict=bool(outputs)):
         sources[output].append(name)
     shared = {output: names for output, names in sources.items() if len(names) > 1}
     if shared:

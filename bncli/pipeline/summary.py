@@ -154,3 +154,32 @@ class RunSummary:
         if self.plan is not None:
             document["plan"] = asdict(self.plan)
         return document
+
+
+@dataclass(slots=True)
+class ApplySummary(RunSummary):
+    """Everything a run of apply reports; its channels are of the statistics.
+
+    Attributes:
+        statistics: the stats.npz.
+        statistics_sha256: of its bytes.
+        fitted: how many pictures it is of.
+    """
+
+    statistics: str = ""
+    statistics_sha256: str = ""
+    fitted: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document."""
+        document = RunSummary.document(self)
+        for name in ("gradients", "update"):
+            del document[name]
+        del document["layer"]["seed"]
+        document["schema"] = "bncli.apply/1"
+        document["statistics"] = {
+            "path": self.statistics,
+            "sha256": self.statistics_sha256,
+            "count": self.fitted,
+        }
+        return document

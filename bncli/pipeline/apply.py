@@ -1,0 +1,284 @@
+"""Inference mode: pictures normalized with statistics that were saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+
+from bncli.engines.work import Engine, Lazily
+from bncli.errors import ImageError
+from bncli.images.header import pillow_unlimited
+from bncli.images.image_set import Fault, faults_error
+from bncli.pipeline.apply_request import ApplyOptions, ApplyRequest, build_apply
+from bncli.pipeline.collect import Progress, fault_of, no_progress, refuse
+from bncli.pipeline.emit import Emitted, Emitter
+from bncli.pipeline.emitters import check_finite, make_emitter, recorded
+from bncli.pipeline.engine import open_engine
+from bncli.pipeline.fitted import load_fitted, statistics_digest
+from bncli.pipeline.places import Place, read_or_fault
+from bncli.pipeline.plan import PLANES_BYTES, Needs, Plan, emitting_bytes, moments_bytes, plan_for
+from bncli.pipeline.planes import Planes, Survey, survey
+from bncli.pipeline.prepare import NORMALIZED, check_alpha, picture_names, planned_pictures
+from bncli.pipeline.source import Source, open_source
+from bncli.pipeline.summary import ApplySummary, Output, PlanFacts
+from bncli.storage.apart import check_apart, check_not_read
+from bncli.storage.run_folder import RunFolder
+from bncli.storage.statistics import Facts
+from bncli.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyJob:
+    """What a run needs to begin.
+
+    Attributes:
+        request: what the user asked.
+        source: the pictures.
+        plan: how the machine is used.
+        planes: what is done to each pixel.
+        found: what is known of the statistics.
+        folder: where the results go.
+        summary: of the run, as far as it is known.
+    """
+
+    request: ApplyRequest
+    source: Source
+    plan: Plan
+    planes: Planes
+    found: Survey
+    folder: RunFolder
+    summary: ApplySummary
+
+
+def apply_folder(
+    statistics: str | Path,
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    progress: Progress = no_progress,
+    tell: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+    **options: Unpack[ApplyOptions],
+) -> ApplySummary:
+    """Normalize pictures with saved statistics: ``bncli apply`` as a function.
+
+    What becomes of a picture does not depend on the others.
+
+    Args:
+        statistics: the .npz file that fit, merge or normalize left.
+        sources: folders, files, globs, or one .npy batch; one picture is enough.
+        out: the output folder.
+        progress: is told of every picture that has been written.
+        tell: is told, in words, what was decided before it is done.
+        warn: is told, in words, what the user should know.
+        **options: those of the command, by the same names, with underscores.
+
+    Returns:
+        What was done; its ``exit_code`` is 3 where pictures were skipped.
+
+    Raises:
+        BncliError: nothing was written, and what was there before is as it was.
+    """
+    began = time.perf_counter()
+    listed = [sources] if isinstance(sources, str | Path) else sources
+    request = build_apply(statistics, listed, out, options)
+    with pillow_unlimited(), open_engine(request.engine, request.jobs, warn) as engine:
+        job = _prepare(request, engine)
+        if tell is not None:
+            memory, limit = job.plan.memory / 1e6, job.plan.limit / 1e6
+            tell(f"{len(job.source.names)} pictures in natural order; each is decoded once")
+            tell(f"{job.plan.jobs} threads; {memory:,.0f} of {limit:,.0f} MB of memory")
+        _run(job, engine, progress)
+    job.summary.seconds = time.perf_counter() - began
+    return job.summary
+
+
+def _prepare(request: ApplyRequest, engine: Engine) -> ApplyJob:
+    fitted = load_fitted(request.statistics)
+    source, selected = open_source(
+        request.selection, fitted.policy(request.frames, request.max_pixels), engine
+    )
+    out = request.output.folder
+    check_apart(out, selected.roots, selected.parents)
+    if source.faults and not request.skip:
+        refuse(source, engine)
+    check_goes_with(fitted.facts, source, request.statistics)
+    plan = _plan(request, fitted.facts, source)
+    engine.narrow(plan.jobs)
+    check_alpha(request, source)
+    whole = [NORMALIZED] if request.output.picture_format == "npy" else []
+    names = [*planned_pictures(request, source.names, source.shape[2]), *whole]
+    check_not_read(out, names, [*source.paths, request.statistics])
+    folder = RunFolder(out, names, overwrite=request.output.overwrite)
+    facts = fitted.facts
+    planes = Planes.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
+    found = survey(fitted.statistics(), planes, facts.eps, facts.shape, engine.threads)
+    check_finite(found)
+    summary = ApplySummary(
+        version=__version__,
+        count=len(source.names),
+        shape=source.shape,
+        dtype=source.dtype.name,
+        ignored=selected.ignored,
+        excluded=selected.excluded,
+        eps=facts.eps,
+        gamma=str(facts.gamma),
+        beta=str(facts.beta),
+        seed=0,
+        faults=source.faults,
+        dead_pixels=found.dead,
+        statistics=str(request.statistics),
+        statistics_sha256=statistics_digest(request.statistics),
+        fitted=facts.count,
+    )
+    if request.dry_run:
+        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1)
+    return ApplyJob(request, source, plan, planes, found, folder, summary)
+
+
+def check_goes_with(facts: Facts, source: Source, path: Path) -> None:
+    """Refuse pictures that the statistics are not of.
+
+    Raises:
+        ImageError: they differ; the message names the field and both values.
+    """
+    name, (width, height, channels) = source.names[0], source.shape
+    floats = source.dtype.kind == "f" and np.dtype(facts.dtype).kind == "f"
+    size = "{}x{}".format(*facts.shape[:2])
+    pairs = {
+        "dtype": (facts.dtype if floats else source.dtype.name, facts.dtype),
+        "value scale": (f"1 at {source.unit:g}", f"1 at {facts.unit:g}"),
+        f"number of channels (mode {facts.mode}, alpha {facts.alpha})": (channels, facts.shape[2]),
+        "size": (f"{width}x{height}", size),
+    }
+    for field, (given, wanted) in pairs.items():
+        if given != wanted:
+            raise ImageError(
+                f"{name}: its {field} is {given}, but {path} is of {wanted}; fit pictures like it",
+                paths=(name, str(path)),
+            )
+
+
+def _plan(request: ApplyRequest, facts: Facts, source: Source) -> Plan:
+    value, kind = source.dtype.itemsize, request.output.picture_format
+    parameters = 8 * sum(isinstance(origin, str) for origin in (facts.gamma, facts.beta))
+    moments, levels = moments_bytes(value), 16 * (kind == "png")
+
+    def pixel_bytes(jobs: int, _block: int) -> int:
+        under_way = jobs * (9 * value + emitting_bytes(kind, value))
+        return parameters + PLANES_BYTES + max(2 * moments + 8, levels + under_way)
+
+    written = {"png": 2 * value, "tiff": 4, "npy": 8}[kind]
+    disk = len(source.names) * source.shape[0] * source.shape[1] * source.shape[2] * written
+    return plan_for(source, Needs(request.jobs, request.max_memory, pixel_bytes, disk))
+
+
+def _run(job: ApplyJob, engine: Engine, progress: Progress) -> None:
+    source, request = job.source, job.request
+    indexes: Sequence[int] = range(len(source.names))
+    if request.dry_run or (request.skip and request.output.picture_format == "npy"):
+        # One array has no gaps: who is in it must be known before the first is written.
+        indexes = _decodable(job, indexes, engine, progress)
+    if request.dry_run:
+        return
+    job.summary.channels = job.found.channels
+    with job.folder as run:
+        with ExitStack() as open_arrays:
+            emitter = make_emitter(
+                job, indexes, job.planes, job.found, run, open_arrays, engine, others=True
+            )
+            written = _emit(job, indexes, emitter, run, engine, progress)
+        _report(job, indexes, written, run)
+        run.commit(job.summary.document())
+
+
+def _decodable(
+    job: ApplyJob, indexes: Sequence[int], engine: Engine, progress: Progress
+) -> list[int]:
+    kept: list[int] = []
+    faults: list[Fault] = []
+    for index, fault in enumerate(engine.map(fault_of, Lazily(job.source.picture, len(indexes)))):
+        if fault is None:
+            kept.append(index)
+        else:
+            faults.append(fault)
+        progress("check", index + 1, len(indexes))
+    _take_faults(job, faults, len(kept))
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Applying:
+    """Reads a picture and writes it, if it can be read.
+
+    Attributes:
+        emitter: writes it.
+    """
+
+    emitter: Emitter
+
+    def __call__(self, place: Place) -> tuple[str, Emitted] | Fault:
+        picture = read_or_fault(place)
+        if isinstance(picture, Fault):
+            return picture
+        return picture.digest, self.emitter(place, picture)
+
+
+def _emit(
+    job: ApplyJob, indexes: Sequence[int], emitter: Emitter, run: RunFolder,
+    engine: Engine, progress: Progress,
+) -> list[tuple[str, Emitted] | None]:  # fmt: skip
+    """Read and write every picture; None where one cannot be read."""
+    outputs = picture_names(job.request, [job.source.names[index] for index in indexes])
+
+    def place(position: int) -> Place:
+        output = outputs[position] if outputs else ""
+        return Place(job.source.picture(indexes[position]), position, "", output)
+
+    faults: list[Fault] = []
+    written: list[tuple[str, Emitted] | None] = []
+    for result in engine.map(_Applying(emitter), Lazily(place, len(indexes))):
+        if isinstance(result, Fault):
+            faults.append(result)
+            written.append(None)
+        else:
+            digest, emitted = result
+            written.append((digest, recorded(run, engine, outputs, len(written), emitted)))
+        progress("write", len(written), len(indexes))
+    _take_faults(job, faults, len(indexes) - len(faults))
+    return written
+
+
+def _take_faults(job: ApplyJob, faults: Sequence[Fault], left: int) -> None:
+    total = len(job.source.names) + len(job.source.faults)
+    job.summary.faults = (*job.summary.faults, *faults)
+    if faults and not (job.request.skip and left):
+        raise faults_error(job.summary.faults, total)
+    job.summary.count = left
+
+
+def _report(
+    job: ApplyJob,
+    indexes: Sequence[int],
+    written: Sequence[tuple[str, Emitted] | None],
+    run: RunFolder,
+) -> None:
+    names = [job.source.names[index] for index in indexes]
+    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
+    rows = [
+        (name, path, done)
+        for name, path, done in zip(names, paths, written, strict=True)
+        if done is not None
+    ]
+    job.summary.clipped = tuple(map(sum, zip(*(done[1].clipped for *_, done in rows), strict=True)))
+    job.summary.outputs = [
+        Output(position, name, digest, path, run.digest(path))
+        for position, (name, path, (digest, _)) in enumerate(rows)
+    ]
+    job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
