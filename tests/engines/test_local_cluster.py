@@ -151,18 +151,3 @@ def test_refused_options(pictures, tmp_path, options, line):
     with pytest.raises(OptionError) as refusal:
         normalize_folder(pictures, tmp_path / "out", engine="dask", **options)
     assert str(refusal.value).startswith(line)
-
-
-def test_without_the_extra(pictures, tmp_path):
-    """The pip command is named, and nothing is written."""
-    code = (
-        "import sys\nsys.modules['distributed'] = None\n"
-        "from bncli.cli.entry import main\nmain(sys.argv[1:])"
-    )
-    words = ["normalize", pictures, "-o", tmp_path / "out", "--engine", "dask"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "pip install 'bncli[dask]'" in done.stderr
-    assert done.stderr.count("\n") == 1

@@ -139,3 +139,18 @@ def test_a_bug_keeps_its_trace(pictures, tmp_path):
     run = run_on(pictures, tmp_path / "out", environment, "--debug")
     assert run.code == 70
     assert "in broken" in run.err
+
+
+def test_without_the_extra(pictures, tmp_path):
+    """The pip command is named, and nothing is written."""
+    code = (
+        "import sys\nsys.modules['distributed'] = None\n"
+        "from bncli.cli.entry import main\nmain(sys.argv[1:])"
+    )
+    words = ["normalize", pictures, "-o", tmp_path / "out", "--engine", "dask"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "pip install 'bncli[dask]'" in done.stderr
+    assert done.stderr.count("\n") == 1
