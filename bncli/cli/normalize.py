@@ -37,6 +37,7 @@ from bncli.cli.plain import print_warning
 @options.reading
 @options.writing
 @options.running
+@options.resume
 @options.engine
 @options.streams
 def command(

@@ -212,17 +212,19 @@ resources = _together(
         help="Memory the run may take: 512M, 2GiB, 50% of what is available.",
     ),
     click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run."),
-    click.option(
-        "--resume",
-        is_flag=True,
-        help="Go on with the same run where it was broken off; keep what is whole if this one is.",
-    ),
     click.option("-n", "--dry-run", is_flag=True, help="Decode and check all, write nothing."),
 )
 """How a run goes, that takes no faults."""
 
 running = _together(_on_error, resources)
 """How a run goes."""
+
+resume = click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the same run where it was broken off; keep what is whole if this one is.",
+)
+"""Whether a run goes on."""
 
 engine = _together(
     click.option(

@@ -18,6 +18,11 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else _escaped(c) for c in text)
 
 
+def pictures(count: int) -> str:
+    """How many pictures, in words."""
+    return f"{count:,} picture{'' if count == 1 else 's'}"
+
+
 def print_error(line: str) -> None:
     """One line on stderr."""
     _say("Error", line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bncli.cli.plain import print_warning
+from bncli.cli.plain import pictures, print_warning
 from bncli.cli.show import Display
 from bncli.pipeline.invert_summary import InvertSummary
 
@@ -18,7 +18,7 @@ def show_invert(display: Display, summary: InvertSummary, out: str) -> None:
 
     width, height, channels = summary.shape
     rows = [
-        ("batch", f"{summary.count} pictures, {width}x{height}, {channels} x {summary.dtype}"),
+        ("batch", f"{pictures(summary.count)}, {width}x{height}, {channels} x {summary.dtype}"),
         ("statistics", summary.statistics),
         ("scale", summary.scale),
         ("restored", "exactly" if summary.exact else "; ".join(summary.doubts())),
@@ -28,7 +28,7 @@ def show_invert(display: Display, summary: InvertSummary, out: str) -> None:
         words = f"{plan.jobs} threads, {plan.memory_bytes / 1e6:,.0f} MB of memory"
         rows += [("plan", words), ("dry run", "nothing was written")]
     else:
-        files = [f"{summary.count} pictures"] if not summary.arrays else []
+        files = [pictures(summary.count)] if not summary.arrays else []
         rows.append(("written", f"{out}: " + ", ".join([*files, *summary.arrays, "summary.json"])))
     if summary.seconds > 0:
         rate = summary.count / summary.seconds

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from bncli.cli.plain import printable
+from bncli.cli.plain import pictures, printable
 from bncli.pipeline.summary import ApplySummary, RunSummary
 
 
@@ -51,11 +51,11 @@ def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
     pixels = width * height * channels
     ignored = f", {summary.ignored} other files ignored" if summary.ignored else ""
     excluded = f", {summary.excluded} excluded" if summary.excluded else ""
-    batch = f"{summary.count} pictures, {width}x{height}, {channels} x {summary.dtype}"
+    batch = f"{pictures(summary.count)}, {width}x{height}, {channels} x {summary.dtype}"
     layer = f"gamma {summary.gamma}, beta {summary.beta}, eps {summary.eps:g}"
     rows = [("batch", f"{batch}, natural order{ignored}{excluded}"), ("layer", layer)]
     if isinstance(summary, ApplySummary):
-        rows.append(("statistics", f"{summary.statistics}: of {summary.fitted:,} pictures"))
+        rows.append(("statistics", f"{summary.statistics}: of {pictures(summary.fitted)}"))
     if summary.faults:
         rows.append(("skipped", f"{len(summary.faults)} pictures that cannot be used"))
     if summary.plan is not None:
@@ -96,8 +96,8 @@ def _scale_words(summary: RunSummary) -> str:
 
 def _written_words(summary: RunSummary, out: str) -> str:
     files = len({output.path for output in summary.outputs} - set(summary.arrays))
-    pictures = [f"{files} pictures"] if files else []
-    return f"{out}: " + ", ".join([*pictures, *summary.arrays, "summary.json"])
+    counted = [pictures(files)] if files else []
+    return f"{out}: " + ", ".join([*counted, *summary.arrays, "summary.json"])
 
 
 def _channel_name(index: int, count: int) -> str:

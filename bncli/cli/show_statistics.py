@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bncli.cli.plain import print_warning
+from bncli.cli.plain import pictures, print_warning
 from bncli.cli.show import Display, warn_of_skipped
 from bncli.pipeline.statistics_report import FitSummary, MergeSummary, StatisticsReport
 
@@ -71,7 +71,7 @@ def _warn(report: StatisticsReport, shard: str | None) -> None:
 def _rows(report: StatisticsReport) -> Rows:
     facts = report.facts
     width, height, channels = facts.shape
-    batch = f"{facts.count:,} pictures, {width}x{height}, {channels} x {facts.dtype}"
+    batch = f"{pictures(facts.count)}, {width}x{height}, {channels} x {facts.dtype}"
     gamma, beta = facts.gamma, facts.beta
     rows = [("statistics", batch), ("layer", f"gamma {gamma}, beta {beta}, eps {facts.eps:g}")]
     if facts.running is not None:
