@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -37,7 +38,8 @@ class DaskCluster:
 
     def end(self):
         for process in self._processes:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # killed by the test
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def _log(self):
