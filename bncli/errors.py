@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+_QUOTED = 200
+
 
 class BncliError(Exception):
     """Something the user can mend; each line says what, where and how.
@@ -29,6 +31,14 @@ class BncliError(Exception):
         lines: the message, one fault a line. A line may hold any text, a file name with a newline
             in it too: who prints it escapes it.
         paths: the files concerned.
+
+    Examples:
+        >>> from bncli import BncliError, normalize_folder
+        >>> try:
+        ...     normalize_folder("no such folder", "out")
+        ... except BncliError as error:
+        ...     print(error.exit_code, error)
+        4 no such folder: there is no such file or folder; check the name
     """
 
     exit_code: ClassVar[int]
@@ -37,6 +47,12 @@ class BncliError(Exception):
         super().__init__("\n".join(lines))
         self.lines = lines
         self.paths = paths
+
+
+def reason_of(error: BaseException) -> str:
+    """What a library says of a fault, on one line, cut where it quotes half the file."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return reason if len(reason) <= _QUOTED else reason[:_QUOTED] + "..."
 
 
 class OptionError(BncliError, ValueError):
@@ -100,6 +116,11 @@ class OutputError(BncliError):
 
 
 class LimitError(BncliError):
-    """A limit was hit: memory, pixels."""
+    """A limit was hit: memory, pixels.
+
+    Attributes:
+        told: whether the message ends with all the limits of the run.
+    """
 
     exit_code = 7
+    told = False

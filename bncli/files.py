@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bncli.errors import DataError
+
+_PACKED = "=QqQ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +24,19 @@ class FileState:
     modified_ns: int
     inode: int
 
+    def packed(self) -> bytes:
+        """The same in a third of the memory, for those who keep it of very many files."""
+        return struct.pack(_PACKED, self.size, self.modified_ns, self.inode)
+
+
+def packed_size(state: bytes) -> int:
+    """Bytes of the file that a packed state is of."""
+    size: int = struct.unpack(_PACKED, state)[0]
+    return size
+
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[tuple[BinaryIO, FileState]]:
+def open_regular(path: str | Path) -> Iterator[tuple[BinaryIO, FileState]]:
     """Open a regular file for reading; never waits on a pipe or a device.
 
     Raises:

@@ -2,33 +2,78 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+try:
+    import resource
+except ImportError:  # Windows, which has no such limits
+    resource = None  # type: ignore[assignment]
+
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+_OWN_PAGES = Path("/proc/self/statm")
 
 
 def allowed_cores() -> int:
     """Cores this process may use: the least of affinity, cgroup quota and Slurm's allocation."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        cores = os.cpu_count() or 1
+    return min(core_limits().values())
+
+
+def core_limits() -> dict[str, int]:
+    """What sets a limit to the cores, and how many it leaves; one at least."""
+    limits = {"machine": os.cpu_count() or 1}
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        limits["affinity"] = len(os.sched_getaffinity(0))
     slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
     if slurm.isdigit() and int(slurm) > 0:
-        cores = min(cores, int(slurm))
+        limits["SLURM_CPUS_PER_TASK"] = int(slurm)
     quota = _cgroup_quota()
-    return cores if quota is None else max(1, min(cores, quota))
+    if quota is not None:
+        limits["cgroup"] = quota
+    return limits
 
 
 def allowed_memory() -> int:
-    """Bytes this process may use: the least of the memory available and the cgroup's limit."""
-    limits = [_available_memory()]
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        text = _read(_CGROUP / name)
-        if text.isdigit():
-            limits.append(int(text))
+    """Bytes this process may use: the least of memory available, cgroup limits and ulimit."""
+    limits = [_available_memory(), *_cgroup_limits()]
+    address_space = _address_space()
+    if address_space is not None:
+        limits.append(address_space)
     return min(limits)
+
+
+def _cgroup_limits() -> Iterator[int]:
+    """Of the process's own cgroup and of all above it, in either version."""
+    for line in _read(_OWN_CGROUP).splitlines() or ["0::/"]:
+        _, controllers, place = line.split(":", 2)
+        if not controllers:
+            root, name = _CGROUP, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = _CGROUP / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        below = Path(place.lstrip("/"))
+        for folder in {root, *(root / part for part in (below, *below.parents))}:
+            text = _read(folder / name)
+            if text.isdigit():
+                yield int(text)
+
+
+def _address_space() -> int | None:
+    """What `ulimit -v` leaves: reserved addresses count there, whether memory is behind them."""
+    if resource is None:
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    pages = _read(_OWN_PAGES).split()
+    if limit == resource.RLIM_INFINITY or len(pages) < 2:  # noqa: PLR2004 - reserved and resident
+        return None
+    reserved, resident = int(pages[0]), int(pages[1])
+    return max(0, limit - (reserved - resident) * resource.getpagesize())
 
 
 def _cgroup_quota() -> int | None:
@@ -56,3 +101,14 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def give_back_memory() -> None:
+    """Give freed memory back to the system, where the C library is one that would hold on to it.
+
+    Threads that make files of ever other sizes leave its heap full of holes: without this a run
+    over 10,000 small pictures takes a third more memory than one over 100.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # not glibc
+            ctypes.CDLL(None).malloc_trim(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ BELOW = {
     "images": set(),
     "storage": set(),
 }
-LEAVES = {"errors", "files", "machine", "version"}
+LEAVES = {"errors", "files", "limits", "machine", "names", "number", "version"}
 """Single files at the foot of the house, which every room may use."""
 
 OWNERS = {"PIL": "images", "click": "cli", "rich": "cli", "imagecodecs": "images",
@@ -81,7 +82,10 @@ def test_sizes():
     assert long == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["normalize", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["help", "normalize"], ["doctor", "--help"], ["completion", "zsh"]],
+)
 def test_help_loads_nothing_heavy(arguments):
     """Help and version import no numpy, Pillow or rich."""
     code = (
@@ -99,6 +103,14 @@ def test_public_names():
     assert set(dir(package)) == set(package.__all__)
     with pytest.raises(AttributeError, match="nothing_such"):
         package.nothing_such  # noqa: B018
+
+
+def test_public_names_have_examples():
+    """Every public name shows in its docstring, tested, how it is used."""
+    names = set(package.__all__) - {"__version__"}
+    finder = doctest.DocTestFinder(recurse=False)
+    without = [name for name in names if not finder.find(getattr(package, name), name)[0].examples]
+    assert without == []
 
 
 def test_version_and_usage():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -29,6 +30,7 @@ def place(tmp_path, monkeypatch):
     for folder in ("sample_images", "tests/checking/targets"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     return tmp_path
 
@@ -62,6 +64,17 @@ def test_shell_examples_run(place):
     for example in examples:
         done = run(example)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_the_rule_of_make(place):
+    """It makes the results, and makes them again only when a picture is newer."""
+    (place / "Makefile").write_text(fences("make")[0])
+    done = [run("make 2>&1"), run("make 2>&1")]
+    os.utime(place / "sample_images" / "brick-1.jpg")
+    done.append(run("make 2>&1"))
+    assert [d.returncode for d in done] == [0, 0, 0]
+    assert ["bncli normalize" in d.stdout for d in done] == [True, False, True]
 
 
 def test_python_examples_run(place):

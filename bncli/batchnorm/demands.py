@@ -63,8 +63,23 @@ def as_parameter(given: ArrayLike | None, name: str) -> Numbers | None:
     if array.ndim != AXES - 1:
         raise ShapeError(f"{name} has shape {array.shape}; it must be (w, h, c)")
     if not np.isfinite(array).all():
-        raise NonFiniteError(f"{name} holds NaN or infinity")
+        raise NonFiniteError(f"{name} holds NaN or infinity; replace them")
     return np.array(array, array.dtype if array.dtype.kind in "fc" else np.float64, order="C")
+
+
+class LayerParameter:
+    """Scales or bias of a layer: whatever is assigned is checked and copied, as at its making."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, layer: object, owner: type | None = None) -> Numbers | None:
+        """The array, or None, which stands for ones or zeros."""
+        return None if layer is None else vars(layer).get(self._name)
+
+    def __set__(self, layer: object, given: ArrayLike | None) -> None:
+        """Take a copy; ShapeError or NonFiniteError if it is no (w, h, c) of finite numbers."""
+        vars(layer)[self._name] = as_parameter(given, self._name)
 
 
 def as_dtype(array: Numbers, dtype: np.dtype[Any], name: str) -> Numbers:
@@ -91,7 +106,8 @@ def raise_non_finite(array: Numbers, name: str, otherwise: str) -> None:
         raise NonFiniteError(f"{name} is finite, but {otherwise}; rescale it")
     first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
     raise NonFiniteError(
-        f"{name} holds NaN or infinity in {int(bad.sum())} places, the first at {first}"
+        f"{name} holds NaN or infinity in {int(bad.sum())} places, the first at {first}; "
+        "replace them"
     )
 
 

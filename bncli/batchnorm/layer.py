@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bncli.batchnorm.demands import (
+    LayerParameter,
     as_batch,
     as_dtype,
     as_numbers,
-    as_parameter,
     check_receiver,
     check_same_shape,
     check_settings,
@@ -54,8 +54,7 @@ class BatchNorm:
         NonFiniteError: scales or bias holds NaN or infinity.
 
     Attributes:
-        scales, bias: gamma and beta, (w, h, c); None stands for
-            ones and zeros until the first update.
+        scales, bias: gamma and beta, (w, h, c), checked and copied; None: ones and zeros.
         x: the input of the last forward, (batch, w, h, c).
         output: what the last forward computed, (batch, w, h, c).
         mean, variance, inv_std: of the last forward, each (w, h, c).
@@ -77,6 +76,9 @@ class BatchNorm:
         [1.0926] [-0.1]
     """
 
+    scales = LayerParameter()
+    bias = LayerParameter()
+
     def __init__(
         self,
         scales: ArrayLike | None = None,
@@ -88,8 +90,8 @@ class BatchNorm:
         check_settings(eps, threads)
         self.eps = float(eps)
         self.threads = threads
-        self.scales = as_parameter(scales, "scales")
-        self.bias = as_parameter(bias, "bias")
+        self.scales = scales
+        self.bias = bias
         if self.scales is not None and self.bias is not None:
             check_same_shape("bias", self.bias.shape, "scales", self.scales.shape)
         self.x: Numbers | None = None

@@ -47,7 +47,7 @@ def check_shape(shape: Sequence[int]) -> None:
     if len(shape) != AXES or any(length < 1 for length in shape):
         raise OptionError(f"--shape is {','.join(map(str, shape))}; give B,W,H,C, each at least 1")
     if shape[0] == 1:
-        raise SinglePictureError("--shape has one picture, so every output would be beta")
+        raise SinglePictureError("--shape has one picture, so every output would be beta; give two")
 
 
 def checked_batch(given: ArrayLike, name: str, shape: tuple[int, ...] | None) -> Array:
@@ -64,9 +64,9 @@ def checked_batch(given: ArrayLike, name: str, shape: tuple[int, ...] | None) ->
     if shape is not None and array.shape != tuple(shape):
         raise ShapeError(f"{name} has shape {array.shape}; it must be {tuple(shape)}")
     if len(array) == 1:
-        raise SinglePictureError(f"{name} has one picture, so every output would be beta")
+        raise SinglePictureError(f"{name} has one picture, so every output would be beta; give two")
     if not np.isfinite(array).all():
-        raise NonFiniteError(f"{name} holds NaN or infinity")
+        raise NonFiniteError(f"{name} holds NaN or infinity; replace them")
     return array.astype(np.float64)
 
 

@@ -48,13 +48,13 @@ def load_target(spec: str, call: Caller) -> Any:
 
 def _from_file(path: Path, call: Caller) -> ModuleType:
     if not path.is_file():
-        raise TargetError(f"{path}: there is no such file", paths=(str(path),))
+        raise TargetError(f"{path}: there is no such file; check the name", paths=(str(path),))
     path = path.resolve()
     name = f"_gradcheck_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     loader = None if spec is None else spec.loader
     if spec is None or loader is None:
-        raise TargetError(f"{path}: it is no Python file", paths=(str(path),))
+        raise TargetError(f"{path}: it is no Python file; {_FORMS}", paths=(str(path),))
     module = importlib.util.module_from_spec(spec)
     # Its neighbours can be imported, as when it is run itself.
     sys.path.insert(0, str(path.parent))

@@ -7,17 +7,27 @@ from typing import Any
 import click
 
 from bncli.cli import options
+from bncli.cli.help_page import section
 from bncli.cli.plain import print_warning
 
 
-@click.command("apply", context_settings={"show_default": True})
-@click.argument("statistics", metavar="FILE.npz", type=click.Path())
+@click.command("apply")
+@click.argument("statistics", metavar="FILE.npz", type=click.Path(readable=False))
 @options.sources
-@click.option(
-    "-o", "--out", metavar="OUT", required=True, type=click.Path(), help="Folder for the results."
-)
 @options.opening
-@options.writing
+@section(
+    "Output",
+    click.option(
+        "-o",
+        "--out",
+        metavar="OUT",
+        required=True,
+        type=click.Path(readable=False),
+        help="Folder for the results.",
+    ),
+    options.writing,
+)
+@options.skipping
 @options.running
 @options.engine
 @options.streams

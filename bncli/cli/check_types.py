@@ -6,6 +6,20 @@ import re
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+
+class Target(click.ParamType[str]):
+    """``module:Class`` or ``file.py:Class``: code, so it may stand on the command line alone."""
+
+    name = "TARGET"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Files."""
+        del ctx, param
+        return [CompletionItem(incomplete, type="file")]
 
 
 class BatchShape(click.ParamType["tuple[int, ...]"]):

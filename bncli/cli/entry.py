@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 
 import click
 
+from bncli.cli.command import Command, Wishes, did_you_mean
+from bncli.cli.help_page import write_page
 from bncli.cli.plain import print_document, print_error, printable
 from bncli.errors import BncliError, OutputError
 from bncli.version import __version__
@@ -27,10 +29,24 @@ _COMMANDS = {
     "apply": ("bncli.cli.apply", "Normalize pictures with saved statistics."),
     "invert": ("bncli.cli.invert", "Restore the pictures behind normalized ones."),
     "gradcheck": ("bncli.cli.gradcheck", "Check a backward pass, bncli's own or yours."),
+    "doctor": ("bncli.cli.doctor", "Say what this installation can do, and what it lacks."),
+    "completion": ("bncli.cli.completion", "Print the script by which a shell completes bncli."),
 }
 """Name -> where it lives and its line in the group's help, which so needs no import."""
 
 _EXIT_BUG = 70
+_EXIT_CODES = [
+    ("0", "All that was asked is done."),
+    ("1", "The answer is no: the gradient is wrong."),
+    ("2", "Bad option, missing extra, target that cannot be loaded."),
+    ("3", "Finished without inputs that were skipped, or inconclusive."),
+    ("4", "No pictures found."),
+    ("5", "The input cannot be used; nothing was written."),
+    ("6", "The output cannot be written: it exists, disk full, ..."),
+    ("7", "A limit was hit: memory, pixels."),
+    ("70", "A bug in bncli."),
+    ("130 143 141", "Interrupted, terminated, reader went away."),
+]
 _UNFINISHED = "a run is whole where summary.json is"
 
 
@@ -68,13 +84,30 @@ class _LazyGroup(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(_COMMANDS[cmd_name][0]).command
-        return command
+        place, summary = _COMMANDS[cmd_name]
+        return Command.of(importlib.import_module(place).command, summary)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        del ctx
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, *rest = args
+        if name == "help":
+            # As git and cargo have it; without a command it is the page of all.
+            if not rest:
+                click.echo(ctx.get_help())
+                ctx.exit()
+            return self.resolve_command(ctx, [rest[0], "--help"])
+        if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            likely = did_you_mean(name, _COMMANDS) or f"; there are {', '.join(_COMMANDS)}"
+            raise click.UsageError(f"There is no command {name}{likely}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_page(self, ctx, formatter)
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+        with formatter.section("Exit codes"):
+            formatter.write_dl(_EXIT_CODES)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,7 +118,11 @@ def bncli() -> None:
     \b
     Examples:
       bncli normalize sample_images -o normalized
-      bncli normalize sample_images -o out --delta random --gamma random --update
+      bncli gradcheck my_layer.py:BatchNorm
+      bncli help normalize
+
+    Every option may also come from the environment (BNCLI_JOBS=4, or BNCLI_NORMALIZE_JOBS=4 for
+    one command) or from a file that --config names; the command line goes before both.
     """
 
 
@@ -97,9 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with contextlib.suppress(ValueError):  # only the main thread may
-        signal.signal(signal.SIGTERM, _terminate)
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, _terminate)
+        for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):  # Windows has the first alone
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), _terminate)
         signal.signal(signal.SIGINT, _interrupt)
     try:
         code = _guarded(argv)
@@ -113,36 +150,42 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _guarded(argv: list[str]) -> int:  # noqa: PLR0911 - a return for each way to end
+    wishes = Wishes(as_json="--json" in argv, debug="--debug" in argv)
     try:
-        result = bncli.main(argv, prog_name="bncli", standalone_mode=False)
+        result = bncli.main(argv, prog_name="bncli", standalone_mode=False, obj=wishes)
     except BncliError as error:
-        _report(argv, type(error).__name__, error.exit_code, error.lines, error.paths)
+        _report(wishes, type(error).__name__, error.exit_code, error.lines, error.paths)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        _report(argv, "UsageError", 2, [_usage_message(error)], ())
+        _report(wishes, "UsageError", 2, [_usage_message(error)], ())
         return 2
     except Ended as error:
-        _report(argv, error.kind, error.code, error.lines, ())
+        _report(wishes, error.kind, error.code, error.lines, ())
         return error.code
-    except SystemExit:  # click's way of saying that the reader of a help page went away
-        return 141
+    except MemoryError:
+        line = "there is not enough memory; --max-memory makes a run refuse before it comes to that"
+        _report(wishes, "LimitError", 7, [line], ())
+        return 7
+    except SystemExit as end:
+        # click leaves so when it has completed a word, or when the reader of a page went away.
+        return 0 if end.code in {0, None} else 141
     except Exception as error:  # noqa: BLE001 - the one boundary for bugs
-        return _report_bug(argv, error)
+        return _report_bug(wishes, error)
     return result if isinstance(result, int) else 0
 
 
 def _report(
-    argv: list[str], kind: str, code: int, lines: Sequence[str], paths: Sequence[str]
+    wishes: Wishes, kind: str, code: int, lines: Sequence[str], paths: Sequence[str]
 ) -> None:
     for line in lines:
         print_error(line)
-    if "--json" not in argv or not lines:
+    if not wishes.as_json or not lines:
         return
     document = {
-        "schema": f"bncli.{_command_of(argv)}/1",
+        "schema": f"bncli.{wishes.command}/1",
         "status": "error",
         "exit_code": code,
         "error": {"kind": kind, "message": "\n".join(lines), "paths": list(paths)},
@@ -151,9 +194,9 @@ def _report(
         print_document(document)
 
 
-def _report_bug(argv: list[str], error: Exception) -> int:
+def _report_bug(wishes: Wishes, error: Exception) -> int:
     trace = traceback.format_exc()
-    if "--debug" in argv:
+    if wishes.debug:
         click.echo(printable(trace, keep="\n"), err=True, nl=False)
         place = "above"
     else:
@@ -161,7 +204,7 @@ def _report_bug(argv: list[str], error: Exception) -> int:
         with open(descriptor, "w", errors="backslashreplace") as file:  # noqa: PTH123 - descriptor
             file.write(trace)
     line = f"this is a bug in bncli: {type(error).__name__}: {error} (trace: {place}; or --debug)"
-    _report(argv, "Bug", _EXIT_BUG, [line], ())
+    _report(wishes, "Bug", _EXIT_BUG, [line], ())
     return _EXIT_BUG
 
 
@@ -172,12 +215,10 @@ def _usage_message(error: click.ClickException) -> str:
     return " ".join(message.split()) + help_line
 
 
-def _command_of(argv: list[str]) -> str:
-    return next((word for word in argv if word in _COMMANDS), "bncli")
-
-
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     del frame
+    # As with SIGINT: the second one does not wait for the cleaning.
+    signal.signal(number, lambda *_: os._exit(128 + number))
     raise Ended("Terminated", 128 + number, f"terminated; {_UNFINISHED}")
 
 

@@ -7,38 +7,57 @@ from typing import Any
 import click
 
 from bncli.cli import options
+from bncli.cli.help_page import section
 from bncli.cli.plain import print_warning
+from bncli.cli.values import OneOf, Whole
 
 
-@click.command("fit", context_settings={"show_default": True})
+@click.command("fit")
 @options.sources
-@click.option(
-    "-o", "--out", metavar="FILE.npz", required=True, type=click.Path(), help="The file to write."
-)
-@options.layer
-@click.option(
-    "--ddof",
-    type=click.IntRange(0, 1),
-    default=0,
-    help="1: apply and invert divide the variance by the count less 1, as the paper infers.",
-)
-@click.option("--shard", metavar="I/N", help="Every N-th picture from the I-th on, to be merged.")
-@click.option(
-    "--update-from",
-    metavar="FILE.npz",
-    type=click.Path(dir_okay=False),
-    help="Add the pictures to those of this file.",
-)
-@click.option(
-    "--batch-size",
-    metavar="N",
-    type=click.IntRange(min=2),
-    help="Keep running statistics over batches of N, as the training mode of BatchNorm does.",
-)
-@click.option(
-    "--momentum", metavar="M|none", show_default="0.1", help="Of running statistics; none averages."
-)
 @options.reading
+@section(
+    "Layer",
+    options.layer,
+    click.option(
+        "--ddof",
+        type=Whole(0, 1),
+        default=0,
+        help="1: apply and invert divide the variance by the count less 1, as the paper infers.",
+    ),
+    click.option(
+        "--batch-size",
+        metavar="N",
+        type=Whole(min=2),
+        help="Keep running statistics over batches of N, as the training mode of BatchNorm does.",
+    ),
+    click.option(
+        "--momentum",
+        type=OneOf("M|none"),
+        show_default="0.1",
+        help="Of running statistics; none averages.",
+    ),
+)
+@section(
+    "Output",
+    click.option(
+        "-o",
+        "--out",
+        metavar="FILE.npz",
+        required=True,
+        type=click.Path(readable=False),
+        help="The file to write.",
+    ),
+    click.option(
+        "--shard", metavar="I/N", help="Every N-th picture from the I-th on, to be merged."
+    ),
+    click.option(
+        "--update-from",
+        metavar="FILE.npz",
+        type=click.Path(dir_okay=False, readable=False),
+        help="Add the pictures to those of this file.",
+    ),
+)
+@options.skipping
 @options.running
 @options.engine
 @options.streams

@@ -7,49 +7,79 @@ from typing import Any
 import click
 
 from bncli.cli import check_types, options
+from bncli.cli.help_page import section
+from bncli.cli.values import Number, OneOf, Whole
 from bncli.pipeline.choices import DTYPES
 
 
-@click.command("gradcheck", context_settings={"show_default": True})
-@click.argument("target", required=False)
-@click.option(
-    "--images",
-    metavar="SRC",
-    multiple=True,
-    type=click.Path(),
-    help="Check on these pictures at full size: a folder, file, glob, or .npy batch.",
+@click.command("gradcheck")
+@click.argument("target", required=False, type=check_types.Target())
+@section(
+    "Question",
+    click.option(
+        "--images",
+        metavar="SRC",
+        multiple=True,
+        type=click.Path(readable=False),
+        help="Check on these pictures at full size: a folder, file, glob, or .npy batch.",
+    ),
+    click.option(
+        "--shape",
+        type=check_types.BatchShape(),
+        show_default="5,3,4,2",
+        help="Of the probe, where there is no SRC.",
+    ),
+    click.option(
+        "--delta", type=OneOf("FILE.npy|random"), default="random", help="Gradient of the loss."
+    ),
+    click.option(
+        "--eps",
+        type=Number(),
+        show_default="the layer's own, or 1e-8",
+        help="To make the layer with.",
+    ),
+    click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of the backward."),
+    click.option("--seed", type=Whole(min=0), default=0, help="Of everything random."),
+    click.option(
+        "--tolerance",
+        type=Number(),
+        show_default="derived per pixel",
+        help="Relative error allowed.",
+    ),
 )
-@click.option("--shape", type=check_types.BatchShape(), help="Of the probe, where there is no SRC.")
-@click.option("--delta", metavar="FILE.npy|random", default="random", help="Gradient of the loss.")
-@click.option("--eps", type=float, help="To make the layer with; its own, or 1e-8.")
-@click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of the backward.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of everything random.")
-@click.option("--tolerance", type=float, help="Relative error allowed; else derived per pixel.")
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    help="The longest that any one call into TARGET may take.",
+@section(
+    "Target",
+    click.option(
+        "--timeout",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, min_open=True),
+        default=60.0,
+        help="The longest that any one call into TARGET may take.",
+    ),
+    click.option(
+        "--protocol",
+        metavar="KEY=VALUE",
+        multiple=True,
+        type=check_types.KeyValue(),
+        help="What cannot be found out: gamma, beta, eps, input_shape, grad_gamma, grad_beta "
+        "(names), layout (image, flat), delta (argument, attribute), "
+        "grad_input (returned, overwritten, added, attribute:NAME).",
+    ),
+    click.option(
+        "--argument",
+        metavar="NAME=VALUE",
+        multiple=True,
+        type=check_types.KeyValue(),
+        help="A further argument of the constructor or forward; VALUE is a Python literal or text.",
+    ),
+    click.option("--self-test", is_flag=True, help="Put planted bugs to the checker itself."),
 )
-@click.option(
-    "--protocol",
-    metavar="KEY=VALUE",
-    multiple=True,
-    type=check_types.KeyValue(),
-    help="What cannot be found out: gamma, beta, eps, input_shape, grad_gamma, grad_beta (names), "
-    "layout (image, flat), delta (argument, attribute), "
-    "grad_input (returned, overwritten, added, attribute:NAME).",
+@section(
+    "Output",
+    click.option(
+        "--heatmap", metavar="DIR", type=click.Path(readable=False), help="Write error maps there."
+    ),
 )
-@click.option(
-    "--argument",
-    metavar="NAME=VALUE",
-    multiple=True,
-    type=check_types.KeyValue(),
-    help="A further argument of the constructor or forward; VALUE is a Python literal or text.",
-)
-@click.option("--heatmap", metavar="DIR", type=click.Path(), help="Write error maps there.")
-@click.option("--self-test", is_flag=True, help="Put planted bugs to the checker itself.")
 @options.streams
 def command(
     target: str | None,

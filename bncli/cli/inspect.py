@@ -7,8 +7,8 @@ import click
 from bncli.cli import options
 
 
-@click.command("inspect", context_settings={"show_default": True})
-@click.argument("file", metavar="FILE.npz", type=click.Path())
+@click.command("inspect")
+@click.argument("file", metavar="FILE.npz", type=click.Path(readable=False))
 @options.streams
 def command(
     file: str,

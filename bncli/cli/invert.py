@@ -7,36 +7,49 @@ from typing import Any
 import click
 
 from bncli.cli import options
+from bncli.cli.help_page import section
 from bncli.cli.plain import print_warning
+from bncli.cli.values import OneOf, Whole
 from bncli.images.policy import MAX_PIXELS
 from bncli.pipeline.choices import RESTORED_FORMATS
 
 
-@click.command("invert", context_settings={"show_default": True})
-@click.argument("statistics", metavar="FILE.npz", type=click.Path())
+@click.command("invert")
+@click.argument("statistics", metavar="FILE.npz", type=click.Path(readable=False))
 @options.sources
-@click.option(
-    "-o", "--out", metavar="OUT", required=True, type=click.Path(), help="Folder for the results."
+@section(
+    "Input",
+    click.option(
+        "--max-pixels",
+        type=Whole(min=1),
+        default=MAX_PIXELS,
+        help="Refuse larger pictures unread.",
+    ),
 )
-@click.option(
-    "--scale",
-    metavar="LO:HI|none",
-    help="The y that are black and white, where no summary.json beside the PNG files says so.",
+@section(
+    "Output",
+    click.option(
+        "-o",
+        "--out",
+        metavar="OUT",
+        required=True,
+        type=click.Path(readable=False),
+        help="Folder for the results.",
+    ),
+    click.option(
+        "--scale",
+        type=OneOf("LO:HI|none"),
+        help="The y that are black and white, where no summary.json beside the PNG files says so.",
+    ),
+    click.option(
+        "--format",
+        type=click.Choice(RESTORED_FORMATS),
+        default="auto",
+        help="Of the results; auto is png, tiff for floating-point pictures, npy for a .npy batch.",
+    ),
+    click.option("--exact", is_flag=True, help="Refuse what cannot be restored exactly."),
 )
-@click.option(
-    "--format",
-    type=click.Choice(RESTORED_FORMATS),
-    default="auto",
-    help="Of the results; auto is png, tiff for floating-point pictures, npy for a .npy batch.",
-)
-@click.option("--exact", is_flag=True, help="Refuse what cannot be restored exactly.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    default=MAX_PIXELS,
-    help="Refuse larger pictures unread.",
-)
-@options.resources
+@options.running
 @options.engine
 @options.streams
 def command(

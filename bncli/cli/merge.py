@@ -5,14 +5,25 @@ from __future__ import annotations
 import click
 
 from bncli.cli import options
+from bncli.cli.help_page import section
 
 
-@click.command("merge", context_settings={"show_default": True})
-@click.argument("files", metavar="FILE.npz...", nargs=-1, required=True, type=click.Path())
-@click.option(
-    "-o", "--out", metavar="FILE.npz", required=True, type=click.Path(), help="The file to write."
+@click.command("merge")
+@click.argument(
+    "files", metavar="FILE.npz...", nargs=-1, required=True, type=click.Path(readable=False)
 )
-@click.option("--overwrite", is_flag=True, help="Replace an earlier file.")
+@section(
+    "Output",
+    click.option(
+        "-o",
+        "--out",
+        metavar="FILE.npz",
+        required=True,
+        type=click.Path(readable=False),
+        help="The file to write.",
+    ),
+    click.option("--overwrite", is_flag=True, help="Replace an earlier file."),
+)
 @options.streams
 def command(
     files: tuple[str, ...],

@@ -7,37 +7,59 @@ from typing import Any
 import click
 
 from bncli.cli import options
+from bncli.cli.help_page import section
 from bncli.cli.plain import print_warning
+from bncli.cli.values import Number, OneOf
 
 
-@click.command("normalize", context_settings={"show_default": True})
+@click.command("normalize")
 @options.sources
-@click.option(
-    "-o", "--out", metavar="OUT", required=True, type=click.Path(), help="Folder for the results."
-)
-@options.layer
-@click.option(
-    "--delta",
-    metavar="FILE.npy|ones|random",
-    help="Run the backward with this gradient of the loss, of shape (batch, w, h, c).",
-)
-@click.option("--update", is_flag=True, help="Take a step of SGD on gamma and beta.")
-@click.option("--lr", type=float, show_default="0.01", help="Learning rate of the step.")
-@click.option("--momentum", type=float, show_default="0", help="How much of the last step is kept.")
-@click.option("--decay", type=float, show_default="0", help="Weight decay.")
-@click.option(
-    "--lr-decay", type=float, show_default="1", help="Factor on the rate after each step."
-)
-@click.option(
-    "--state",
-    metavar="FILE.npz",
-    type=click.Path(dir_okay=False),
-    help="The state.npz of the last run: momentum and rate go on from there.",
-)
 @options.reading
-@options.writing
+@section(
+    "Layer",
+    options.layer,
+    click.option(
+        "--delta",
+        type=OneOf("FILE.npy|ones|random"),
+        help="Run the backward with this gradient of the loss, of shape (batch, w, h, c).",
+    ),
+    click.option("--update", is_flag=True, help="Take a step of SGD on gamma and beta."),
+    click.option("--lr", type=Number(), show_default="0.01", help="Learning rate of the step."),
+    click.option(
+        "--momentum",
+        type=Number(),
+        show_default="0",
+        help="How much of the last step is kept.",
+    ),
+    click.option("--decay", type=Number(), show_default="0", help="Weight decay."),
+    click.option(
+        "--lr-decay",
+        type=Number(),
+        show_default="1",
+        help="Factor on the rate after each step.",
+    ),
+    click.option(
+        "--state",
+        metavar="FILE.npz",
+        type=click.Path(dir_okay=False, readable=False),
+        help="The state.npz of the last run: momentum and rate go on from there.",
+    ),
+)
+@section(
+    "Output",
+    click.option(
+        "-o",
+        "--out",
+        metavar="OUT",
+        required=True,
+        type=click.Path(readable=False),
+        help="Folder for the results.",
+    ),
+    options.writing,
+)
+@options.skipping
 @options.running
-@options.resume
+@options.resuming
 @options.engine
 @options.streams
 def command(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bncli.errors import OutputError
+from bncli.names import with_whole_names
 
 _ESCAPED_BYTE = range(0xDC80, 0xDD00)  # how Python holds the bytes of a name that is no UTF-8
 
@@ -38,6 +39,11 @@ def print_note(line: str) -> None:
     _say("Note", line)
 
 
+def print_aside(line: str) -> None:
+    """One line on stderr, of our own words alone."""
+    _write_aside(line + "\n")
+
+
 def print_result(text: str) -> None:
     """Text on stdout.
 
@@ -56,13 +62,17 @@ def print_result(text: str) -> None:
 
 def print_document(document: Mapping[str, Any]) -> None:
     """One JSON document on stdout, in ASCII."""
-    print_result(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    print_result(with_whole_names(json.dumps(document, indent=2, allow_nan=False)) + "\n")
 
 
 def _say(kind: str, line: str) -> None:
+    _write_aside(f"{kind}: {printable(line)}\n")
+
+
+def _write_aside(text: str) -> None:
     # Where stderr is closed or full there is nowhere left to say so: the exit code has to do.
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"{kind}: {printable(line)}\n")
+        sys.stderr.write(text)
         sys.stderr.flush()
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bncli.cli.plain import print_document, print_note, print_result, print_warning
+from bncli.cli.progress import Follower, no_progress, progress_bar, progress_lines
+from bncli.cli.terminal import colours_forced, colours_unwanted, is_dumb, is_terminal
 
 if TYPE_CHECKING:  # rich takes a tenth of a second to load, and --quiet and --json need none of it
     from rich.console import Console
@@ -18,10 +18,8 @@ if TYPE_CHECKING:  # rich takes a tenth of a second to load, and --quiet and --j
     from bncli.images.image_set import Fault
     from bncli.pipeline.summary import RunSummary
 
-_HEARTBEAT_SECONDS = 30.0
 _WIDE = 100_000
 _LISTED = 20
-Follower = Callable[[str, int, int], None]
 
 
 class _Paper(io.StringIO):
@@ -60,14 +58,13 @@ class Display:
     @contextmanager
     def following(self) -> Iterator[Follower]:
         """A function to be told of progress: a bar on a terminal, else a line now and then."""
-        wanted = self.progress == "always" or (self.progress == "auto" and not self.quiet)
-        if not wanted:
-            yield _silence
-        elif _is_terminal(sys.stderr) or self.progress == "always":
-            with _bar(self._console(sys.stderr)) as follow:
+        if self.progress == "never" or (self.progress == "auto" and self.quiet):
+            yield no_progress
+        elif is_terminal(sys.stderr) and not is_dumb():
+            with progress_bar(self._console(sys.stderr)) as follow:
                 yield follow
         else:
-            yield _heartbeat()
+            yield progress_lines(every_stage=self.progress == "always")
 
     def tell(self, line: str) -> None:
         """Say on stderr what was decided, where the user wants to know."""
@@ -92,8 +89,13 @@ class Display:
         # On paper first: rich's own capture still touches the stream, which may be full or closed.
         paper = _Paper(sys.stdout)
         console = self._console(sys.stdout, paper)
+        width = console.width
         for part in parts:
-            console.print(part if styled else _unboxed(part))
+            shown = part if styled else _unboxed(part)
+            # A number is never cut: on a terminal that is too narrow the lines wrap.
+            least = console.measure(shown, options=console.options.update_width(_WIDE))
+            console.width = max(width, least.maximum if _is_rigid(shown) else least.minimum)
+            console.print(shown)
         text = paper.getvalue()
         if not styled:
             text = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
@@ -110,25 +112,30 @@ class Display:
 
     def _styled(self, stream: Any) -> bool:
         if self.color == "auto":
-            return _is_terminal(stream)
+            return is_terminal(stream) or colours_forced()
         return self.color == "always"
 
     def _console(self, stream: Any, paper: io.StringIO | None = None) -> Console:
         from rich.console import Console
 
         styled = self._styled(stream)
-        plain = not styled or (
-            self.color != "always" and (os.environ.get("NO_COLOR") or _is_dumb())
-        )
+        plain = not styled or (self.color != "always" and colours_unwanted())
         return Console(
             file=stream if paper is None else paper,
             force_terminal=styled,
-            color_system=None if plain else "auto" if _is_terminal(stream) else "standard",
+            no_color=plain,
+            color_system=None if plain else "auto" if is_terminal(stream) else "standard",
             width=None if styled else _WIDE,
             markup=False,
             highlight=False,
             emoji=False,
         )
+
+
+def _is_rigid(part: Any) -> bool:
+    """Whether it is a table of which no cell may be broken."""
+    columns = getattr(part, "columns", ())
+    return bool(columns) and all(column.no_wrap for column in columns)
 
 
 def warn_of_skipped(faults: Sequence[Fault]) -> None:
@@ -144,62 +151,3 @@ def _unboxed(part: Any) -> Any:
         part.box = None
         part.pad_edge = False
     return part
-
-
-def _is_terminal(stream: Any) -> bool:
-    try:
-        return bool(stream.isatty())
-    except (AttributeError, ValueError):
-        return False
-
-
-def _is_dumb() -> bool:
-    return os.environ.get("TERM", "") in {"dumb", "unknown"}
-
-
-def _silence(_stage: str, _done: int, _total: int) -> None:
-    """Follow nothing."""
-
-
-@contextmanager
-def _bar(console: Console) -> Iterator[Follower]:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    tasks: dict[str, Any] = {}
-    with Progress(*columns, console=console, transient=True) as bar:
-
-        def follow(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
-
-        yield follow
-
-
-def _heartbeat() -> Follower:
-    began = last = time.monotonic()
-
-    def follow(stage: str, done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last < _HEARTBEAT_SECONDS:
-            return
-        last = now
-        sys.stderr.write(f"{stage} {done} of {total}, {now - began:.0f} s\n")
-        sys.stderr.flush()
-
-    return follow

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import shlex
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ from bncli.checking.wording import (
     verdict_line,
     worst_words,
 )
-from bncli.cli.plain import printable
+from bncli.cli.plain import print_aside, printable
 from bncli.cli.show import Display
 from bncli.pipeline.check_target import Check, Inputs, prepare_check, run_check, write_maps
 
@@ -138,7 +137,7 @@ def _say_cost(display: Display, check: Check) -> None:
     if display.quiet or not (display.verbose or size > _LONG):
         return
     sizes = "x".join(map(str, check.shape))
-    sys.stderr.write(f"about {check.forwards} forwards of {sizes}, {check.memory / 1e6:,.0f} MB\n")
+    print_aside(f"about {check.forwards} forwards of {sizes}, {check.memory / 1e6:,.0f} MB")
 
 
 def _literal(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bncli.cli.plain import pictures, printable
-from bncli.pipeline.summary import ApplySummary, RunSummary
+from bncli.pipeline.summary import ApplySummary, PlanFacts, RunSummary
 
 
 def normalize_tables(summary: RunSummary, out: str) -> list[Any]:
@@ -48,7 +49,6 @@ def channel_table(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> Ta
 
 def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
     width, height, channels = summary.shape
-    pixels = width * height * channels
     ignored = f", {summary.ignored} other files ignored" if summary.ignored else ""
     excluded = f", {summary.excluded} excluded" if summary.excluded else ""
     batch = f"{pictures(summary.count)}, {width}x{height}, {channels} x {summary.dtype}"
@@ -56,16 +56,28 @@ def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
     rows = [("batch", f"{batch}, natural order{ignored}{excluded}"), ("layer", layer)]
     if isinstance(summary, ApplySummary):
         rows.append(("statistics", f"{summary.statistics}: of {pictures(summary.fitted)}"))
+    if summary.with_alpha:
+        rows.append(("alpha", _alpha_words(summary)))
     if summary.faults:
         rows.append(("skipped", f"{len(summary.faults)} pictures that cannot be used"))
     if summary.plan is not None:
-        plan = summary.plan
-        memory, disk = plan.memory_bytes / 1e6, plan.disk_bytes / 1e6
-        words = f"{plan.jobs} threads, {memory:,.0f} MB of memory, at most {disk:,.0f} MB of disk"
-        rows.append(("plan", words))
-        if plan.whole_files is not None:
-            rows.append(("resume", f"{plan.whole_files:,} files are whole already"))
-        return [*rows, ("dry run", "nothing was written")]
+        return [*rows, *_plan_rows(summary.plan), ("dry run", "nothing was written")]
+    return [*rows, *_done_rows(summary, out)]
+
+
+def _plan_rows(plan: PlanFacts) -> list[tuple[str, str]]:
+    memory, disk = plan.memory_bytes / 1e6, plan.disk_bytes / 1e6
+    words = f"{plan.jobs} threads, {memory:,.0f} MB of memory, at most {disk:,.0f} MB of disk"
+    if plan.disk_free_bytes is not None:
+        words += f" of {plan.disk_free_bytes / 1e6:,.0f} MB free"
+    rows = [("plan", words)]
+    if plan.whole_files is not None:
+        rows.append(("resume", f"{plan.whole_files:,} files are whole already"))
+    return rows
+
+
+def _done_rows(summary: RunSummary, out: str) -> list[tuple[str, str]]:
+    rows = []
     if summary.scaling is not None:
         rows.append(("scale", _scale_words(summary)))
     if summary.update is not None:
@@ -73,7 +85,7 @@ def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
         rows.append(("update", update))
     rows += [(name, f"norm {norm:.6g}") for name, norm in summary.gradients.items()]
     rows += [
-        ("dead pixels", f"{summary.dead_pixels:,} of {pixels:,}"),
+        ("dead pixels", f"{summary.dead_pixels:,} of {math.prod(summary.shape):,}"),
         ("written", _written_words(summary, out)),
     ]
     if summary.kept:
@@ -82,6 +94,11 @@ def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
         rate = summary.count / summary.seconds
         rows.append(("time", f"{summary.seconds:.2f} s, {rate:,.1f} pictures per second"))
     return rows
+
+
+def _alpha_words(summary: RunSummary) -> str:
+    done = {"keep": "copied through", "drop": "dropped", "normalize": "normalized"}[summary.alpha]
+    return f"{done}; {summary.with_alpha} of {summary.count} pictures have it"
 
 
 def _scale_words(summary: RunSummary) -> str:

@@ -72,7 +72,7 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
     """
     with open_regular(header.path) as (file, state), decoding():
         content = file.read()
-    if state != header.state:
+    if state.packed() != header.state:
         raise ImageError("it was changed while bncli was running; run again")
     if content.startswith(b"\x89PNG"):
         check_chunks(content)

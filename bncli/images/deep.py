@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import logging
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -18,17 +17,13 @@ from numpy.typing import NDArray
 from bncli.errors import ImageError
 from bncli.images.tiff import decode_own, own_layout
 
-# What they find strange they log, with text from the file in it: without a handler it would end on
-# the terminal. Who has set up logging still gets it.
-for _library in ("imagecodecs", "tifffile"):
-    logging.getLogger(_library).addHandler(logging.NullHandler())
-
 _REMEDY = "pip install 'bncli[codecs]' reads it whole"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION_TAG = 274
 _ICC_TAG = 34675
 _FIRST_TURNED = 5
 _ASSOCIATED_ALPHA = 1
+_QUOTED = 20
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _COLOURS = {("MINISBLACK", 1): "L", ("MINISWHITE", 1): "L", ("RGB", 3): "RGB"}
 
@@ -136,7 +131,7 @@ def decode_pnm(content: bytes, offset: int, size: tuple[int, int], largest: int)
         raise ImageError("it is a 16-bit PPM written as text; save it in the raw form (P6)")
     count = width * height * 3
     if len(content) - offset < 2 * count:
-        raise ImageError("it ends before its last pixel: it is incomplete")
+        raise ImageError("it ends before its last pixel: it is incomplete; fetch or save it anew")
     values = np.frombuffer(content, ">u2", count, offset).astype(np.uint16)
     return at_full_scale(values, largest).reshape(height, width, 3)
 
@@ -150,7 +145,7 @@ def at_full_scale(values: NDArray[Any], largest: int) -> NDArray[Any]:
     if values.dtype.kind != "u" or largest == np.iinfo(values.dtype).max:
         return values
     if int(values.max()) > largest:
-        raise ImageError(f"it holds values above the {largest} that it declares")
+        raise ImageError(f"it holds values above the {largest} that it declares; save it anew")
     white = np.uint32(np.iinfo(values.dtype).max)
     scaled = (values.astype(np.uint32) * white + np.uint32(largest // 2)) // np.uint32(largest)
     return scaled.astype(values.dtype)
@@ -175,7 +170,8 @@ def _own_header(width: int, height: int, channels: int) -> TiffHeader:
 def _page_header(page: Any) -> TiffHeader:
     extras = len(page.extrasamples)
     colours = page.samplesperpixel - extras
-    photometric = getattr(page.photometric, "name", str(page.photometric))
+    # What is no known one comes as the file has it, which may be anything.
+    photometric = getattr(page.photometric, "name", repr(page.photometric)[:_QUOTED])
     mode = _COLOURS.get((photometric, colours))
     inverted = photometric == "MINISWHITE"
     dtype = np.dtype(page.dtype) if page.dtype is not None else np.dtype(object)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import glob
 import os
 import re
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bncli.errors import NoPicturesError
+from bncli.errors import ImageError, NoPicturesError
 from bncli.images.policy import SUFFIXES
 
 _GLOB_CHARACTERS = re.compile(r"[*?\[]")
@@ -45,13 +46,15 @@ class Found:
         excluded: how many the include and exclude globs left out.
         roots: the folders that were searched.
         parents: the folders of the files that were named one by one.
+        unreadable: (name, reason) of folders that could not be searched.
     """
 
-    files: tuple[tuple[Path, str], ...]
+    files: tuple[tuple[str, str], ...]
     ignored: int
     excluded: int
     roots: tuple[Path, ...]
     parents: tuple[Path, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
 
 
 def find_pictures(selection: Selection) -> Found:
@@ -64,17 +67,23 @@ def find_pictures(selection: Selection) -> Found:
 
     Raises:
         NoPicturesError: a source does not exist, or nothing was found.
+        ImageError: nothing was found, and there are folders that cannot be read.
     """
     search = _Search(selection.recursive)
     single: list[Path] = []
     for source in selection.sources:
         _take_source(source, search, single)
     search.files = _once(search.files + _named_below_common_folder(single))
+    if not search.files and search.unreadable:
+        lines = [f"{name}: {reason}" for name, reason in search.unreadable]
+        raise ImageError(*lines, paths=tuple(name for name, _ in search.unreadable))
     if not search.files:
         raise NoPicturesError(_nothing_found(selection, search.ignored))
     kept = [pair for pair in search.files if _wanted(pair[1], selection)]
     if not kept:
-        raise NoPicturesError(f"--include and --exclude leave none of {len(search.files)} pictures")
+        raise NoPicturesError(
+            f"--include and --exclude leave none of {len(search.files)} pictures; widen them"
+        )
     kept.sort(key=lambda pair: natural_key(pair[1]))
     return Found(
         files=tuple(kept),
@@ -82,6 +91,7 @@ def find_pictures(selection: Selection) -> Found:
         excluded=len(search.files) - len(kept),
         roots=tuple(search.roots),
         parents=tuple({path.parent for path in single}),
+        unreadable=tuple(search.unreadable),
     )
 
 
@@ -103,9 +113,10 @@ class _Search:
 
     def __init__(self, recursive: bool) -> None:
         self.recursive = recursive
-        self.files: list[tuple[Path, str]] = []
+        self.files: list[tuple[str, str]] = []
         self.ignored = 0
         self.roots: list[Path] = []
+        self.unreadable: list[tuple[str, str]] = []
         self._visited: set[tuple[int, int]] = set()
 
     def walk(self, root: Path) -> None:
@@ -113,20 +124,31 @@ class _Search:
         pending = [(root, PurePosixPath())]
         while pending:
             folder, below = pending.pop()
-            status = os.stat(folder)  # noqa: PTH116 - Path.stat is this
-            if (status.st_dev, status.st_ino) in self._visited:
+            try:
+                entries = self._entries(folder)
+            except OSError as error:
+                reason = f"the folder cannot be read: {error.strerror}"
+                self.unreadable.append((str(folder), reason))
                 continue
-            self._visited.add((status.st_dev, status.st_ino))
-            for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            for entry in entries:
                 if entry.name.startswith("."):
                     self.ignored += 1
                 elif _is_folder(entry):
                     if self.recursive:
                         pending.append((Path(entry.path), below / entry.name))
                 elif PurePosixPath(entry.name).suffix.lower() in SUFFIXES:
-                    self.files.append((Path(entry.path), str(below / entry.name)))
+                    self.files.append((entry.path, str(below / entry.name)))
                 else:
                     self.ignored += 1
+
+    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        """What is in a folder, by name; nothing where it was visited before."""
+        status = os.stat(folder)  # noqa: PTH116 - Path.stat is this
+        if (status.st_dev, status.st_ino) in self._visited:
+            return []
+        self._visited.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -139,39 +161,52 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _take_source(source: str, search: _Search, single: list[Path]) -> None:
     path = Path(source)
     if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for names that are too long
-        try:
-            search.walk(path)
-        except OSError as error:
-            raise NoPicturesError(
-                f"{error.filename}: the folder cannot be read: {error.strerror}",
-                paths=(str(error.filename),),
-            ) from error
-    elif os.path.lexists(path):
+        search.walk(path)
+    elif _is_there(source):
         single.append(path)
     elif _GLOB_CHARACTERS.search(source):
         matches = [Path(match) for match in glob.iglob(source, recursive=True)]  # noqa: PTH207
         files = [match for match in matches if not match.is_dir()]
         if not files:
-            raise NoPicturesError(f"{source}: the pattern matches no file", paths=(source,))
+            raise NoPicturesError(
+                f"{source}: the pattern matches no file; check it", paths=(source,)
+            )
         single.extend(files)
     else:
-        raise NoPicturesError(f"{source}: there is no such file or folder", paths=(source,))
+        raise NoPicturesError(
+            f"{source}: there is no such file or folder; check the name", paths=(source,)
+        )
 
 
-def _once(files: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+def _is_there(source: str) -> bool:
+    try:
+        os.lstat(source)
+    except PermissionError as error:
+        # Whether it is there, nobody can say: a folder above it keeps it hidden.
+        raise ImageError(
+            f"{source}: it cannot be reached: {error.strerror}", paths=(source,)
+        ) from (error)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _once(files: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Each file the first time it is named, by its place; a link beside its target is a file."""
-    seen: dict[tuple[str, str], tuple[Path, str]] = {}
+    folder = functools.lru_cache(os.path.realpath)
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
     for path, name in files:
-        seen.setdefault((os.path.realpath(path.parent), path.name), (path, name))
+        above, last = os.path.split(path)
+        seen.setdefault((folder(above), last), (path, name))
     return list(seen.values())
 
 
-def _named_below_common_folder(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+def _named_below_common_folder(paths: Iterable[Path]) -> list[tuple[str, str]]:
     whole = [(path, Path(os.path.abspath(path))) for path in paths]  # noqa: PTH100 - keeps links
     if not whole:
         return []
     common = os.path.commonpath([str(absolute.parent) for _, absolute in whole])
-    return [(path, absolute.relative_to(common).as_posix()) for path, absolute in whole]
+    return [(str(path), absolute.relative_to(common).as_posix()) for path, absolute in whole]
 
 
 def _wanted(name: str, selection: Selection) -> bool:

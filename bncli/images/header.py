@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from bncli.errors import BncliError, ImageError, LimitError
-from bncli.files import FileState, open_regular
+from bncli.errors import BncliError, ImageError, LimitError, reason_of
+from bncli.files import open_regular
 from bncli.images import deep
 from bncli.images.deep import PixelKind
 from bncli.images.png import late_exif
 from bncli.images.policy import FORMATS, ReadPolicy
+from bncli.images.quiet import libtiff_silent
 
 _U8 = np.dtype(np.uint8)
 _GREY = PixelKind("L", alpha=False, dtype=_U8)
@@ -65,16 +66,16 @@ class Header:
         size: (width, height) as seen upright, before any resizing.
         kind: colour mode, alpha and dtype.
         deep: whether Pillow would lose depth, so that the extra ``codecs`` reads it.
-        state: of the file when it was looked at.
+        state: of the file when it was looked at, packed.
     """
 
-    path: Path
+    path: str
     name: str
     frame: int
     size: tuple[int, int]
     kind: PixelKind
     deep: bool
-    state: FileState
+    state: bytes
 
 
 @contextmanager
@@ -103,6 +104,7 @@ class _Unlimited:
                 Image.MAX_IMAGE_PIXELS = None
                 self._restore.enter_context(warnings.catch_warnings())
                 warnings.filterwarnings("ignore", module="PIL")
+                self._restore.enter_context(libtiff_silent())
 
     def leave(self) -> None:
         with self._lock:
@@ -128,11 +130,12 @@ def decoding() -> Iterator[None]:
             "it is no picture of a known format (PNG JPEG TIFF BMP GIF WEBP PNM), or it is damaged"
         ) from error
     except Exception as error:  # decoders raise nearly every kind there is on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"it cannot be decoded ({reason}): it is damaged or incomplete") from error
+        raise ImageError(
+            f"it cannot be decoded ({reason_of(error)}): it is damaged or incomplete"
+        ) from error
 
 
-def read_headers(path: Path, name: str, policy: ReadPolicy) -> list[Header]:
+def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
     """The headers of those pictures in one file that the policy asks for.
 
     Raises:
@@ -150,14 +153,14 @@ def read_headers(path: Path, name: str, policy: ReadPolicy) -> list[Header]:
             frames = deep.read_tiff_header(file, 0)[0]
         facts: list[tuple[tuple[int, int], PixelKind, bool]] = []
         for frame in range(frames if policy.frames == "all" else 1):
-            facts.append(_frame_facts(image, file, frame))
+            facts.append(_shared(*_frame_facts(image, file, frame)))
             # Before the next frame, for the sake of which Pillow may decode this one.
             _check_size(facts[-1][0], policy)
     if frames > 1 and policy.frames == "error":
         raise ImageError(f"it has {frames} frames; choose --frames first or --frames all")
     numbered = frames > 1 and policy.frames == "all"
     return [
-        Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, state)
+        Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, state.packed())
         for frame, fact in enumerate(facts)
     ]
 
@@ -193,6 +196,14 @@ def sixteen_bit_maximum(image: ImageFile.ImageFile) -> int | None:
     if isinstance(arguments, tuple) and isinstance(arguments[-1], int):
         return arguments[-1] if arguments[-1] >= 1 << _BYTE_BITS else None
     return (1 << 16) - 1 if str(arguments).startswith("I;16") else None
+
+
+@functools.lru_cache
+def _shared(
+    size: tuple[int, int], kind: PixelKind, is_deep: bool
+) -> tuple[tuple[int, int], PixelKind, bool]:
+    """The same facts, in memory once for all files that share them."""
+    return size, kind, is_deep
 
 
 def _frame_facts(
@@ -258,6 +269,8 @@ def _as_tuple(value: Any) -> tuple[int, ...]:
 
 def _check_size(size: tuple[int, int], policy: ReadPolicy) -> None:
     width, height = size
+    if min(size) < 1:
+        raise ImageError(f"it is {width}x{height}: it has no pixels")
     if width * height > policy.max_pixels:
         raise LimitError(
             f"it is {width}x{height}, {width * height:,} pixels, above the limit of "

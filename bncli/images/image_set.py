@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from bncli.errors import BncliError, DataError, ImageError, LimitError
+from bncli.files import packed_size
 from bncli.images.decode import Decoded, decode
 from bncli.images.folder import Found
 from bncli.images.header import Header, read_headers
@@ -58,7 +60,7 @@ class Picture:
 class Unread:
     """A file that was not yet looked at."""
 
-    path: Path
+    path: str
     name: str
     policy: ReadPolicy
 
@@ -103,14 +105,24 @@ class ImageSet:
     kind: ClassVar[str] = "pictures"
 
     @property
-    def paths(self) -> list[Path]:
+    def paths(self) -> Iterable[Path]:
         """The files, one for each picture."""
-        return [header.path for header in self.headers]
+        return (Path(header.path) for header in self.headers)
 
     @property
     def alpha_kept(self) -> bool:
         """Whether some picture has an alpha channel that is to be copied through."""
-        return self.policy.alpha == "keep" and any(header.kind.alpha for header in self.headers)
+        return self.policy.alpha == "keep" and self.with_alpha > 0
+
+    @property
+    def with_alpha(self) -> int:
+        """How many pictures have an alpha channel."""
+        return sum(header.kind.alpha for header in self.headers)
+
+    @property
+    def largest_file(self) -> int:
+        """Bytes of the largest file."""
+        return max(packed_size(header.state) for header in self.headers)
 
     @property
     def unit(self) -> float:
@@ -151,9 +163,12 @@ def preflight(found: Found, policy: ReadPolicy, looker: Looker, *, skip: bool = 
         LimitError: the only fault is that files have too many pixels.
     """
     headers: list[Header] = []
-    faults: list[Fault] = []
+    faults = [Fault(name, reason) for name, reason in found.unreadable]
     # Absolute paths, since other processes may stand in other folders.
-    files = [Unread(path.absolute(), name, policy) for path, name in found.files]
+    files = [
+        Unread(os.path.abspath(path), name, policy)  # noqa: PTH100 - a link stays itself
+        for path, name in found.files
+    ]
     for result in looker.map(_look, files):
         if isinstance(result, Fault):
             faults.append(result)
@@ -161,11 +176,11 @@ def preflight(found: Found, policy: ReadPolicy, looker: Looker, *, skip: bool = 
             headers.extend(result)
     faults += _disagreements(headers, policy)
     if faults and not skip:
-        raise faults_error(faults, len(found.files))
+        raise faults_error(faults, len(found.files) + len(found.unreadable))
     left_out = {fault.name for fault in faults}
     kept = tuple(header for header in headers if header.name not in left_out)
     if not kept:
-        raise faults_error(faults, len(found.files))
+        raise faults_error(faults, len(found.files) + len(found.unreadable))
     names = tuple(header.name for header in kept)
     return ImageSet(kept, names, policy, _shape(kept[0], policy), kept[0].kind.dtype, tuple(faults))
 
@@ -225,7 +240,12 @@ def _compare(
     if len(counts) <= 1:
         return
     usual, times = counts.most_common(1)[0]
+    tie = sum(count == times for count in counts.values()) > 1
+    # Then nobody is in the majority, but somebody has to be the measure: always the first.
+    first = next(name for name, value in facts if value == usual)
+    measure = f"are {usual}, like {first}, the first, and no more of any other" if tie else (
+        f"are {usual}")  # fmt: skip
     for name, value in facts:
         if value != usual and name not in faults:
-            reason = f"it is {value}, but {times} of {len(facts)} are {usual}; {remedy}"
+            reason = f"it is {value}, but {times} of {len(facts)} {measure}; {remedy}"
             faults[name] = Fault(name, reason)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bncli.errors import NonFiniteError, OptionError
+from bncli.number import parse_number
 
 _TILE = 1 << 15
 
@@ -42,11 +43,9 @@ class Scale:
         if text == "none":
             return cls("range")
         first, colon, second = text.partition(":")
-        try:
-            numbers = [float(second)] if first == "sigma" else [float(first), float(second)]
-        except ValueError:
-            numbers = []
-        if colon and numbers and all(map(math.isfinite, numbers)):
+        parsed = [parse_number(part) for part in (first, second)[first == "sigma" :]]
+        numbers = [number for number in parsed if number is not None]
+        if colon and len(numbers) == len(parsed) and all(map(math.isfinite, numbers)):
             if first == "sigma" and numbers[0] > 0:
                 return cls("sigma", width=numbers[0])
             if first != "sigma" and 0 < numbers[1] - numbers[0] < math.inf:

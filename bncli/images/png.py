@@ -79,16 +79,18 @@ def check_chunks(content: bytes) -> None:
     position = len(_SIGNATURE)
     while True:
         if position + 12 > len(content):
-            raise ImageError("it ends in the middle: it is truncated or damaged")
+            raise ImageError("it ends in the middle, truncated or damaged; fetch or save it anew")
         (length,) = struct.unpack_from(">I", content, position)
         kind = content[position + 4 : position + 8]
         end = position + 8 + length
         if end + 4 > len(content):
-            raise ImageError("it ends in the middle: it is truncated or damaged")
+            raise ImageError("it ends in the middle, truncated or damaged; fetch or save it anew")
         checksum = zlib.crc32(memoryview(content)[position + 4 : end])
         if checksum != struct.unpack_from(">I", content, end)[0]:
             name = repr(kind)[2:-1]  # a damaged one may hold any byte
-            raise ImageError(f"the checksum of its {name} chunk is wrong: it is damaged")
+            raise ImageError(
+                f"the checksum of its {name} chunk is wrong: it is damaged; save it anew"
+            )
         if kind == b"IEND":
             return
         position = end + 4
@@ -112,7 +114,7 @@ def check_rows(content: bytes) -> None:
         position += 12 + length
     present += len(packed.flush())
     if present < _unpacked_size(content):
-        raise ImageError("rows of pixels are missing: it is incomplete")
+        raise ImageError("rows of pixels are missing: it is incomplete; fetch or save it anew")
 
 
 def _unpacked_size(content: bytes) -> int:

@@ -20,7 +20,7 @@ from bncli.version import __version__
 Facts = dict[str, str]
 
 
-def check_workers(engine: Engine, files: Sequence[Path]) -> None:
+def check_workers(engine: Engine, files: Sequence[str | Path]) -> None:
     """See that every worker has the same programs and the same input.
 
     Args:
@@ -31,7 +31,8 @@ def check_workers(engine: Engine, files: Sequence[Path]) -> None:
         EngineError: a worker has no bncli, or another version of what decides the results.
         ImageError: a worker sees other files.
     """
-    sample = [path.absolute() for path in {files[0], files[len(files) // 2], files[-1]}]
+    some = {files[0], files[len(files) // 2], files[-1]}
+    sample = [Path(file).absolute() for file in some]
     mine, seen = _versions(), _states(sample)
     for worker, answer in _answers(engine, _report, sample).items():
         theirs, there = answer

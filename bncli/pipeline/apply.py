@@ -16,17 +16,26 @@ from bncli.errors import ImageError
 from bncli.images.header import pillow_unlimited
 from bncli.images.image_set import Fault, faults_error
 from bncli.pipeline.apply_request import ApplyOptions, ApplyRequest, build_apply
+from bncli.pipeline.applying import Applying
 from bncli.pipeline.collect import Progress, fault_of, no_progress, refuse
-from bncli.pipeline.emit import Emitted, Emitter
+from bncli.pipeline.emit import Emitter
 from bncli.pipeline.emitters import check_finite, make_emitter, recorded
 from bncli.pipeline.engine import open_engine
 from bncli.pipeline.fitted import load_fitted, statistics_digest
-from bncli.pipeline.places import Place, read_or_fault
-from bncli.pipeline.plan import PLANES_BYTES, Needs, Plan, emitting_bytes, moments_bytes, plan_for
+from bncli.pipeline.places import Place
+from bncli.pipeline.plan import (
+    PLANES_BYTES,
+    Needs,
+    Plan,
+    emitting_bytes,
+    limits_of,
+    moments_bytes,
+    plan_for,
+)
 from bncli.pipeline.planes import Planes, Survey, survey
-from bncli.pipeline.prepare import NORMALIZED, check_alpha, picture_names, planned_pictures
+from bncli.pipeline.prepare import NORMALIZED, check_alpha, planned_pictures
 from bncli.pipeline.source import Source, open_source
-from bncli.pipeline.summary import ApplySummary, Output, PlanFacts
+from bncli.pipeline.summary import ApplySummary, Outputs, PlanFacts
 from bncli.storage.apart import check_apart, check_not_read
 from bncli.storage.run_folder import RunFolder
 from bncli.storage.statistics import Facts
@@ -44,6 +53,7 @@ class ApplyJob:
         planes: what is done to each pixel.
         found: what is known of the statistics.
         folder: where the results go.
+        names: of the picture files, one for each picture; none for one array.
         summary: of the run, as far as it is known.
     """
 
@@ -53,6 +63,7 @@ class ApplyJob:
     planes: Planes
     found: Survey
     folder: RunFolder
+    names: list[str]
     summary: ApplySummary
 
 
@@ -84,11 +95,31 @@ def apply_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from bncli import fit_folder
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     np.save(f"{folder}/one.npy", batch[2:])
+        ...     _ = fit_folder(f"{folder}/batch.npy", f"{folder}/stats.npz")
+        ...     _ = apply_folder(
+        ...         f"{folder}/stats.npz", f"{folder}/one.npy", f"{folder}/out", format="npy"
+        ...     )
+        ...     y = np.load(f"{folder}/out/normalized.npy")
+        >>> print(y.ravel().round(4))
+        [1.3887]
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_apply(statistics, listed, out, options)
-    with pillow_unlimited(), open_engine(request.engine, request.jobs, warn) as engine:
+    with (
+        pillow_unlimited(),
+        limits_of(request.max_pixels, request.max_memory).told(),
+        open_engine(request.engine, request.jobs, warn) as engine,
+    ):
         job = _prepare(request, engine)
         if tell is not None:
             memory, limit = job.plan.memory / 1e6, job.plan.limit / 1e6
@@ -113,9 +144,9 @@ def _prepare(request: ApplyRequest, engine: Engine) -> ApplyJob:
     engine.narrow(plan.jobs)
     check_alpha(request, source)
     whole = [NORMALIZED] if request.output.picture_format == "npy" else []
-    names = [*planned_pictures(request, source.names, source.shape[2]), *whole]
-    check_not_read(out, names, [*source.paths, request.statistics])
-    folder = RunFolder(out, names, overwrite=request.output.overwrite)
+    names = planned_pictures(request, source.names, source.shape[2])
+    check_not_read(out, [*names, *whole], [*source.paths, request.statistics])
+    folder = RunFolder(out, [*names, *whole], overwrite=request.output.overwrite)
     facts = fitted.facts
     planes = Planes.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
     found = survey(fitted.statistics(), planes, facts.eps, facts.shape, engine.threads)
@@ -139,7 +170,7 @@ def _prepare(request: ApplyRequest, engine: Engine) -> ApplyJob:
     )
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1)
-    return ApplyJob(request, source, plan, planes, found, folder, summary)
+    return ApplyJob(request, source, plan, planes, found, folder, names, summary)
 
 
 def check_goes_with(facts: Facts, source: Source, path: Path) -> None:
@@ -176,7 +207,8 @@ def _plan(request: ApplyRequest, facts: Facts, source: Source) -> Plan:
 
     written = {"png": 2 * value, "tiff": 4, "npy": 8}[kind]
     disk = len(source.names) * source.shape[0] * source.shape[1] * source.shape[2] * written
-    return plan_for(source, Needs(request.jobs, request.max_memory, pixel_bytes, disk))
+    limits = limits_of(request.max_pixels, request.max_memory)
+    return plan_for(source, Needs(request.jobs, limits, pixel_bytes, (0, disk)))
 
 
 def _run(job: ApplyJob, engine: Engine, progress: Progress) -> None:
@@ -191,11 +223,11 @@ def _run(job: ApplyJob, engine: Engine, progress: Progress) -> None:
     with job.folder as run:
         with ExitStack() as open_arrays:
             emitter = make_emitter(
-                job, indexes, job.planes, job.found, run, open_arrays, engine, others=True
+                job, len(indexes), job.planes, job.found, run, open_arrays, engine, others=True
             )
             written = _emit(job, indexes, emitter, run, engine, progress)
         _report(job, indexes, written, run)
-        run.commit(job.summary.document())
+        run.commit(job.summary.document(iter))
 
 
 def _decodable(
@@ -213,43 +245,27 @@ def _decodable(
     return kept
 
 
-@dataclass(frozen=True, slots=True)
-class _Applying:
-    """Reads a picture and writes it, if it can be read.
-
-    Attributes:
-        emitter: writes it.
-    """
-
-    emitter: Emitter
-
-    def __call__(self, place: Place) -> tuple[str, Emitted] | Fault:
-        picture = read_or_fault(place)
-        if isinstance(picture, Fault):
-            return picture
-        return picture.digest, self.emitter(place, picture)
-
-
 def _emit(
     job: ApplyJob, indexes: Sequence[int], emitter: Emitter, run: RunFolder,
     engine: Engine, progress: Progress,
-) -> list[tuple[str, Emitted] | None]:  # fmt: skip
+) -> list[tuple[bytes, tuple[int, ...]] | None]:  # fmt: skip
     """Read and write every picture; None where one cannot be read."""
-    outputs = picture_names(job.request, [job.source.names[index] for index in indexes])
+    outputs = [job.names[index] for index in indexes] if job.names else []
 
     def place(position: int) -> Place:
         output = outputs[position] if outputs else ""
         return Place(job.source.picture(indexes[position]), position, "", output)
 
     faults: list[Fault] = []
-    written: list[tuple[str, Emitted] | None] = []
-    for result in engine.map(_Applying(emitter), Lazily(place, len(indexes))):
+    written: list[tuple[bytes, tuple[int, ...]] | None] = []
+    for result in engine.map(Applying(emitter), Lazily(place, len(indexes))):
         if isinstance(result, Fault):
             faults.append(result)
             written.append(None)
         else:
             digest, emitted = result
-            written.append((digest, recorded(run, engine, outputs, len(written), emitted)))
+            noted = recorded(run, engine, outputs, len(written), emitted)
+            written.append((bytes.fromhex(digest), noted.clipped))
         progress("write", len(written), len(indexes))
     _take_faults(job, faults, len(indexes) - len(faults))
     return written
@@ -266,19 +282,17 @@ def _take_faults(job: ApplyJob, faults: Sequence[Fault], left: int) -> None:
 def _report(
     job: ApplyJob,
     indexes: Sequence[int],
-    written: Sequence[tuple[str, Emitted] | None],
+    written: Sequence[tuple[bytes, tuple[int, ...]] | None],
     run: RunFolder,
 ) -> None:
-    names = [job.source.names[index] for index in indexes]
-    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
     rows = [
-        (name, path, done)
-        for name, path, done in zip(names, paths, written, strict=True)
-        if done is not None
+        (index, *done) for index, done in zip(indexes, written, strict=True) if done is not None
     ]
-    job.summary.clipped = tuple(map(sum, zip(*(done[1].clipped for *_, done in rows), strict=True)))
-    job.summary.outputs = [
-        Output(position, name, digest, path, run.digest(path))
-        for position, (name, path, (digest, _)) in enumerate(rows)
-    ]
+    job.summary.clipped = tuple(map(sum, zip(*(clipped for *_, clipped in rows), strict=True)))
+    job.summary.outputs = Outputs(
+        names=[job.source.names[index] for index, *_ in rows],
+        digests=[digest for _, digest, _ in rows],
+        paths=[job.names[index] for index, *_ in rows] if job.names else [NORMALIZED],
+        digest_of=run.digest,
+    )
     job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}

@@ -152,7 +152,9 @@ def write_maps(report: GradcheckReport, folder: str | Path) -> list[str]:
             staged.write_bytes(content)
             staged.replace(place / name)
     except OSError as problem:
-        raise OutputError(f"{place}: {problem.strerror}", paths=(str(place),)) from problem
+        raise OutputError(
+            f"{place}: {problem.strerror}; choose another --heatmap", paths=(str(place),)
+        ) from problem
     return list(files)
 
 

@@ -40,7 +40,7 @@ class Batch:
 
     Attributes:
         indexes: their places in the source.
-        digests: SHA-256 of what was decoded, one for each.
+        digests: SHA-256 of what was decoded, one for each, in bytes.
         moments: of all of them; None once they are no longer needed.
         sums: behind the gradients, where there is a delta.
         pictures: as decoded, where the plan keeps them.
@@ -49,7 +49,7 @@ class Batch:
 
     moments: PixelMoments | None
     indexes: list[int] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
     sums: GradientSums | None = None
     pictures: list[Decoded] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -225,7 +225,7 @@ def _collect(
             batch.faults.append(fact)
         else:
             batch.indexes.append(indexes[done])
-            batch.digests.append(fact)
+            batch.digests.append(bytes.fromhex(fact))
         done += 1
         progress("read", done, len(indexes))
 

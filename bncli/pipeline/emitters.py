@@ -54,14 +54,14 @@ def check_finite(found: Survey) -> None:
 
 
 def make_emitter(
-    job: EmitJob, indexes: Sequence[int], planes: Planes, found: Survey, run: RunFolder,
+    job: EmitJob, count: int, planes: Planes, found: Survey, run: RunFolder,
     open_arrays: ExitStack, engine: Engine, *, others: bool = False,
 ) -> Emitter:  # fmt: skip
     """What writes a picture at its place; notes in the summary how y becomes pixel values.
 
     Args:
         job: the run.
-        indexes: the pictures of the source that are written.
+        count: how many pictures are written.
         planes, found: what is done to each pixel, and what is known of the statistics behind it.
         run: where files go.
         open_arrays: is left when all is written.
@@ -75,7 +75,7 @@ def make_emitter(
     job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
     if output.picture_format == "tiff":
         return TiffEmitter(write, shape, planes)
-    whole = (len(indexes), *shape)
+    whole = (count, *shape)
     rows = open_arrays.enter_context(run.array(NORMALIZED, whole, output.dtype))
     return ArrayEmitter(rows, shape, planes)
 

@@ -23,6 +23,7 @@ from bncli.pipeline.plan import (
     Needs,
     Plan,
     decoding_bytes,
+    limits_of,
     moments_bytes,
     parameters_bytes,
     plan_for,
@@ -58,12 +59,26 @@ def fit_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     summary = fit_folder(f"{folder}/batch.npy", f"{folder}/stats.npz")
+        >>> print(summary.report.facts.count, summary.report.channels[0].mean)
+        3 3.0
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_fit(listed, out, options)
     check_file(request.out, overwrite=request.overwrite)
-    with pillow_unlimited(), open_engine(request.engine, request.jobs, warn) as engine:
+    with (
+        pillow_unlimited(),
+        limits_of(request.policy.max_pixels, request.max_memory).told(),
+        open_engine(request.engine, request.jobs, warn) as engine,
+    ):
         summary = _fit(request, engine, progress, tell)
     summary.seconds = time.perf_counter() - began
     return summary
@@ -144,7 +159,8 @@ def _plan(request: FitRequest, source: Source) -> Plan:
         return kept + max(decoding_bytes(value, block, jobs), PLANES_BYTES + 8)
 
     disk = math.prod(source.shape) * (moments + 16 + 16)
-    return plan_for(source, Needs(request.jobs, request.max_memory, pixel_bytes, disk))
+    limits = limits_of(request.policy.max_pixels, request.max_memory)
+    return plan_for(source, Needs(request.jobs, limits, pixel_bytes, (0, disk)))
 
 
 def _tell(tell: Callable[[str], None], source: Source, plan: Plan) -> None:

@@ -125,7 +125,7 @@ def fitted_batch(
     assert batch.moments is not None  # noqa: S101 - the first pass has just ended
     planes = None if running is None else (running.mean, running.variance)
     pictures = [
-        Picture(source.names[index], digest)
+        Picture(source.names[index], digest.hex())
         for index, digest in zip(batch.indexes, batch.digests, strict=True)
     ]
     facts = replace(facts, count=batch.moments.count)

@@ -32,11 +32,11 @@ from bncli.pipeline.invert_input import (
 from bncli.pipeline.invert_request import InvertOptions, InvertRequest, build_invert
 from bncli.pipeline.invert_summary import InvertSummary
 from bncli.pipeline.places import Place
-from bncli.pipeline.plan import Plan
+from bncli.pipeline.plan import Plan, limits_of
 from bncli.pipeline.prepare import check_alpha, planned_pictures
 from bncli.pipeline.restorer import Restorer
 from bncli.pipeline.source import Source, open_source
-from bncli.pipeline.summary import Output, PlanFacts
+from bncli.pipeline.summary import Outputs, PlanFacts
 from bncli.storage.apart import check_apart, check_not_read
 from bncli.storage.run_folder import RunFolder
 from bncli.storage.statistics import Facts
@@ -96,11 +96,33 @@ def invert_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from bncli import apply_folder, fit_folder
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     _ = fit_folder(f"{folder}/batch.npy", f"{folder}/stats.npz")
+        ...     _ = apply_folder(
+        ...         f"{folder}/stats.npz", f"{folder}/batch.npy", f"{folder}/out", format="npy"
+        ...     )
+        ...     _ = invert_folder(
+        ...         f"{folder}/stats.npz", f"{folder}/out/normalized.npy", f"{folder}/in"
+        ...     )
+        ...     x = np.load(f"{folder}/in/restored.npy")
+        >>> print(x.ravel())
+        [1. 2. 6.]
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_invert(statistics, listed, out, options)
-    with pillow_unlimited(), open_engine(request.engine, request.jobs, warn) as engine:
+    with (
+        pillow_unlimited(),
+        limits_of(request.max_pixels, request.max_memory).told(),
+        open_engine(request.engine, request.jobs, warn) as engine,
+    ):
         job = _prepare(request, engine)
         if tell is not None:
             tell(f"{len(job.source.names)} pictures, {job.summary.scale}; {job.plan.jobs} threads")
@@ -155,19 +177,13 @@ def _run(job: InvertJob, engine: Engine, progress: Progress) -> None:
         return
     with job.folder as run:
         with ExitStack() as open_arrays:
-            digests = _restore_all(
-                job, _restorer(job, run, open_arrays, engine), run, engine, progress
-            )
-        whole = [RESTORED] * len(digests)
-        paths = whole if job.request.picture_format == "npy" else job.names
-        job.summary.outputs = [
-            Output(position, name, digest, path, run.digest(path))
-            for position, (name, digest, path) in enumerate(
-                zip(job.source.names, digests, paths, strict=True)
-            )
-        ]
+            restorer = _restorer(job, run, open_arrays, engine)
+            digests = _restore_all(job, restorer, run, engine, progress)
+        job.summary.outputs = Outputs(
+            job.source.names, [bytes.fromhex(digest) for digest in digests], job.names, run.digest
+        )
         job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
-        run.commit(job.summary.document())
+        run.commit(job.summary.document(iter))
 
 
 def _restorer(job: InvertJob, run: RunFolder, open_arrays: ExitStack, engine: Engine) -> Restorer:

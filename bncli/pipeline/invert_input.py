@@ -14,7 +14,7 @@ from bncli.errors import DataError, ImageError, OptionError
 from bncli.pipeline.fitted import Fitted, statistics_digest
 from bncli.pipeline.inverse import FloatReading, Inverse, LevelReading, Reading
 from bncli.pipeline.invert_request import InvertRequest
-from bncli.pipeline.plan import PLANES_BYTES, Needs, Plan, moments_bytes, plan_for
+from bncli.pipeline.plan import PLANES_BYTES, Needs, Plan, limits_of, moments_bytes, plan_for
 from bncli.pipeline.planes import Planes, survey
 from bncli.pipeline.source import ArrayBatch, Source
 from bncli.storage.placing import SUMMARY
@@ -147,4 +147,5 @@ def invert_plan(request: InvertRequest, facts: Facts, source: Source) -> Plan:
         return kept + max(2 * moments_bytes(written), jobs * (9 * value + 8 * written))
 
     disk = len(source.names) * math.prod(source.shape) * (2 * written)
-    return plan_for(source, Needs(request.jobs, request.max_memory, pixel_bytes, disk))
+    limits = limits_of(request.max_pixels, request.max_memory)
+    return plan_for(source, Needs(request.jobs, limits, pixel_bytes, (0, disk)))

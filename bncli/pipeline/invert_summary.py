@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,7 +38,7 @@ class InvertSummary:
     statistics: str
     statistics_sha256: str
     restored: Restored = field(default_factory=Restored)
-    outputs: list[Output] = field(default_factory=list)
+    outputs: Sequence[Output] = ()
     arrays: dict[str, str] = field(default_factory=dict)
     plan: PlanFacts | None = None
     seconds: float = 0.0
@@ -68,8 +69,8 @@ class InvertSummary:
             f"{count:,} of {values:,} values {words}" for words, count in counts.items() if count
         ]
 
-    def document(self) -> dict[str, Any]:
-        """The JSON document."""
+    def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
+        """The JSON document; *rows* as of the summary of normalize."""
         document: dict[str, Any] = {
             "schema": "bncli.invert/1",
             "status": "ok",
@@ -83,7 +84,7 @@ class InvertSummary:
             "inexact_values": self.restored.inexact,
             "saturated_values": self.restored.saturated,
             "foreign_values": self.restored.foreign,
-            "outputs": [asdict(output) for output in self.outputs],
+            "outputs": rows(asdict(output) for output in self.outputs),
             "arrays": [{"path": path, "sha256": sha} for path, sha in self.arrays.items()],
         }
         if self.plan is not None:

@@ -66,6 +66,19 @@ def merge_statistics(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from bncli import fit_folder
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     _ = fit_folder(f"{folder}/batch.npy", f"{folder}/a.npz", shard="1/2")
+        ...     _ = fit_folder(f"{folder}/batch.npy", f"{folder}/b.npz", shard="2/2")
+        ...     merged = merge_statistics([f"{folder}/a.npz", f"{folder}/b.npz"], f"{folder}/c.npz")
+        >>> print(merged.report.facts.count, merged.report.channels[0].mean)
+        3 3.0
     """
     began = time.perf_counter()
     files, target = [Path(path) for path in paths], statistics_path(out)

@@ -15,6 +15,7 @@ import numpy as np
 from bncli.engines.work import Engine
 from bncli.errors import NonFiniteError
 from bncli.images.header import pillow_unlimited
+from bncli.machine import give_back_memory
 from bncli.pipeline.collect import Batch, Progress, collect, no_progress
 from bncli.pipeline.emit import (
     Emitted,
@@ -28,6 +29,7 @@ from bncli.pipeline.emitters import check_finite, make_emitter, recorded
 from bncli.pipeline.engine import open_engine
 from bncli.pipeline.identity import delta_digest, survey_digest
 from bncli.pipeline.places import Again, places
+from bncli.pipeline.plan import limits_of
 from bncli.pipeline.planes import Planes, Survey, survey
 from bncli.pipeline.prepare import (
     GRAD_INPUT,
@@ -35,13 +37,16 @@ from bncli.pipeline.prepare import (
     STATS,
     Job,
     array_names,
-    picture_names,
     prepare,
 )
 from bncli.pipeline.request import NormalizeOptions, build_request
 from bncli.pipeline.results import result_files, statistics_file
-from bncli.pipeline.summary import Output, RunSummary
+from bncli.pipeline.summary import Outputs, RunSummary
+from bncli.storage.journal import Inputs
 from bncli.storage.run_folder import RunFolder
+
+_TIDIED = 1 << 10
+"""Pictures after which freed memory goes back to the system."""
 
 
 def normalize_folder(
@@ -68,11 +73,26 @@ def normalize_folder(
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     summary = normalize_folder(f"{folder}/batch.npy", f"{folder}/out", format="npy")
+        ...     y = np.load(f"{folder}/out/normalized.npy")
+        >>> print(summary.count, summary.channels[0].mean, y.ravel().round(4))
+        3 3.0 [-0.9258 -0.4629  1.3887]
     """
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_request(listed, out, options)
-    with pillow_unlimited(), open_engine(request.engine, request.jobs, warn) as engine:
+    with (
+        pillow_unlimited(),
+        limits_of(request.policy.max_pixels, request.max_memory).told(),
+        open_engine(request.engine, request.jobs, warn) as engine,
+    ):
         job = prepare(request, engine)
         if tell is not None:
             for line in job.decisions():
@@ -87,9 +107,10 @@ def _run(job: Job, engine: Engine, progress: Progress) -> None:
     batch = collect(
         job.source, engine, job.plan, job.delta, skip=job.request.skip, progress=progress
     )
+    give_back_memory()
     planes, found = _survey(job, batch, engine.threads)
     folder = job.folder.begin(
-        list(zip(_names(job, batch), batch.digests, strict=True)),
+        Inputs(_names(job, batch), batch.digests),
         decoded=survey_digest(found),
         **delta.result(),
     )
@@ -104,7 +125,8 @@ def _run(job: Job, engine: Engine, progress: Progress) -> None:
             batch.moments = None  # the file is the last that needs them
             with ExitStack() as open_arrays:
                 open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-                emitter = make_emitter(job, batch.indexes, planes, found, run, open_arrays, engine)
+                count = len(batch.indexes)
+                emitter = make_emitter(job, count, planes, found, run, open_arrays, engine)
                 gradient = _gradient(job, batch, planes, run, open_arrays)
                 # For large pictures planes are most of the memory: only who needs them keeps them.
                 del planes
@@ -124,25 +146,30 @@ def _count_whole(job: Job, folder: RunFolder) -> None:
 
 def _finished(job: Job, batch: Batch, run: RunFolder) -> bool:
     """Whether the same run is whole already; then the summary says what it found."""
-    pictures = picture_names(job.request, _names(job, batch))
-    document = run.finished([*pictures, *array_names(job.request, job.gamma, job.beta)])
+    document = run.finished([*_paths(job, batch), *array_names(job.request, job.gamma, job.beta)])
     return document is not None and job.summary.adopt(document)
 
 
 def _commit(job: Job, batch: Batch, run: RunFolder) -> None:
-    names = _names(job, batch)
-    paths = picture_names(job.request, names) or [NORMALIZED] * len(names)
-    job.summary.outputs = [
-        Output(position, name, batch.digests[position], path, run.digest(path))
-        for position, (name, path) in enumerate(zip(names, paths, strict=True))
-    ]
+    job.summary.outputs = Outputs(
+        names=_names(job, batch),
+        digests=batch.digests,
+        paths=_paths(job, batch) or [NORMALIZED],
+        digest_of=run.digest,
+    )
     job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
     job.summary.kept = run.kept_count
-    run.commit(job.summary.document())
+    if not run.stands(job.summary.document(iter)):
+        run.commit(job.summary.document(iter))
 
 
 def _names(job: Job, batch: Batch) -> list[str]:
     return [job.source.names[index] for index in batch.indexes]
+
+
+def _paths(job: Job, batch: Batch) -> list[str]:
+    """The file of each picture of the batch; none where they go to one array."""
+    return [job.names[index] for index in batch.indexes] if job.names else []
 
 
 def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
@@ -174,7 +201,7 @@ def _emit(
     job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, run: RunFolder,
     engine: Engine, progress: Progress,
 ) -> list[Emitted]:  # fmt: skip
-    outputs, channels = picture_names(job.request, _names(job, batch)), job.source.shape[2]
+    outputs, channels = _paths(job, batch), job.source.shape[2]
     kept = kept_pictures(run, outputs, channels, engine)
     emitted = [Emitted(kept.get(position, ())) for position in range(len(batch.indexes))]
     again = [position for position in range(len(emitted)) if gradient or position not in kept]
@@ -185,6 +212,8 @@ def _emit(
     for position, result in zip(again, engine.map(task, items), strict=True):
         emitted[position] = recorded(run, engine, outputs, position, result)
         done += 1
+        if done % _TIDIED == 0:
+            give_back_memory()
         progress("write", done, len(emitted))
     return emitted
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bncli.batchnorm.draws import uniform
 from bncli.errors import ArrayError, OptionError
 from bncli.images.layout import Shape, to_array, to_raster
+from bncli.number import parse_number
 from bncli.pipeline.request import BackwardRequest, LayerRequest
 from bncli.storage.arrays import load_array
 from bncli.storage.members import load_members
@@ -99,10 +100,10 @@ def load_parameter(name: str, request: LayerRequest, shape: Shape) -> Parameter:
         DataError: the file cannot be used.
     """
     text = request.gamma if name == "gamma" else request.beta
-    number = _number(text)
+    number = parse_number(text)
     if number is not None:
         if not math.isfinite(number):
-            raise OptionError(f"--{name} is {text}; it must be finite")
+            raise OptionError(f"--{name} is {text}; give a finite number")
         values = np.broadcast_to(np.float64(number), math.prod(shape))  # takes no memory
         return Parameter(values, repr(number), number)
     if text == "random":
@@ -128,13 +129,6 @@ def delta_rows(
     path = _array_path("delta", request.delta, "ones, random, or FILE.npy")
     rows = open_rows(path, (count, *shape), "(batch, w, h, c)")
     return lambda index: to_raster(rows.row(index), _FLOAT)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _array_path(name: str, text: str, choices: str) -> Path:

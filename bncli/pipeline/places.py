@@ -72,7 +72,7 @@ class Again:
     """
 
     indexes: Sequence[int]
-    digests: Sequence[str]
+    digests: Sequence[bytes]
     kept: Sequence[Decoded]
     outputs: Sequence[str]
     whole: Mapping[int, tuple[int, ...]]
@@ -88,7 +88,7 @@ def places(source: Source, again: Again, positions: Sequence[int]) -> Items:
         if again.kept:
             picture = Kept(picture.name, again.kept[position])
         output = again.outputs[position] if again.outputs else ""
-        digest, clipped = again.digests[position], again.whole.get(position)
+        digest, clipped = again.digests[position].hex(), again.whole.get(position)
         return Place(picture, position, digest, output, clipped)
 
     return Lazily(place, len(positions))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from bncli.errors import LimitError
+from bncli.errors import LimitError, OutputError
+from bncli.limits import Limits
 from bncli.machine import allowed_cores, allowed_memory
 from bncli.pipeline.request import LayerRequest, NormalizeRequest
 from bncli.pipeline.source import Source
@@ -14,7 +17,7 @@ from bncli.pipeline.source import Source
 _PROGRAM_BYTES = 72 << 20
 """Python, numpy, Pillow and rich, with room for what threads leave lying about."""
 
-_PICTURE_BYTES = 4096
+_PICTURE_BYTES = 2048
 """Of a picture, whatever its size: names, digests, and its part of the summary."""
 
 _BLOCK_BYTES = 8 << 20
@@ -35,6 +38,7 @@ class Plan:
         memory: bytes at the peak.
         limit: bytes allowed.
         disk: bytes of the output at most.
+        disk_least: bytes of the output at least: what is not compressed.
     """
 
     jobs: int
@@ -43,6 +47,7 @@ class Plan:
     memory: int
     limit: int
     disk: int
+    disk_least: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +56,16 @@ class Needs:
 
     Attributes:
         jobs: threads that the user asked for, or None.
-        max_memory: as the user said: bytes, a share, or None.
+        limits: what it may take.
         pixel_bytes: from threads and pictures in a block to the bytes at the peak for one pixel.
-        disk: bytes of the output at most.
+        disk: bytes that are written as they are, and bytes at most that are written compressed.
         passes: how often pictures are needed; those needed twice are kept where memory allows.
     """
 
     jobs: int | None
-    max_memory: int | float | None
+    limits: Limits
     pixel_bytes: Callable[[int, int], int]
-    disk: int
+    disk: tuple[int, int]
     passes: int = 1
 
 
@@ -74,7 +79,7 @@ def make_plan(source: Source, request: NormalizeRequest) -> Plan:
     disk = _disk_bytes(len(source.names), math.prod(source.shape), request, value_bytes)
     needs = Needs(
         jobs=request.jobs,
-        max_memory=request.max_memory,
+        limits=limits_of(request.policy.max_pixels, request.max_memory),
         pixel_bytes=lambda jobs, block: _normalize_bytes(request, value_bytes, block, jobs),
         disk=disk,
         passes=2 if request.engine.kind == "local" else 1,
@@ -92,30 +97,64 @@ def plan_for(source: Source, needs: Needs) -> Plan:
     count, pixels = len(source.names), math.prod(source.shape)
     value_bytes = source.dtype.itemsize
     block = max(1, min(64, _BLOCK_BYTES // (pixels * value_bytes)))
-    limit = _limit(needs.max_memory)
+    limits = needs.limits
+    # A file is read whole; one with much besides its pixels takes more than they do.
+    beside = max(0, source.largest_file - pixels * value_bytes)
 
     def peak(jobs: int) -> int:
-        return _PROGRAM_BYTES + _PICTURE_BYTES * count + pixels * needs.pixel_bytes(jobs, block)
+        under_way = pixels * needs.pixel_bytes(jobs, block) + jobs * beside
+        return _PROGRAM_BYTES + _PICTURE_BYTES * count + under_way
 
-    while peak(jobs) > limit and jobs > 1 and needs.jobs is None:
+    while peak(jobs) > limits.memory and jobs > 1 and needs.jobs is None:
         jobs -= 1  # each holds a picture of its own
     memory = peak(jobs)
-    if memory > limit:
-        raise LimitError(
-            f"pictures of {'x'.join(map(str, source.shape))} need {_megabytes(memory)} of memory, "
-            f"but {_megabytes(limit)} are allowed; raise --max-memory, or use smaller pictures"
-            + (" or fewer --jobs" if jobs > 1 else "")
-        )
+    if memory > limits.memory:
+        fewer = " or fewer --jobs" if jobs > 1 else ""
+        with limits.told():
+            raise LimitError(
+                f"pictures of {'x'.join(map(str, source.shape))}{_in_large_files(source, pixels)} "
+                f"need {_megabytes(memory)} of memory; raise --max-memory, or use smaller pictures"
+                f"{fewer}"
+            )
     cache = count * pixels * value_bytes
-    cached = needs.passes > 1 and memory + cache <= limit
+    cached = needs.passes > 1 and memory + cache <= limits.memory
     return Plan(
         jobs=jobs,
         block=block,
         cached=cached,
         memory=memory + cache * cached,
-        limit=limit,
-        disk=needs.disk,
+        limit=limits.memory,
+        disk=sum(needs.disk),
+        disk_least=needs.disk[0],
     )
+
+
+def limits_of(max_pixels: int, max_memory: float | None) -> Limits:
+    """What a run may take: memory as asked for, or half of what is available."""
+    return Limits(max_pixels, _limit(max_memory))
+
+
+def free_disk(out: Path) -> int | None:
+    """Bytes free where *out* is or would be made; None where the system does not say."""
+    place = out.absolute()
+    while not place.exists():
+        place = place.parent
+    try:
+        status = os.statvfs(place)
+    except (AttributeError, OSError):  # Windows, or a file system that does not answer
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def check_disk(plan: Plan, out: Path) -> None:
+    """Raise OutputError if even what is written uncompressed has no room."""
+    free = free_disk(out)
+    if free is not None and plan.disk_least > free:
+        raise OutputError(
+            f"{out}: the run needs at least {_megabytes(plan.disk_least)} of disk, but "
+            f"{_megabytes(free)} are free; free some space or choose another disk",
+            paths=(str(out),),
+        )
 
 
 def moments_bytes(value_bytes: int) -> int:
@@ -172,15 +211,26 @@ def emitting_bytes(picture_format: str, value_bytes: int) -> int:
     return {"png": 8 * value_bytes, "tiff": 24, "npy": 24}[picture_format]
 
 
+def _in_large_files(source: Source, pixels: int) -> str:
+    large = source.largest_file > 2 * pixels * source.dtype.itemsize + _BLOCK_BYTES
+    return f" in files of up to {_megabytes(source.largest_file)}" if large else ""
+
+
 def _is_array(text: str) -> bool:
     return text == "random" or text.lower().endswith(".npy")
 
 
-def _disk_bytes(count: int, pixels: int, request: NormalizeRequest, value_bytes: int) -> int:
+def _disk_bytes(
+    count: int, pixels: int, request: NormalizeRequest, value_bytes: int
+) -> tuple[int, int]:
+    """What is written as it is, and the most that is written compressed."""
     array = 8 if request.output.dtype == "float64" else 4
     deep = request.output.depth == "16" or (request.output.depth == "auto" and value_bytes > 1)
     picture = {"png": 1 + deep, "tiff": 4, "npy": array}[request.output.picture_format]
     gradients = array * (count + 4) + 16 if request.backward is not None else 0
     parameters = 2 * 8
     statistics = {1: 18, 2: 20}.get(value_bytes, 32) + parameters
-    return pixels * (count * picture + gradients + parameters + statistics)
+    least = pixels * gradients
+    if request.output.picture_format == "png":
+        return least, pixels * (count * picture + parameters + statistics)
+    return least + pixels * count * picture, pixels * (parameters + statistics)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from bncli.engines.work import Engine
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
 from bncli.images.folder import Found
+from bncli.images.png import encoder_name
 from bncli.pipeline.collect import DeltaRows, refuse
 from bncli.pipeline.identity import key_so_far
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
-from bncli.pipeline.plan import Plan, make_plan
+from bncli.pipeline.plan import Plan, check_disk, free_disk, make_plan
 from bncli.pipeline.request import NormalizeRequest, OutputRequest
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import PlanFacts, RunSummary
@@ -40,6 +41,7 @@ class Job:
         delta: gives the delta of one picture; None without a backward pass.
         descent: where the descent stands; None without an update.
         folder: where the results go.
+        names: the file that each picture of the source is written to; none for one array.
         summary: of the run, as far as it is known.
     """
 
@@ -51,6 +53,7 @@ class Job:
     delta: DeltaRows | None
     descent: Descent | None
     folder: RunFolder
+    names: Sequence[str]
     summary: RunSummary
 
     def decisions(self) -> list[str]:
@@ -58,11 +61,15 @@ class Job:
         names, plan = self.source.names, self.plan
         decoded = "once, and kept" if plan.cached else "twice, and not kept"
         memory, limit, disk = (size / 1e6 for size in (plan.memory, plan.limit, plan.disk))
-        return [
+        encoder = {"isal": "isal", "zlib": "zlib (the extra fast is several times as fast)"}
+        lines = [
             f"{len(names)} pictures in natural order, from {names[0]} to {names[-1]}",
-            f"each is decoded {decoded}; {plan.jobs} threads",
+            f"each is decoded {decoded}; {plan.jobs} {'threads' if plan.jobs > 1 else 'thread'}",
             f"{memory:,.0f} MB of memory of {limit:,.0f} MB allowed; {disk:,.0f} MB of disk",
         ]
+        if self.request.output.picture_format == "png":
+            lines.append(f"PNG is packed by {encoder[encoder_name()]}")
+        return lines
 
 
 class WritesPictures(Protocol):
@@ -101,22 +108,14 @@ def prepare(request: NormalizeRequest, engine: Engine) -> Job:
             if backward.state is not None:
                 descent = Descent.load(backward.state, source.shape)
     summary = _blank_summary(request, source, found, gamma, beta)
-    plan = make_plan(source, request)
+    plan = _planned(request, source, summary)
     engine.narrow(plan.jobs)
     check_alpha(request, source)
-    if request.dry_run:
-        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1 if plan.cached else 2)
     pictures = planned_pictures(request, source.names, source.shape[2])
     names = [*pictures, *array_names(request, gamma, beta)]
-    check_not_read(request.output.folder, names, source.paths)
-    folder = RunFolder(
-        request.output.folder,
-        names,
-        overwrite=request.output.overwrite,
-        resume=request.output.resume,
-        key=key_so_far(request, source, gamma, beta, descent),
-    )
-    return Job(request, source, plan, gamma, beta, delta, descent, folder, summary)
+    key = key_so_far(request, source, gamma, beta, descent)
+    folder = _folder(request, source, names, key)
+    return Job(request, source, plan, gamma, beta, delta, descent, folder, pictures, summary)
 
 
 def _blank_summary(
@@ -134,7 +133,30 @@ def _blank_summary(
         beta=beta.origin,
         seed=request.layer.seed,
         faults=source.faults,
+        alpha=request.policy.alpha,
+        with_alpha=source.with_alpha,
     )
+
+
+def _folder(
+    request: NormalizeRequest, source: Source, names: Sequence[str], key: Mapping[str, Any]
+) -> RunFolder:
+    check_not_read(request.output.folder, names, source.paths)
+    output = request.output
+    return RunFolder(
+        output.folder, names, overwrite=output.overwrite, resume=output.resume, key=key
+    )
+
+
+def _planned(request: NormalizeRequest, source: Source, summary: RunSummary) -> Plan:
+    """The plan, found possible; of a dry run it is what the summary tells."""
+    plan = make_plan(source, request)
+    if not request.output.resume:  # what is there already takes no more room
+        check_disk(plan, request.output.folder)
+    if request.dry_run:
+        decodes, free = 1 if plan.cached else 2, free_disk(request.output.folder)
+        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, decodes, disk_free_bytes=free)
+    return plan
 
 
 def check_alpha(request: WritesPictures, source: Source) -> None:
@@ -146,30 +168,27 @@ def check_alpha(request: WritesPictures, source: Source) -> None:
         )
 
 
-def picture_names(request: WritesPictures, names: Sequence[str]) -> list[str]:
-    """The files that pictures of these names are written to; none for one array."""
-    if request.output.picture_format == "npy":
-        return []
-    return [output_name(name, request.output.picture_format) for name in names]
-
-
 def planned_pictures(request: WritesPictures, names: Sequence[str], channels: int) -> list[str]:
-    """The picture files of a run, found to be all different.
+    """The picture files of a run, found to be all different; none for one array.
 
     Raises:
         OptionError: the pictures have more channels than picture files.
         OutputError: two pictures would be written to one file.
     """
-    outputs = picture_names(request, names)
-    if outputs and channels > _WRITABLE_CHANNELS:
+    picture_format = request.output.picture_format
+    if picture_format == "npy":
+        return []
+    if channels > _WRITABLE_CHANNELS:
         raise OptionError(
-            f"--format {request.output.picture_format}: the pictures have {channels} channels, and "
+            f"--format {picture_format}: the pictures have {channels} channels, and "
             f"picture files at most {_WRITABLE_CHANNELS}; choose --format npy"
         )
-    sources = defaultdict(list)
-    for name, output in zip(names, outputs, strict=bool(outputs)):
-        sources[output].append(name)
-    shared = {output: names for output, names in sources.items() if len(names) > 1}
+    outputs = [output_name(name, picture_format) for name in names]
+    times = Counter(outputs)
+    shared = defaultdict(list)
+    for name, output in zip(names, outputs, strict=True):
+        if times[output] > 1:
+            shared[output].append(name)
     if shared:
         raise OutputError(
             *(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, cast
@@ -84,12 +84,20 @@ class Source(Protocol):
         """The files that cannot be used."""
 
     @property
-    def paths(self) -> Sequence[Path]:
+    def paths(self) -> Iterable[Path]:
         """The files that are read."""
 
     @property
     def alpha_kept(self) -> bool:
         """Whether some picture has an alpha channel that is to be copied through."""
+
+    @property
+    def with_alpha(self) -> int:
+        """How many pictures have an alpha channel."""
+
+    @property
+    def largest_file(self) -> int:
+        """Bytes of the largest file that is read whole."""
 
     @property
     def policy(self) -> ReadPolicy:
@@ -140,6 +148,8 @@ class ArrayBatch:
 
     unit: ClassVar[float] = 1.0
     alpha_kept: ClassVar[bool] = False
+    with_alpha: ClassVar[int] = 0
+    largest_file: ClassVar[int] = 0
     faults: ClassVar[tuple[Fault, ...]] = ()
     policy: ClassVar[ReadPolicy] = ReadPolicy()
 
@@ -149,7 +159,7 @@ class ArrayBatch:
         return {}
 
     @property
-    def paths(self) -> Sequence[Path]:
+    def paths(self) -> Iterable[Path]:
         """The one file."""
         return [self.rows.path]
 
@@ -201,12 +211,12 @@ def open_source(
         )
     path = Path(batches[0])
     if not os.path.lexists(path):
-        raise NoPicturesError(f"{path}: there is no such file", paths=(str(path),))
+        raise NoPicturesError(f"{path}: there is no such file; check the name", paths=(str(path),))
     check_workers(engine, [path])
     rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
     places = range(len(rows)) if shard is None else shard.of(range(len(rows)))
     names = [f"{path.name}#{index}" for index in places]  # as of frames
     native = rows.dtype.newbyteorder("=")
     dtype = native if native in (np.uint8, np.uint16) else np.dtype(np.float64)
-    found = Found(((path, path.name),), 0, 0, (), (path.parent,))
+    found = Found(((str(path), path.name),), 0, 0, (), (path.parent,))
     return ArrayBatch(rows, names, dtype, places), found

@@ -173,6 +173,18 @@ def inspect_statistics(path: str | Path) -> StatisticsReport:
 
     Raises:
         DataError: it is no such file, damaged, or holds what no pictures can have.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from bncli import fit_folder
+        >>> batch = np.array([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/batch.npy", batch)
+        ...     _ = fit_folder(f"{folder}/batch.npy", f"{folder}/stats.npz")
+        ...     report = inspect_statistics(f"{folder}/stats.npz")
+        >>> print(report.facts.count, report.channels[0].mean)
+        3 3.0
     """
     with ThreadPoolExecutor(allowed_cores(), thread_name_prefix="bncli") as executor:
         return report_on(load_fitted(Path(path)), executor)

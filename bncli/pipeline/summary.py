@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, overload
 
 from bncli.images.image_set import Fault
 from bncli.images.layout import Shape
@@ -25,6 +25,40 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Outputs(Sequence[Output]):
+    """The outputs of a run, each made when it is asked for: there may be very many.
+
+    Attributes:
+        names: of the pictures.
+        digests: of the pictures, in bytes.
+        paths: where they went; one for all of them in one array.
+        digest_of: from such a path to the digest of the file, hexadecimal.
+    """
+
+    names: Sequence[str]
+    digests: Sequence[bytes]
+    paths: Sequence[str]
+    digest_of: Callable[[str], str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Output: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Output]: ...
+
+    def __getitem__(self, index: int | slice) -> Output | Sequence[Output]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        path = self.paths[index % len(self.paths)]
+        digest = self.digests[index].hex()
+        return Output(index, self.names[index], digest, path, self.digest_of(path))
+
+
+@dataclass(frozen=True, slots=True)
 class Scaling:
     """How y became pixel values; low and high are None where each picture has its own range."""
 
@@ -40,6 +74,7 @@ class PlanFacts:
     """What a run will use: threads, bytes of memory at the peak, bytes of disk.
 
     Attributes:
+        disk_free_bytes: where OUT is or would be, or None where the system does not say.
         whole_files: files that a run that goes on need not write, or None where none goes on.
     """
 
@@ -48,6 +83,7 @@ class PlanFacts:
     disk_bytes: int
     decodes_each_file: int
     whole_files: int | None = None
+    disk_free_bytes: int | None = None
 
 
 @dataclass(slots=True)
@@ -59,6 +95,8 @@ class RunSummary:
         count, shape, dtype: of the batch; shape is (w, h, c).
         ignored, excluded: files that were not taken for pictures, or left out by a glob.
         eps, gamma, beta, seed: of the layer; gamma and beta say where they come from.
+        alpha: what is made of alpha channels.
+        with_alpha: how many pictures have one.
         faults: pictures that were skipped at the user's wish.
         dead_pixels: pixels whose variance is exactly 0.
         clipped: values that were clipped, for each channel.
@@ -84,6 +122,8 @@ class RunSummary:
     gamma: str
     beta: str
     seed: int
+    alpha: str = "keep"
+    with_alpha: int = 0
     faults: tuple[Fault, ...] = ()
     dead_pixels: int = 0
     clipped: tuple[int, ...] = ()
@@ -91,7 +131,7 @@ class RunSummary:
     scaling: Scaling | None = None
     gradients: dict[str, float] = field(default_factory=dict)
     update: Mapping[str, float] | None = None
-    outputs: list[Output] = field(default_factory=list)
+    outputs: Sequence[Output] = ()
     arrays: dict[str, str] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
     kept: int = 0
@@ -116,8 +156,12 @@ class RunSummary:
         self.gradients, self.update = gradients, update
         return len(clipped) == len(self.channels)
 
-    def document(self) -> dict[str, Any]:
-        """The JSON document."""
+    def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
+        """The JSON document.
+
+        Args:
+            rows: makes what stands for the outputs; ``iter`` for those who take one at a time.
+        """
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "status": "skipped" if self.faults else "ok",
@@ -128,6 +172,8 @@ class RunSummary:
                 "shape": list(self.shape),
                 "dtype": self.dtype,
                 "order": "natural",
+                "alpha": self.alpha,
+                "with_alpha": self.with_alpha,
                 "ignored_files": self.ignored,
                 "excluded_files": self.excluded,
             },
@@ -147,7 +193,7 @@ class RunSummary:
             "gradients": {name: {"norm": norm} for name, norm in self.gradients.items()},
             "update": None if self.update is None else dict(self.update),
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
-            "outputs": [asdict(output) for output in self.outputs],
+            "outputs": rows(asdict(output) for output in self.outputs),
             "arrays": [{"path": path, "sha256": sha} for path, sha in self.arrays.items()],
             "run": dict(self.run),
         }
@@ -170,9 +216,9 @@ class ApplySummary(RunSummary):
     statistics_sha256: str = ""
     fitted: int = 0
 
-    def document(self) -> dict[str, Any]:
-        """The JSON document."""
-        document = RunSummary.document(self)
+    def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
+        """The JSON document; *rows* as of the summary of normalize."""
+        document = RunSummary.document(self, rows)
         for name in ("gradients", "update"):
             del document[name]
         del document["layer"]["seed"]

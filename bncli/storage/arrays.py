@@ -25,6 +25,7 @@ from bncli.errors import (
     LimitError,
     NonFiniteError,
     ShapeError,
+    reason_of,
 )  # fmt: skip
 from bncli.files import open_regular
 
@@ -110,8 +111,8 @@ def naming(path: Path) -> Iterator[None]:
             f"{path}: there is not enough memory for it", paths=(str(path),)
         ) from error
     except Exception as error:  # zipfile raises nearly every kind there is on damaged files
-        reason = " ".join(str(error).split())
-        raise ArrayError(f"{path}: it cannot be read ({reason})", paths=(str(path),)) from error
+        message = f"{path}: it cannot be read ({reason_of(error)})"
+        raise ArrayError(message, paths=(str(path),)) from error
 
 
 def read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -123,14 +124,16 @@ def read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dt
     try:
         version = npy_format.read_magic(file)
     except ValueError as error:
-        raise ArrayError("it is no .npy file") from error
+        raise ArrayError("it is no .npy file; save it with numpy.save") from error
     if version not in _VERSIONS:
         raise ArrayError(f"it is of .npy version {version}; save it with numpy.save")
     length_bytes, read = _VERSIONS[version]
     declared = int.from_bytes(file.read(length_bytes), "little")
     if declared > HEADER_LIMIT:
         # numpy would allocate what the header claims before it compares it with its own limit.
-        raise ArrayError(f"its header claims {declared:,} bytes; it is damaged or hostile")
+        raise ArrayError(
+            f"its header claims {declared:,} bytes; it is damaged or hostile; save it anew"
+        )
     file.seek(-length_bytes, io.SEEK_CUR)
     try:
         with warnings.catch_warnings():
@@ -141,13 +144,13 @@ def read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dt
     if dtype.kind not in _KINDS:
         raise ArrayError(f"it holds {dtype}; it must hold integers or floating-point numbers")
     if any(isinstance(length, bool) or length < 0 for length in shape):
-        raise ArrayError(f"its header declares the shape {shape}; it is damaged")
+        raise ArrayError(f"its header declares the shape {shape}; it is damaged, save it anew")
     expected = math.prod(shape) * dtype.itemsize
     present = size - file.tell()
     if expected != present:
         raise ArrayError(
             f"its header declares {expected:,} bytes of numbers, but it has {present:,}; "
-            "it is truncated or damaged"
+            "it is truncated or damaged; fetch or save it anew"
         )
     return shape, fortran, dtype
 
@@ -190,7 +193,7 @@ class FiniteCheck:
         """Raise NonFiniteError if there were any."""
         if self._bad:
             places = f"{self._bad} places, the first at {self._first}"
-            raise NonFiniteError(f"it holds NaN or infinity in {places}")
+            raise NonFiniteError(f"it holds NaN or infinity in {places}; replace them")
 
 
 def check_finite(array: NDArray[Any]) -> None:

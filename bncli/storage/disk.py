@@ -75,12 +75,18 @@ def digest_of(path: Path) -> bytes | None:
     """SHA-256 of a regular file that lies at this very place, or None where none can be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | _AT_THIS_PLACE)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError:
         return None
+    finally:
+        with contextlib.suppress(OSError):  # it was read all the same
+            os.close(descriptor)
 
 
 def folders_of(names: Iterable[str]) -> list[str]:
@@ -111,7 +117,8 @@ def locked(folder: Path) -> Iterator[None]:
             ) from error
         yield
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # nothing was written through it
+            os.close(descriptor)
 
 
 @contextmanager

@@ -11,8 +11,9 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -28,8 +29,25 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 Key = Mapping[str, Any]
 """Whatever decides the bytes of a run, by name, as JSON knows it."""
 
-Inputs = Sequence[tuple[str, str]]
-"""Name of each input and its digest, hexadecimal."""
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The inputs of a run, in order: what they are called, and the SHA-256 of each, in bytes."""
+
+    names: Sequence[str] = ()
+    digests: Sequence[bytes] = ()
+
+    def digest(self) -> str:
+        """One digest over all of them, hexadecimal."""
+        whole = hashlib.sha256()
+        for name, digest in zip(self.names, self.digests, strict=True):
+            whole.update(f"{digest.hex()} {json.dumps(name)}\n".encode("ascii"))
+        return whole.hexdigest()
+
+    def short(self) -> Iterator[tuple[str, str]]:
+        """Name and the first digits of the digest of each: enough to tell which differ."""
+        for name, digest in zip(self.names, self.digests, strict=True):
+            yield name, digest.hex()[:_SHORT]
 
 
 class Entry(NamedTuple):
@@ -53,9 +71,9 @@ class Journal:
 
     def begin(self, key: Key, inputs: Inputs) -> None:
         """Say what the run is."""
-        for start in range(0, len(inputs), _INPUTS_A_LINE):
-            part = inputs[start : start + _INPUTS_A_LINE]
-            self._note({"inputs": [[name, digest[:_SHORT]] for name, digest in part]})
+        pairs = inputs.short()
+        while part := list(islice(pairs, _INPUTS_A_LINE)):
+            self._note({"inputs": part})
         # The key last: where it is, the inputs are too.
         self._note({"bncli": _FORMAT, "key": key})
 
@@ -143,14 +161,6 @@ def as_read_back(key: Key) -> dict[str, Any]:
     return found
 
 
-def inputs_digest(inputs: Inputs) -> str:
-    """One digest over the names and digests of all inputs, in their order, hexadecimal."""
-    whole = hashlib.sha256()
-    for name, digest in inputs:
-        whole.update(f"{digest} {json.dumps(name)}\n".encode("ascii"))
-    return whole.hexdigest()
-
-
 def differences(before: Key, now: Key) -> list[str]:
     """Which parts of two keys differ, in words."""
     return [
@@ -162,7 +172,7 @@ def differences(before: Key, now: Key) -> list[str]:
 
 def input_differences(before: Mapping[str, str], inputs: Inputs) -> list[str]:
     """Which inputs differ, in words."""
-    now = {name: digest[:_SHORT] for name, digest in inputs}
+    now = dict(inputs.short())
     kinds = {
         "changed": [name for name in now if name in before and before[name] != now[name]],
         "new": [name for name in now if name not in before],

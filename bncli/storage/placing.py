@@ -8,11 +8,9 @@ staged or at its place. So what was begun can be taken back at any time, by anot
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from bncli.errors import OutputError
 from bncli.storage.disk import digest_of, flush_folder, folders_of, locked, writing
@@ -21,13 +19,6 @@ from bncli.storage.names import MayReplace, exists_error
 from bncli.storage.staging import STAGING, Staging
 
 SUMMARY = "summary.json"
-
-
-def summary_pieces(document: Mapping[str, Any]) -> Iterator[bytes]:
-    """The bytes of a summary, piece by piece: the whole would be many times its numbers."""
-    for piece in json.JSONEncoder(indent=2, allow_nan=False).iterencode(document):
-        yield piece.encode("ascii")
-    yield b"\n"
 
 
 def place(staging: Staging, names: Sequence[str], may_replace: MayReplace) -> None:
@@ -72,18 +63,29 @@ def take_back(staging: Staging, digests: Mapping[str, bytes], made: Sequence[str
         made: the folders that it made, relative, the outer ones first.
 
     Raises:
+        OutputError: something else has taken the place of an old file.
         OSError: as the system says.
     """
     out = staging.path.parent
-    # The old summary comes back last: it vouches for the old files.
+    stuck = False
+    # The old summary comes back last, and only if all others have: it vouches for them.
     for name in sorted(digests, key=lambda name: (name == SUMMARY, name)):
         place, new, old = out / name, staging.new(name), staging.old(name)
         if any((out / folder).is_symlink() for folder in folders_of([name])):
             continue
         if not os.path.lexists(new) and digest_of(place) == digests[name]:
             place.replace(new)
-        if os.path.lexists(old) and not os.path.lexists(place):
+        if not os.path.lexists(old):
+            continue
+        if os.path.lexists(place):
+            stuck = True
+        elif name != SUMMARY or not stuck:
             old.replace(place)
+    if stuck:
+        raise OutputError(
+            f"{staging.path}: it holds files of an earlier run, whose places were taken since; "
+            "move them where they belong, and then remove it"
+        )
     for folder in reversed(made):
         with contextlib.suppress(OSError):
             (out / folder).rmdir()
@@ -124,11 +126,6 @@ def settle_locked(staging: Staging) -> Past:
         staging.make(past.files)
         take_back(staging, {name: e.digest for name, e in past.files.items()}, past.made)
         past.made = None
-        if staging.holds_old_files():
-            raise OutputError(
-                f"{staging.path}: it holds files of an earlier run, whose places were taken since; "
-                "move them where they belong, and then remove it"
-            )
         with contextlib.closing(Journal(staging.journal)) as journal:
             journal.taken_back()
     return past

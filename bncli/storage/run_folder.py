@@ -21,12 +21,13 @@ from numpy.typing import DTypeLike
 
 from bncli.errors import OutputError
 from bncli.storage.disk import digest_of, uninterrupted, writing
+from bncli.storage.document import document_pieces, write_document
 from bncli.storage.earlier import Earlier
 from bncli.storage.flushing import Flusher
 from bncli.storage.hold import Hold
-from bncli.storage.journal import Entry, Inputs, Journal, Key, as_read_back, inputs_digest
+from bncli.storage.journal import Entry, Inputs, Journal, Key, as_read_back
 from bncli.storage.names import check_folder, check_lengths, check_names
-from bncli.storage.placing import SUMMARY, summary_pieces
+from bncli.storage.placing import SUMMARY
 from bncli.storage.rows import RowWriter
 from bncli.storage.staging import Staging
 
@@ -64,7 +65,7 @@ class RunFolder:
         self._names = [*names, SUMMARY]
         self._overwrite = overwrite
         self._resume = resume
-        self._inputs: Inputs = ()
+        self._inputs = Inputs()
         self._hold = Hold(path)
         self._staged: dict[str, bytes] = {}
         self._in_place: dict[str, bytes] = {}
@@ -93,10 +94,10 @@ class RunFolder:
         """Say the rest of what the run is; to be followed by the with block.
 
         Args:
-            inputs: name and digest (hexadecimal) of each input, in order.
+            inputs: what is read, in order.
             **found: what else decides the bytes of the files, as JSON knows it.
         """
-        self.key |= as_read_back({**found, "inputs": inputs_digest(inputs)})
+        self.key |= as_read_back({**found, "inputs": inputs.digest()})
         self._inputs = inputs
         return self
 
@@ -216,12 +217,19 @@ class RunFolder:
         names = {**self._staged, **self._in_place}
         return [name for name in names if name.endswith((".npy", ".npz"))]
 
+    def stands(self, summary: Mapping[str, Any]) -> bool:
+        """Whether the run is at its place already, whole and with this summary."""
+        if self._staged or not self._in_place:
+            return False
+        whole = hashlib.sha256()
+        for piece in document_pieces(summary):
+            whole.update(piece)
+        self._hold.committed = digest_of(self.path / SUMMARY) == whole.digest()
+        return self._hold.committed
+
     def commit(self, summary: Mapping[str, Any]) -> None:
         """Flush everything, bring it to its place, and write the summary last."""
-        if not self._staged and self._lies_there(summary):
-            self._hold.committed = True
-            return
-        self.write_with(SUMMARY, lambda file: file.writelines(summary_pieces(summary)))
+        self.write_with(SUMMARY, lambda file: write_document(file, summary))
         with writing(self.path):
             self._flusher.wait()
             check_names(self.path, list(self._staged), self._may_replace)
@@ -287,12 +295,3 @@ class RunFolder:
     def _refuse_other(self, earlier: Earlier) -> None:
         if earlier.under_way or not self._overwrite:
             earlier.refuse_other(self.key, self._inputs if "inputs" in self.key else None)
-
-    def _lies_there(self, summary: Mapping[str, Any]) -> bool:
-        """Whether the summary at its place is this one."""
-        if not self._in_place:
-            return False
-        whole = hashlib.sha256()
-        for piece in summary_pieces(summary):
-            whole.update(piece)
-        return digest_of(self.path / SUMMARY) == whole.digest()

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from oracle import textbook
 
 from bncli import BatchNorm
+from bncli.errors import NonFiniteError, ShapeError
 
 SHAPE = (5, 7, 4, 3)
 
@@ -286,3 +287,23 @@ def test_sums_and_crops_of_the_gradient(x, seed):
     whole = backward(x, delta)
     assert np.abs(whole.sum(axis=0)).max() <= 1e-10 * max(1.0, np.abs(whole).max())
     assert np.array_equal(backward(x[:, :1, :2], delta[:, :1, :2]), whole[:, :1, :2])
+
+
+@pytest.mark.parametrize("name", ["scales", "bias"])
+def test_parameters_set_by_hand_are_checked_and_copied(name, rng):
+    """As at the making of the layer: no number, no NaN, no wrong shape, and no alias."""
+    layer = BatchNorm()
+    x = rng.random((3, 2, 2, 1))
+    nan = np.full((2, 2, 1), np.nan)
+    for wrong, kind in ((2.0, ShapeError), ("x", ShapeError), (nan, NonFiniteError)):
+        with pytest.raises(kind, match=name):
+            setattr(layer, name, wrong)
+        assert getattr(layer, name) is None
+    given = np.full((2, 2, 1), 3.0)
+    setattr(layer, name, given)
+    given[...] = 7
+    expected = {"scales": textbook(x, 3.0), "bias": textbook(x, 1.0, 3.0)}[name]
+    assert np.allclose(layer.forward(x), expected.output, rtol=0, atol=1e-12)
+    setattr(layer, name, np.ones((4, 2, 1)))
+    with pytest.raises(ShapeError, match=name):
+        layer.forward(x)

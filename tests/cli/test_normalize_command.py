@@ -293,7 +293,9 @@ def many(folder, count=400):
         (folder / f"q{number}.png").write_bytes(content)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGQUIT, 131)]
+)
 def test_signals(folder, tmp_path, number, code):
     """Interrupted or terminated: its exit code, no traceback, nothing left behind."""
     many(folder)
@@ -383,7 +385,7 @@ def test_stdout_that_cannot_be_written(folder, tmp_path):
 
 def test_progress_lines_in_a_log(folder, tmp_path):
     """When stderr is no terminal, a line now and then instead of a bar, without escape bytes."""
-    code = "import bncli.cli.show as s; s._HEARTBEAT_SECONDS = 0\n"
+    code = "import bncli.cli.progress as s; s._HEARTBEAT_SECONDS = 0\n"
     code += "import sys; from bncli.cli.entry import main; main(sys.argv[1:])"
     run = subprocess.run(
         [sys.executable, "-c", code, "normalize", str(folder), "-o", str(tmp_path / "out")],

@@ -78,7 +78,7 @@ def test_documents(folder, stats, tmp_path):
         (["fit", "{folder}", "-o", "x.npz", "--batch-size", "1"], 2, "--batch-size"),
         (["fit", "{folder}", "-o", "x.npz", "--batch-size", "4"], 5, "leaves one picture"),
         (["fit", "nowhere", "-o", "x.npz"], 4, "nowhere"),
-        (["fit", "{folder}", "-o", "x.npz", "--max-memory", "1M"], 7, "1 MB are allowed"),
+        (["fit", "{folder}", "-o", "x.npz", "--max-memory", "1M"], 7, "--max-memory 1 MB"),
         (["merge", "{stats}", "-o", "x.npz"], 2, "nothing to merge"),
         (["merge", "{stats}", "{stats}", "-o", "x.npz"], 5, "again in"),
         (["merge", "{stats}", "missing.npz", "-o", "x.npz"], 5, "missing.npz: it cannot be opened"),

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bncli.errors import NoPicturesError
+from bncli.errors import ImageError, NoPicturesError
 from bncli.images.folder import Selection, find_pictures
 
 
@@ -142,7 +142,7 @@ def test_odd_names(tree, name):
     found = find_pictures(Selection((str(src),)))
 
     assert os.fsdecode(name) in [each for _, each in found.files]
-    assert all(path.is_file() for path, _ in found.files)
+    assert all(os.access(path, os.R_OK) for path, _ in found.files)
 
 
 def test_upper_and_lower_case_are_two(tree):
@@ -181,7 +181,7 @@ def test_nothing_found_says_what_was_there(tree):
 
 
 def test_a_folder_that_cannot_be_read(tree, monkeypatch):
-    """A folder without permission is named, not passed over."""
+    """A folder without permission is a fault like a file without, named and not passed over."""
     src = tree("a.png", "sub/b.png")
     real = os.scandir
 
@@ -192,5 +192,22 @@ def test_a_folder_that_cannot_be_read(tree, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)
 
-    with pytest.raises(NoPicturesError, match=r"sub: the folder cannot be read: Permission"):
-        names(src, recursive=True)
+    found = find_pictures(Selection((str(src),), recursive=True))
+
+    reason = "the folder cannot be read: Permission denied"
+    assert found.unreadable == ((str(src / "sub"), reason),)
+    assert [name for _, name in found.files] == ["a.png"]
+    with pytest.raises(ImageError, match=f"sub: {reason}"):
+        find_pictures(Selection((str(src / "sub"),)))
+
+
+def test_what_cannot_be_reached(tree, monkeypatch):
+    """Whether a file is there, a folder that keeps it hidden does not say: that is no absence."""
+    src = tree("a.png")
+
+    def lstat(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    with pytest.raises(ImageError, match="cannot be reached: Permission denied"):
+        find_pictures(Selection((str(src / "b.png"),)))
