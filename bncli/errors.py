@@ -3,6 +3,7 @@
 BncliError
 ├── OptionError               2   an option or parameter has an impossible value
 │   ├── MissingExtraError     2   an optional extra is not installed
+│   ├── EngineError           2   a cluster cannot be reached, or has gone away
 │   ├── TargetError           2   what is to be checked cannot be loaded or understood
 │   └── StateError            2   methods called in an impossible order
 ├── NoPicturesError           4   nothing to read
@@ -62,6 +63,10 @@ class OptionError(BncliError, ValueError):
 
 class MissingExtraError(OptionError):
     """An optional extra is not installed."""
+
+
+class EngineError(OptionError):
+    """A cluster cannot be reached, does not fit, or has gone away."""
 
 
 class TargetError(OptionError):

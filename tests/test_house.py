@@ -16,8 +16,9 @@ import bncli as package
 ROOT = Path(package.__file__).parent
 BELOW = {
     "cli": {"pipeline", "checking", "batchnorm", "images", "storage"},
-    "pipeline": {"checking", "batchnorm", "images", "pages", "storage"},
+    "pipeline": {"checking", "engines", "batchnorm", "images", "pages", "storage"},
     "checking": {"batchnorm"},
+    "engines": set(),
     "batchnorm": set(),
     "images": set(),
     "pages": set(),
@@ -28,7 +29,7 @@ LEAVES = {"errors", "files", "limits", "machine", "names", "number", "version", 
 
 OWNERS = {"PIL": "images", "click": "cli", "rich": "cli", "imagecodecs": "images",
           "tifffile": "images", "isal": "images", "jinja2": "pages",
-          "markupsafe": "pages"}  # fmt: skip
+          "markupsafe": "pages", "dask": "engines", "distributed": "engines"}  # fmt: skip
 
 
 def imports():

@@ -12,8 +12,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
 from bncli.batchnorm.tiling import tile_slices
-from bncli.errors import LimitError, NonFiniteError
+from bncli.errors import LimitError
 
 Raster = NDArray[Any]
 """Pictures as rows, (batch, pixels), or one value for each pixel, (pixels,)."""
@@ -47,6 +48,9 @@ class PixelMoments(PixelStatistics, Protocol):
     def add(self, rows: Raster) -> None:
         """Take in pictures, (batch, pixels)."""
 
+    def join(self, part: Any) -> None:
+        """Take in what :func:`part_for` summed up."""
+
     def planes(self) -> dict[str, Raster]:
         """All there is but the count, by name, each (pixels,)."""
 
@@ -55,6 +59,16 @@ def moments_for(pixels: int, dtype: DTypeLike) -> PixelMoments:
     """The kind of moments that fits pictures of this dtype: exact for 8 and 16-bit integers."""
     kind = Moments if np.dtype(dtype) in (np.uint8, np.uint16) else FloatMoments
     return kind(pixels, np.dtype(dtype))
+
+
+def part_for(pixels: int, dtype: DTypeLike) -> Moments | FloatBlocks:
+    """Sums of some pictures, to be joined to moments of others of this dtype elsewhere.
+
+    Parts of integers may be joined in any order. Those of floating-point pictures give the same
+    bits as the pictures themselves if they are of the same blocks, joined in the same order.
+    """
+    exact = np.dtype(dtype) in (np.uint8, np.uint16)
+    return Moments(pixels, np.dtype(dtype)) if exact else FloatBlocks()
 
 
 class Moments:
@@ -113,16 +127,23 @@ class Moments:
                 self._add_tile(block[:, tile], tile)
         self.count += len(rows)
 
+    def join(self, part: Moments) -> None:
+        """Take in the pictures that are summed up in *part*.
+
+        Raises:
+            LimitError: a sum could pass 2**63; nothing was added then.
+        """
+        self._make_room(self.count + part.count)
+        self.count += part.count
+        self.total += part.total
+        self.square_total += part.square_total
+        np.minimum(self.minimum, part.minimum, out=self.minimum)
+        np.maximum(self.maximum, part.maximum, out=self.maximum)
+
     def __add__(self, other: Moments) -> Moments:
         both = Moments(len(self.total), self.dtype)
-        both._make_room(self.count + other.count)
-        both.count = self.count + other.count
-        for name in ("total", "square_total"):
-            # The sum is taken in the wide type: adding two narrow ones would wrap around first.
-            whole = getattr(both, name)
-            np.add(getattr(self, name), getattr(other, name), out=whole, dtype=whole.dtype)
-        both.minimum = np.minimum(self.minimum, other.minimum)
-        both.maximum = np.maximum(self.maximum, other.maximum)
+        both.join(self)
+        both.join(other)
         return both
 
     def __eq__(self, other: object) -> bool:
@@ -196,97 +217,3 @@ class Moments:
         self.square_total[tile] += np.add.reduce(wide, axis=0, dtype=narrow)
         self.minimum[tile] = np.minimum(self.minimum[tile], block.min(axis=0))
         self.maximum[tile] = np.maximum(self.maximum[tile], block.max(axis=0))
-
-
-class FloatMoments:
-    """Mean and sum of squared deviations over a set of floating-point pictures.
-
-    Blocks are taken in with two passes each and merged by the formula of Chan, Golub & LeVeque,
-    "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979).
-
-    Args:
-        pixels: how many values one picture has.
-        dtype: of the pictures.
-
-    Attributes:
-        count: how many pictures were added.
-        square_deviation: sum of (x - mean)**2 of every pixel, float64, (pixels,).
-        minimum, maximum: of every pixel, float64, (pixels,).
-    """
-
-    def __init__(self, pixels: int, dtype: np.dtype[Any]) -> None:
-        self.count = 0
-        self.dtype = dtype
-        self.square_deviation = np.zeros(pixels)
-        self.minimum = np.full(pixels, np.inf)
-        self.maximum = np.full(pixels, -np.inf)
-        self._mean = np.zeros(pixels)
-
-    def add(self, rows: Raster) -> None:
-        """Take in pictures, (batch, pixels).
-
-        Raises:
-            NonFiniteError: their variance overflows.
-        """
-        with np.errstate(all="ignore"):
-            for tile in tile_slices(rows.shape[1], len(rows) * 8):
-                self._add_tile(rows[:, tile].astype(np.float64), tile)
-        self._check()
-        self.count += len(rows)
-
-    def __add__(self, other: FloatMoments) -> FloatMoments:
-        """The moments of the union; not exact, and the order of the two may show in the last bits.
-
-        Raises:
-            NonFiniteError: the variance overflows.
-        """
-        both = FloatMoments(len(self._mean), np.promote_types(self.dtype, other.dtype))
-        both.count = self.count + other.count
-        both.minimum = np.minimum(self.minimum, other.minimum)
-        both.maximum = np.maximum(self.maximum, other.maximum)
-        with np.errstate(all="ignore"):
-            distance = other._mean - self._mean
-            both._mean = self._mean + distance * (other.count / both.count)
-            both.square_deviation = self.square_deviation + other.square_deviation
-            distance *= distance
-            both.square_deviation += distance * (self.count * other.count / both.count)
-        both._check()
-        return both
-
-    def mean(self, tile: slice = _ALL) -> Raster:
-        """Mean of every pixel, or of some, float64, (pixels,)."""
-        return self._mean[tile].copy()
-
-    def variance(self, tile: slice = _ALL) -> Raster:
-        """Variance of every pixel, or of some, divided by the count, float64, (pixels,)."""
-        return self.square_deviation[tile] / self.count
-
-    def planes(self) -> dict[str, Raster]:
-        """All there is but the count, by name, each (pixels,)."""
-        return {
-            "mean": self._mean,
-            "square_deviation": self.square_deviation,
-            "minimum": self.minimum,
-            "maximum": self.maximum,
-        }
-
-    def _check(self) -> None:
-        if not np.isfinite(self.square_deviation).all():
-            raise NonFiniteError("the values are too large: their variance overflows; rescale them")
-
-    def _add_tile(self, block: Raster, tile: slice) -> None:
-        batch, seen = len(block), self.count
-        self.minimum[tile] = np.minimum(self.minimum[tile], block.min(axis=0))
-        self.maximum[tile] = np.maximum(self.maximum[tile], block.max(axis=0))
-        pivot = block[0].copy()
-        block -= pivot
-        offset = np.add.reduce(block, axis=0) / batch
-        block -= offset
-        deviation = np.einsum("bp,bp->p", block, block)
-        # Equal pictures must stay equal to the last bit, so the mean moves by the distance of the
-        # means, which is exactly 0 then.
-        distance = (pivot - self._mean[tile]) + offset if seen else pivot + offset
-        self._mean[tile] += distance * (batch / (seen + batch))
-        if seen:
-            deviation += distance * distance * (seen * batch / (seen + batch))
-        self.square_deviation[tile] += deviation

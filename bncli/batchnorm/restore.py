@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from bncli.batchnorm.moments import FloatMoments, Moments, PixelMoments, Raster, moments_for
+from bncli.batchnorm.float_moments import FloatMoments
+from bncli.batchnorm.moments import Moments, PixelMoments, Raster, moments_for
 from bncli.batchnorm.tiling import tile_slices
 from bncli.errors import ArrayError
 

@@ -8,6 +8,7 @@ import click
 
 from bncli.cli import options
 from bncli.cli.help_page import section
+from bncli.cli.plain import print_warning
 
 
 @click.command("apply")
@@ -28,6 +29,7 @@ from bncli.cli.help_page import section
 )
 @options.skipping
 @options.running
+@options.engine
 @options.streams
 def command(
     statistics: str,
@@ -61,7 +63,13 @@ def command(
 
     with display.following() as follow:
         summary = apply_folder(
-            statistics, listed, out, progress=follow, tell=display.tell, **chosen
+            statistics,
+            listed,
+            out,
+            progress=follow,
+            tell=display.tell,
+            warn=print_warning,
+            **chosen,
         )
     display.normalize_summary(summary, out)
     return summary.exit_code

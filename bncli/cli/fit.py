@@ -8,6 +8,7 @@ import click
 
 from bncli.cli import options
 from bncli.cli.help_page import section
+from bncli.cli.plain import print_warning
 from bncli.cli.values import OneOf, Whole
 
 
@@ -58,6 +59,7 @@ from bncli.cli.values import OneOf, Whole
 )
 @options.skipping
 @options.running
+@options.engine
 @options.streams
 def command(
     sources: tuple[str, ...],
@@ -92,6 +94,8 @@ def command(
     from bncli.pipeline.fit import fit_folder
 
     with display.following() as follow:
-        summary = fit_folder(listed, out, progress=follow, tell=display.tell, **chosen)
+        summary = fit_folder(
+            listed, out, progress=follow, tell=display.tell, warn=print_warning, **chosen
+        )
     show_fit(display, summary)
     return summary.exit_code

@@ -8,6 +8,7 @@ import click
 
 from bncli.cli import options
 from bncli.cli.help_page import section
+from bncli.cli.plain import print_warning
 from bncli.cli.values import OneOf, Whole
 from bncli.images.policy import MAX_PIXELS
 from bncli.pipeline.choices import RESTORED_FORMATS
@@ -49,6 +50,7 @@ from bncli.pipeline.choices import RESTORED_FORMATS
     click.option("--exact", is_flag=True, help="Refuse what cannot be restored exactly."),
 )
 @options.running
+@options.engine
 @options.streams
 def command(
     statistics: str,
@@ -84,7 +86,13 @@ def command(
 
     with display.following() as follow:
         summary = invert_folder(
-            statistics, listed, out, progress=follow, tell=display.tell, **chosen
+            statistics,
+            listed,
+            out,
+            progress=follow,
+            tell=display.tell,
+            warn=print_warning,
+            **chosen,
         )
     show_invert(display, summary, out)
     return 0

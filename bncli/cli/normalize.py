@@ -8,6 +8,7 @@ import click
 
 from bncli.cli import drawing, options
 from bncli.cli.help_page import section
+from bncli.cli.plain import print_warning
 from bncli.cli.values import Number, OneOf
 
 
@@ -60,6 +61,7 @@ from bncli.cli.values import Number, OneOf
 @options.running
 @options.resuming
 @drawing.showing
+@options.engine
 @options.streams
 def command(
     sources: tuple[str, ...],
@@ -94,6 +96,8 @@ def command(
 
     with display.following() as follow:
         chosen["command"] = drawing.command_line()
-        summary = normalize_folder(listed, out, progress=follow, tell=display.tell, **chosen)
+        summary = normalize_folder(
+            listed, out, progress=follow, tell=display.tell, warn=print_warning, **chosen
+        )
     display.normalize_summary(summary, out)
     return summary.exit_code

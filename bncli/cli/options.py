@@ -11,7 +11,7 @@ import click
 from bncli.cli.help_page import section
 from bncli.cli.values import Jobs, Memory, Number, OneOf, Size, Whole
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
-from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
+from bncli.pipeline.choices import DEPTHS, DTYPES, ENGINES, FORMATS
 
 _UTF_16, _UTF_8_MARK = (b"\xff\xfe", b"\xfe\xff"), b"\xef\xbb\xbf"
 
@@ -137,6 +137,40 @@ running = section(
     click.option("-n", "--dry-run", is_flag=True, help="Decode and check all, write nothing."),
 )
 """How a run goes."""
+
+engine = section(
+    "Engine",
+    click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        default="local",
+        help="Where pictures are read and written: on threads, in processes that may crash or "
+        "stall, or on a Dask cluster.",
+    ),
+    click.option(
+        "--timeout",
+        type=Number(),
+        metavar="SECONDS",
+        show_default="60",
+        help="What one file may take, with --engine processes.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS|FILE",
+        help="Of the Dask cluster; without it, workers are started on this machine.",
+    ),
+    click.option(
+        "--tls-ca",
+        metavar="FILE",
+        type=click.Path(readable=False),
+        help="Whom to trust, for tls://.",
+    ),
+    click.option(
+        "--tls-cert", metavar="FILE", type=click.Path(readable=False), help="Own certificate."
+    ),
+    click.option("--tls-key", metavar="FILE", type=click.Path(readable=False), help="Own key."),
+)
+"""Where work runs."""
 
 streams = section(
     "Streams",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -80,14 +81,39 @@ class Header:
 @contextmanager
 def pillow_unlimited() -> Iterator[None]:
     """Silence Pillow's own pixel limit and its warnings; bncli has its own and tells in errors."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
+    _unlimited.enter()
     try:
-        with warnings.catch_warnings(), libtiff_silent():
-            warnings.filterwarnings("ignore", module="PIL")
-            yield
+        yield
     finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        _unlimited.leave()
+
+
+class _Unlimited:
+    """Pillow without its limit, as long as any thread of the process wants it so."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = 0
+        self._restore = ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            self._wanted += 1
+            if self._wanted == 1:
+                self._restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                Image.MAX_IMAGE_PIXELS = None
+                self._restore.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module="PIL")
+                self._restore.enter_context(libtiff_silent())
+
+    def leave(self) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if self._wanted == 0:
+                self._restore.close()
+
+
+_unlimited = _Unlimited()
 
 
 @contextmanager

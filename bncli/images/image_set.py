@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -21,8 +21,6 @@ from bncli.images.layout import Shape
 from bncli.images.policy import ReadPolicy
 
 _LISTED = 20
-_LOOKED_AT = 256
-"""Files at once: what is waiting takes more memory than what is known of them in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,53 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture that is still in its file; any process that sees the file can read it."""
+
+    header: Header
+    policy: ReadPolicy
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.header.name
+
+    def read(self) -> Decoded:
+        """Decode it.
+
+        Raises:
+            DataError: it cannot be decoded; the message does not name it.
+        """
+        return decode(self.header, self.policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A file that was not yet looked at."""
+
+    path: str
+    name: str
+    policy: ReadPolicy
+
+    def read(self) -> list[Header]:
+        """The headers of its pictures.
+
+        Raises:
+            DataError, LimitError: it cannot be used; the message does not name it.
+        """
+        return read_headers(self.path, self.name, self.policy)
+
+
+class Looker(Protocol):
+    """What looks at many files at once, such as an Executor of concurrent.futures."""
+
+    def map(
+        self, fn: Callable[[Unread], list[Header] | Fault], files: Sequence[Unread], /
+    ) -> Iterator[list[Header] | Fault]:
+        """What *fn* makes of each, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +129,10 @@ class ImageSet:
         """The value that value scale calls 1: 255, 65535, or 1 for floating-point pictures."""
         return float(np.iinfo(self.dtype).max) if self.dtype.kind == "u" else 1.0
 
+    def picture(self, index: int) -> Picture:
+        """One of the pictures."""
+        return Picture(self.headers[index], self.policy)
+
     @property
     def decoders(self) -> dict[str, str]:
         """The libraries that read the pictures, with their versions."""
@@ -100,37 +149,31 @@ class ImageSet:
         return decode(self.headers[index], self.policy)
 
 
-def preflight(
-    found: Found, policy: ReadPolicy, executor: Executor, *, skip: bool = False
-) -> ImageSet:
+def preflight(found: Found, policy: ReadPolicy, looker: Looker, *, skip: bool = False) -> ImageSet:
     """Look at every header; all faults are reported at once.
 
     Args:
         found: the files.
         policy: how they are to be read.
-        executor: where the headers are read.
+        looker: where the headers are read.
         skip: leave out the files that cannot be used, instead of refusing the batch.
 
     Raises:
         ImageError: files cannot be used, or the pictures do not agree in mode, depth or size.
         LimitError: the only fault is that files have too many pixels.
     """
-
-    def look(pair: tuple[Any, str]) -> list[Header] | Fault:
-        path, name = pair
-        try:
-            return read_headers(path, name, policy)
-        except (DataError, LimitError) as error:
-            return Fault(name, str(error), isinstance(error, LimitError))
-
     headers: list[Header] = []
     faults = [Fault(name, reason) for name, reason in found.unreadable]
-    for start in range(0, len(found.files), _LOOKED_AT):
-        for result in executor.map(look, found.files[start : start + _LOOKED_AT]):
-            if isinstance(result, Fault):
-                faults.append(result)
-            else:
-                headers.extend(result)
+    # Absolute paths, since other processes may stand in other folders.
+    files = [
+        Unread(os.path.abspath(path), name, policy)  # noqa: PTH100 - a link stays itself
+        for path, name in found.files
+    ]
+    for result in looker.map(_look, files):
+        if isinstance(result, Fault):
+            faults.append(result)
+        else:
+            headers.extend(result)
     faults += _disagreements(headers, policy)
     if faults and not skip:
         raise faults_error(faults, len(found.files) + len(found.unreadable))
@@ -140,6 +183,13 @@ def preflight(
         raise faults_error(faults, len(found.files) + len(found.unreadable))
     names = tuple(header.name for header in kept)
     return ImageSet(kept, names, policy, _shape(kept[0], policy), kept[0].kind.dtype, tuple(faults))
+
+
+def _look(file: Unread) -> list[Header] | Fault:
+    try:
+        return file.read()
+    except (DataError, LimitError) as error:
+        return Fault(file.name, str(error), isinstance(error, LimitError))
 
 
 def faults_error(faults: Sequence[Fault], total: int) -> BncliError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,18 @@ from typing import Unpack
 
 import numpy as np
 
+from bncli.engines.work import Engine, Lazily
 from bncli.errors import ImageError
-from bncli.images.decode import Decoded
 from bncli.images.header import pillow_unlimited
 from bncli.images.image_set import Fault, faults_error
-from bncli.machine import allowed_cores
 from bncli.pipeline.apply_request import ApplyOptions, ApplyRequest, build_apply
-from bncli.pipeline.collect import Progress, no_progress, read_or_fault, refuse
+from bncli.pipeline.applying import Applying
+from bncli.pipeline.collect import Progress, fault_of, no_progress, refuse
 from bncli.pipeline.emit import Emitter
-from bncli.pipeline.emitters import make_emitter
-from bncli.pipeline.engine import in_order
+from bncli.pipeline.emitters import check_finite, make_emitter, recorded
+from bncli.pipeline.engine import open_engine
 from bncli.pipeline.fitted import load_fitted, statistics_digest
-from bncli.pipeline.normalize import check_finite
+from bncli.pipeline.places import Place
 from bncli.pipeline.plan import (
     PLANES_BYTES,
     Needs,
@@ -75,6 +74,7 @@ def apply_folder(
     *,
     progress: Progress = no_progress,
     tell: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     **options: Unpack[ApplyOptions],
 ) -> ApplySummary:
     """Normalize pictures with saved statistics: ``bncli apply`` as a function.
@@ -87,6 +87,7 @@ def apply_folder(
         out: the output folder.
         progress: is told of every picture that has been written.
         tell: is told, in words, what was decided before it is done.
+        warn: is told, in words, what the user should know.
         **options: those of the command, by the same names, with underscores.
 
     Returns:
@@ -114,33 +115,33 @@ def apply_folder(
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_apply(statistics, listed, out, options)
-    jobs = request.jobs or allowed_cores()
     with (
         pillow_unlimited(),
         limits_of(request.max_pixels, request.max_memory).told(),
-        ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor,
+        open_engine(request.engine, request.jobs, warn) as engine,
     ):
-        job = _prepare(request, executor)
+        job = _prepare(request, engine)
         if tell is not None:
             memory, limit = job.plan.memory / 1e6, job.plan.limit / 1e6
             tell(f"{len(job.source.names)} pictures in natural order; each is decoded once")
             tell(f"{job.plan.jobs} threads; {memory:,.0f} of {limit:,.0f} MB of memory")
-        _run(job, executor, progress)
+        _run(job, engine, progress)
     job.summary.seconds = time.perf_counter() - began
     return job.summary
 
 
-def _prepare(request: ApplyRequest, executor: Executor) -> ApplyJob:
+def _prepare(request: ApplyRequest, engine: Engine) -> ApplyJob:
     fitted = load_fitted(request.statistics)
     source, selected = open_source(
-        request.selection, fitted.policy(request.frames, request.max_pixels), executor
+        request.selection, fitted.policy(request.frames, request.max_pixels), engine
     )
     out = request.output.folder
     check_apart(out, selected.roots, selected.parents)
     if source.faults and not request.skip:
-        refuse(source, executor)
+        refuse(source, engine)
     check_goes_with(fitted.facts, source, request.statistics)
     plan = _plan(request, fitted.facts, source)
+    engine.narrow(plan.jobs)
     check_alpha(request, source)
     whole = [NORMALIZED] if request.output.picture_format == "npy" else []
     names = planned_pictures(request, source.names, source.shape[2])
@@ -148,7 +149,7 @@ def _prepare(request: ApplyRequest, executor: Executor) -> ApplyJob:
     folder = RunFolder(out, [*names, *whole], overwrite=request.output.overwrite)
     facts = fitted.facts
     planes = Planes.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
-    found = survey(fitted.statistics(), planes, facts.eps, facts.shape, executor)
+    found = survey(fitted.statistics(), planes, facts.eps, facts.shape, engine.threads)
     check_finite(found)
     summary = ApplySummary(
         version=__version__,
@@ -210,63 +211,61 @@ def _plan(request: ApplyRequest, facts: Facts, source: Source) -> Plan:
     return plan_for(source, Needs(request.jobs, limits, pixel_bytes, (0, disk)))
 
 
-def _run(job: ApplyJob, executor: Executor, progress: Progress) -> None:
+def _run(job: ApplyJob, engine: Engine, progress: Progress) -> None:
     source, request = job.source, job.request
     indexes: Sequence[int] = range(len(source.names))
     if request.dry_run or (request.skip and request.output.picture_format == "npy"):
         # One array has no gaps: who is in it must be known before the first is written.
-        indexes = _decodable(job, indexes, executor, progress)
+        indexes = _decodable(job, indexes, engine, progress)
     if request.dry_run:
         return
     job.summary.channels = job.found.channels
     with job.folder as run:
         with ExitStack() as open_arrays:
-            names = [job.names[index] for index in indexes] if job.names else []
             emitter = make_emitter(
-                job, names, len(indexes), job.planes, job.found, run, open_arrays, executor,
-                others=True,
-            )  # fmt: skip
-            written = _emit(job, indexes, emitter, executor, progress)
+                job, len(indexes), job.planes, job.found, run, open_arrays, engine, others=True
+            )
+            written = _emit(job, indexes, emitter, run, engine, progress)
         _report(job, indexes, written, run)
         run.commit(job.summary.document(iter))
 
 
 def _decodable(
-    job: ApplyJob, indexes: Sequence[int], executor: Executor, progress: Progress
+    job: ApplyJob, indexes: Sequence[int], engine: Engine, progress: Progress
 ) -> list[int]:
     kept: list[int] = []
     faults: list[Fault] = []
-
-    def look(index: int) -> Fault | int:
-        result = read_or_fault(job.source, index)
-        return result if isinstance(result, Fault) else index
-
-    for result in in_order(executor, look, indexes, 2 * job.plan.jobs):
-        (faults if isinstance(result, Fault) else kept).append(result)  # type: ignore[arg-type]
-        progress("check", len(kept) + len(faults), len(indexes))
+    for index, fault in enumerate(engine.map(fault_of, Lazily(job.source.picture, len(indexes)))):
+        if fault is None:
+            kept.append(index)
+        else:
+            faults.append(fault)
+        progress("check", index + 1, len(indexes))
     _take_faults(job, faults, len(kept))
     return kept
 
 
 def _emit(
-    job: ApplyJob, indexes: Sequence[int], emitter: Emitter, executor: Executor, progress: Progress
-) -> list[tuple[bytes, tuple[int, ...]] | None]:
+    job: ApplyJob, indexes: Sequence[int], emitter: Emitter, run: RunFolder,
+    engine: Engine, progress: Progress,
+) -> list[tuple[bytes, tuple[int, ...]] | None]:  # fmt: skip
     """Read and write every picture; None where one cannot be read."""
+    outputs = [job.names[index] for index in indexes] if job.names else []
+
+    def place(position: int) -> Place:
+        output = outputs[position] if outputs else ""
+        return Place(job.source.picture(indexes[position]), position, "", output)
+
     faults: list[Fault] = []
-
-    def write(position: int) -> tuple[bytes, tuple[int, ...]] | Fault:
-        picture: Decoded | Fault = read_or_fault(job.source, indexes[position])
-        if isinstance(picture, Fault):
-            return picture
-        return bytes.fromhex(picture.digest), emitter(position, picture)
-
     written: list[tuple[bytes, tuple[int, ...]] | None] = []
-    for result in in_order(executor, write, range(len(indexes)), 2 * job.plan.jobs):
+    for result in engine.map(Applying(emitter), Lazily(place, len(indexes))):
         if isinstance(result, Fault):
             faults.append(result)
             written.append(None)
         else:
-            written.append(result)
+            digest, emitted = result
+            noted = recorded(run, engine, outputs, len(written), emitted)
+            written.append((bytes.fromhex(digest), noted.clipped))
         progress("write", len(written), len(indexes))
     _take_faults(job, faults, len(indexes) - len(faults))
     return written

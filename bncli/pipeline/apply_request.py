@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
 
 from bncli.images.folder import Selection
 from bncli.images.policy import FRAMES, MAX_PIXELS
+from bncli.pipeline.engine import EngineOptions, EngineRequest, build_engine_request
 from bncli.pipeline.request import OutputRequest, build_output
 from bncli.pipeline.shared_options import (
     build_selection,
@@ -28,6 +28,7 @@ class ApplyRequest:
         output: what is written.
         frames, max_pixels: as of ReadPolicy; the rest of it comes from the statistics.
         jobs, max_memory, skip, dry_run: as of normalize.
+        engine: where pictures are read and written.
     """
 
     statistics: Path
@@ -39,13 +40,16 @@ class ApplyRequest:
     max_memory: int | float | None = None
     skip: bool = False
     dry_run: bool = False
+    engine: EngineRequest = field(default_factory=EngineRequest)
 
     def __post_init__(self) -> None:
         check_choice("frames", self.frames, FRAMES)
         check_machine(self.jobs, self.max_memory)
+        if self.output.picture_format == "npy":
+            self.engine.must_be_local("--format npy", "one array has one writer")
 
 
-class ApplyOptions(TypedDict, total=False):
+class ApplyOptions(EngineOptions, total=False):
     """The options of ``bncli apply``, by the names they have on the command line."""
 
     recursive: bool
@@ -83,4 +87,5 @@ def build_apply(
         max_memory=options.get("max_memory"),
         skip=options.get("on_error") == "skip",
         dry_run=options.get("dry_run", False),
+        engine=build_engine_request(options),
     )

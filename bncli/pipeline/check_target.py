@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,8 @@ from bncli.checking.guard import guarded_check
 from bncli.checking.probe import PROBE_SHAPE
 from bncli.checking.report import GradcheckReport
 from bncli.checking.request import Request, checked_batch, cost_in_bytes, cost_in_forwards
+from bncli.engines.threads import Threads
+from bncli.engines.work import Lazily
 from bncli.errors import LimitError, OptionError, OutputError
 from bncli.images.folder import Selection
 from bncli.images.header import pillow_unlimited
@@ -28,7 +28,8 @@ from bncli.images.png import encode_png
 from bncli.images.policy import ReadPolicy
 from bncli.machine import allowed_cores, allowed_memory
 from bncli.pipeline.check_page import error_limit, page_file
-from bncli.pipeline.collect import read_or_fault, refuse
+from bncli.pipeline.collect import refuse
+from bncli.pipeline.places import read_or_fault
 from bncli.pipeline.source import open_source
 from bncli.storage.apart import check_apart, check_file_apart
 from bncli.storage.arrays import load_array, write_array
@@ -182,10 +183,10 @@ def check_maps_folder(folder: str | Path, names: Iterable[str] = _MAPS) -> None:
 def _read_batch(inputs: Inputs) -> Array:
     selection = Selection(sources=inputs.images)
     jobs = allowed_cores()
-    with pillow_unlimited(), ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor:
-        source, found = open_source(selection, ReadPolicy(), executor)
+    with pillow_unlimited(), Threads(jobs) as engine:
+        source, found = open_source(selection, ReadPolicy(), engine)
         if source.faults:
-            refuse(source, executor)
+            refuse(source, engine)
         if inputs.heatmap is not None:
             check_apart(Path(inputs.heatmap), found.roots, found.parents)
         if inputs.report is not None:
@@ -194,7 +195,7 @@ def _read_batch(inputs: Inputs) -> Array:
         _check_memory((count, *source.shape))
         batch = np.empty((count, *source.shape))
         faults = []
-        results = executor.map(partial(read_or_fault, source), range(count))
+        results = engine.map(read_or_fault, Lazily(source.picture, count))
         for picture, result in zip(batch, results, strict=True):
             if isinstance(result, Fault):
                 faults.append(result)

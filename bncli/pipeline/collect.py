@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.batchnorm.moments import PixelMoments, moments_for
+from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
+from bncli.batchnorm.moments import Moments, PixelMoments, moments_for, part_for
 from bncli.batchnorm.streaming import GradientSums
-from bncli.errors import DataError, ImageError, LimitError, SinglePictureError
+from bncli.engines.work import Engine, Item, Lazily
+from bncli.errors import SinglePictureError
 from bncli.images.decode import Decoded
 from bncli.images.image_set import Fault, faults_error
-from bncli.pipeline.engine import in_order
+from bncli.pipeline.places import read_or_fault
 from bncli.pipeline.plan import Plan
 from bncli.pipeline.source import Source
 
 Raster = NDArray[Any]
-_AHEAD = 8
 
 DeltaRows = Callable[[int], Raster]
 BlockWatcher = Callable[[Raster], None]
@@ -55,15 +55,125 @@ class Batch:
     faults: list[Fault] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Sums:
+    """Sums over pictures, which are taken in one at a time.
+
+    Attributes:
+        moments: of all pictures but those of the last block.
+        block: pictures whose moments are taken at once.
+        delta: gives the delta of one picture; None without a backward pass.
+        watch: is given every block, in order.
+        kept: the pictures, where they are kept.
+        gradients: behind the gradients, where there is a delta.
+    """
+
+    moments: PixelMoments | Moments | FloatBlocks
+    block: int
+    delta: DeltaRows | None = None
+    watch: BlockWatcher | None = None
+    kept: list[Decoded] | None = None
+    gradients: GradientSums | None = None
+    _taken: int = 0
+    _rows: list[Raster] = field(default_factory=list)
+
+    def take(self, outcome: Decoded | Fault) -> str | Fault:
+        """Take in one picture; returns its digest, or why it could not be decoded."""
+        index, self._taken = self._taken, self._taken + 1
+        if isinstance(outcome, Fault):
+            return outcome
+        if self.kept is not None:
+            self.kept.append(outcome)
+        if self.delta is not None:
+            if self.gradients is None:
+                self.gradients = GradientSums(outcome.values)
+            self.gradients.add(outcome.values, self.delta(index))
+        self._rows.append(outcome.values)
+        if len(self._rows) == self.block:
+            self._add()
+        return outcome.digest
+
+    def whole(self) -> Any:
+        """The moments of all that was taken in."""
+        if self._rows:
+            self._add()
+        return self.moments
+
+    def _add(self) -> None:
+        rows = np.stack(self._rows)
+        self._rows.clear()
+        self.moments.add(rows)
+        if self.watch is not None:
+            self.watch(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Collecting:
+    """How workers sum up pictures, a chunk each.
+
+    Attributes:
+        pixels, dtype: of every picture.
+        block: pictures whose moments are taken at once.
+    """
+
+    pixels: int
+    dtype: np.dtype[Any]
+    block: int
+
+    @property
+    def ordered(self) -> bool:
+        """Floating-point sums depend on their order, exact ones do not."""
+        return self.dtype.kind == "f"
+
+    @property
+    def length(self) -> int | None:
+        """So that the blocks of floating-point pictures are the same wherever they are."""
+        return self.block if self.ordered else None
+
+    def read(self, picture: Item) -> Decoded | Fault:
+        """Decode one picture."""
+        return read_or_fault(picture)
+
+    def begin(self) -> Sums:
+        """Sums over no picture, to be joined to others."""
+        return Sums(part_for(self.pixels, self.dtype), self.block)
+
+    def join(self, parts: Sequence[Any]) -> PixelMoments:
+        """The moments of all parts, from the left."""
+        first, *others = parts
+        if isinstance(first, FloatMoments):
+            whole: PixelMoments = copy.deepcopy(first)
+        else:
+            whole, others = moments_for(self.pixels, self.dtype), list(parts)
+        for part in others:
+            whole.join(part)
+        return whole
+
+
+@dataclass(frozen=True, slots=True)
+class CollectingHere(Collecting):
+    """How this process sums up all pictures by itself.
+
+    Attributes:
+        sums: over them.
+    """
+
+    sums: Sums
+
+    def begin(self) -> Sums:
+        """Sums over no picture yet."""
+        return self.sums
+
+
 def collect(
-    source: Source, executor: Executor, plan: Plan, delta: DeltaRows | None,
+    source: Source, engine: Engine, plan: Plan, delta: DeltaRows | None,
     *, skip: bool, progress: Progress, least: int = 2, watch: BlockWatcher | None = None,
 ) -> Batch:  # fmt: skip
     """Decode every picture and take its moments.
 
     Args:
         source: the pictures.
-        executor: where they are decoded.
+        engine: where they are decoded; delta and watch want one that is not remote.
         plan: how the machine is used.
         delta: gives the delta of one picture, or None.
         skip: go on without the pictures that cannot be decoded.
@@ -75,85 +185,73 @@ def collect(
         ImageError, LimitError: pictures cannot be decoded; all are named at once.
         SinglePictureError: fewer than *least* are left.
     """
-    total = len(source.names)
-
-    moments = moments_for(math.prod(source.shape), source.dtype)
-    batch = Batch(moments)
-    block: list[Raster] = []
-
-    def take_block() -> None:
-        rows = np.stack(block)
-        block.clear()
-        moments.add(rows)
-        if watch is not None:
-            watch(rows)
-
-    results = in_order(executor, partial(read_or_fault, source), range(total), 2 * plan.jobs)
-    for index, result in enumerate(results):
-        progress("read", index + 1, total)
-        if isinstance(result, Fault):
-            batch.faults.append(result)
-            continue
-        _take(batch, index, result, None if delta is None else delta(index), keep=plan.cached)
-        block.append(result.values)
-        if len(block) == plan.block:
-            take_block()
-    if block:
-        take_block()
+    indexes = range(len(source.names))
+    batch = _collect(source, engine, plan, _Wishes(delta, watch), indexes, progress)
     _check(batch, source, least, skip=skip)
+    if batch.faults and engine.remote and source.dtype.kind == "f":
+        # The blocks are to be those of the pictures that are left.
+        faults = batch.faults
+        batch = _collect(source, engine, plan, _Wishes(), batch.indexes, progress)
+        _check(batch, source, least, skip=False)
+        batch.faults = faults
     return batch
 
 
-def refuse(source: Source, executor: Executor) -> NoReturn:
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What else is to be done with every picture and every block, in order."""
+
+    delta: DeltaRows | None = None
+    watch: BlockWatcher | None = None
+
+
+def _collect(
+    source: Source, engine: Engine, plan: Plan, wishes: _Wishes,
+    indexes: Sequence[int], progress: Progress,
+) -> Batch:  # fmt: skip
+    pixels = math.prod(source.shape)
+    fold = Collecting(pixels, source.dtype, plan.block)
+    batch = Batch(None)
+    if not engine.remote:
+        kept = batch.pictures if plan.cached else None
+        moments = moments_for(pixels, source.dtype)
+        sums = Sums(moments, plan.block, wishes.delta, wishes.watch, kept)
+        fold = CollectingHere(pixels, source.dtype, plan.block, sums)
+    done = 0
+
+    def told(fact: str | Fault) -> None:
+        nonlocal done
+        if isinstance(fact, Fault):
+            batch.faults.append(fact)
+        else:
+            batch.indexes.append(indexes[done])
+            batch.digests.append(bytes.fromhex(fact))
+        done += 1
+        progress("read", done, len(indexes))
+
+    items = Lazily(lambda place: source.picture(indexes[place]), len(indexes))
+    batch.moments = engine.fold(fold, items, told)
+    if isinstance(fold, CollectingHere):
+        batch.sums = fold.sums.gradients
+    return batch
+
+
+def refuse(source: Source, engine: Engine) -> NoReturn:
     """Decode what looked sound too, so that all that is wrong with a batch is said at once.
 
     Raises:
         ImageError, LimitError: always.
     """
     total = len(source.names)
-    results = in_order(executor, partial(read_or_fault, source), range(total), _AHEAD)
-    found = [result for result in results if isinstance(result, Fault)]
+    results = engine.map(fault_of, Lazily(source.picture, total))
+    found = [result for result in results if result is not None]
     raise faults_error([*source.faults, *found], total + len(source.faults))
 
 
-def reread(source: Source, batch: Batch, position: int) -> Decoded:
-    """The picture at *position* of the batch again, from memory or from its file.
-
-    Raises:
-        ImageError: the file is no longer what the first pass read.
-    """
-    if batch.pictures:
-        return batch.pictures[position]
-    index = batch.indexes[position]
-    try:
-        decoded = source.read(index)
-    except DataError as error:
-        raise ImageError(f"{source.names[index]}: {error}", paths=(source.names[index],)) from error
-    if decoded.digest != batch.digests[position].hex():
-        raise ImageError(
-            f"{source.names[index]}: it was changed while bncli was running; run again",
-            paths=(source.names[index],),
-        )
-    return decoded
-
-
-def read_or_fault(source: Source, index: int) -> Decoded | Fault:
-    """One picture, or why it cannot be used."""
-    try:
-        return source.read(index)
-    except (DataError, LimitError) as error:
-        return Fault(source.names[index], str(error), isinstance(error, LimitError))
-
-
-def _take(batch: Batch, index: int, decoded: Decoded, delta: Raster | None, *, keep: bool) -> None:
-    batch.indexes.append(index)
-    batch.digests.append(bytes.fromhex(decoded.digest))
-    if keep:
-        batch.pictures.append(decoded)
-    if delta is not None:
-        if batch.sums is None:
-            batch.sums = GradientSums(decoded.values)
-        batch.sums.add(decoded.values, delta)
+def fault_of(picture: Item) -> Fault | None:
+    """Why a picture cannot be decoded, or None."""
+    result = read_or_fault(picture)
+    return result if isinstance(result, Fault) else None
 
 
 def _check(batch: Batch, source: Source, least: int, *, skip: bool) -> None:

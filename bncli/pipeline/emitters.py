@@ -1,22 +1,28 @@
-"""Which emitter a run needs: from what was asked, and what is known of the batch."""
+"""What writes the pictures of a run, as the user asked for them."""
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from bncli.engines.work import Engine
+from bncli.errors import NonFiniteError
+from bncli.pipeline.agreement import shared_stage
 from bncli.pipeline.emit import (
+    ArrayEmitter,
+    BatchLevels,
+    Emitted,
     Emitter,
     Levels,
-    array_emitter,
-    batch_levels,
-    picture_levels,
-    png_emitter,
-    revived_levels,
-    tiff_emitter,
+    PictureLevels,
+    PngEmitter,
+    RevivedLevels,
+    TiffEmitter,
+    Write,
 )
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes
 from bncli.pipeline.prepare import NORMALIZED, WritesPictures
@@ -41,38 +47,58 @@ class EmitJob(Protocol):
         """Of the run."""
 
 
+def check_finite(found: Survey) -> None:
+    """Raise NonFiniteError if y overflows."""
+    if not all(np.isfinite([c.low, c.high, c.std]).all() for c in found.channels):
+        raise NonFiniteError("y overflows: gamma, beta or the pictures are too large; rescale them")
+
+
 def make_emitter(
-    job: EmitJob, names: list[str], count: int, planes: Planes, found: Survey, run: RunFolder,
-    open_arrays: ExitStack, executor: Executor, *, others: bool = False,
+    job: EmitJob, count: int, planes: Planes, found: Survey, run: RunFolder,
+    open_arrays: ExitStack, engine: Engine, *, others: bool = False,
 ) -> Emitter:  # fmt: skip
-    """What writes a picture, by its position; notes in the summary how y becomes pixel values.
+    """What writes a picture at its place; notes in the summary how y becomes pixel values.
 
     Args:
         job: the run.
-        names: of the picture files, by position; none for one array.
         count: how many pictures are written.
         planes, found: what is done to each pixel, and what is known of the statistics behind it.
         run: where files go.
         open_arrays: is left when all is written.
-        executor: where planes are computed.
+        engine: where pictures are written.
         others: whether the pictures may be others than those of the statistics.
     """
     shape, output = job.source.shape, job.request.output
+    write = writer(run, engine)
     if output.picture_format == "png":
-        levels = _levels(job, planes, found, executor, others=others)
-        return png_emitter(run, names, shape, levels)
+        return PngEmitter(write, shape, _levels(job, planes, found, engine, others=others))
     job.summary.scaling = Scaling("none", output.picture_format, None, None, None)
     if output.picture_format == "tiff":
-        return tiff_emitter(run, names, shape, planes)
+        return TiffEmitter(write, shape, planes)
     whole = (count, *shape)
-    return array_emitter(
-        open_arrays.enter_context(run.array(NORMALIZED, whole, output.dtype)), shape, planes
-    )
+    rows = open_arrays.enter_context(run.array(NORMALIZED, whole, output.dtype))
+    return ArrayEmitter(rows, shape, planes)
 
 
-def _levels(
-    job: EmitJob, planes: Planes, found: Survey, executor: Executor, *, others: bool
-) -> Levels:
+def writer(run: RunFolder, engine: Engine) -> Write:
+    """What writes a file of the run, wherever the engine works.
+
+    Raises:
+        OutputError: a worker cannot write there.
+    """
+    return shared_stage(run, engine).write if engine.remote else run.write
+
+
+def recorded(
+    run: RunFolder, engine: Engine, outputs: Sequence[str], position: int, emitted: Emitted
+) -> Emitted:
+    """What was written, once the run knows of the file that a worker has staged."""
+    if engine.remote and emitted.digest is not None:
+        run.record(outputs[position], emitted.digest, emitted.clipped)
+    return replace(emitted, digest=None, glimpse=None)
+
+
+def _levels(job: EmitJob, planes: Planes, found: Survey, engine: Engine, *, others: bool) -> Levels:
     """How y becomes pixel values; notes it in the summary."""
     output, scale = job.request.output, job.request.output.scale
     deep = output.depth == "16" or (output.depth == "auto" and job.source.dtype != np.uint8)
@@ -80,9 +106,12 @@ def _levels(
     depth = 8 * dtype.itemsize
     if scale.kind == "image":
         job.summary.scaling = Scaling(scale.kind, "png", depth, None, None)
-        return picture_levels(planes, dtype)
+        return PictureLevels(planes, dtype)
     low, high = black_and_white(scale, found)
     job.summary.scaling = Scaling(scale.kind, "png", depth, low, high)
     white = int(np.iinfo(dtype).max)
-    levels = batch_levels(*level_planes(planes, low, high, white, executor), dtype)
-    return revived_levels(levels, planes, low, high, dtype) if others else levels
+    levels = BatchLevels(*level_planes(planes, low, high, white, engine.threads), dtype)
+    dead = np.flatnonzero(planes.dead) if others else np.empty(0, np.intp)
+    if not len(dead):
+        return levels
+    return RevivedLevels(levels, dead, planes.part(dead), low, high, dtype)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Unpack
 
 from bncli.batchnorm.inference import RunningStatistics, check_batches
+from bncli.engines.work import Engine
 from bncli.images.header import pillow_unlimited
 from bncli.images.image_set import Fault
-from bncli.machine import allowed_cores
 from bncli.pipeline.collect import Progress, collect, no_progress, refuse
+from bncli.pipeline.engine import open_engine
 from bncli.pipeline.fit_request import FitOptions, FitRequest, build_fit
 from bncli.pipeline.fitted import Fitted, fitted_batch, load_fitted, source_facts
 from bncli.pipeline.merge import Layered, check_alike, check_no_doubles, joined, picture_order
@@ -41,6 +41,7 @@ def fit_folder(
     *,
     progress: Progress = no_progress,
     tell: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     **options: Unpack[FitOptions],
 ) -> FitSummary:
     """Save the statistics of a set of pictures: ``bncli fit`` as a function.
@@ -50,6 +51,7 @@ def fit_folder(
         out: the .npz file that is written.
         progress: is told of every picture that has been read.
         tell: is told, in words, what was decided before it is done.
+        warn: is told, in words, what the user should know.
         **options: those of the command, by the same names, with underscores.
 
     Returns:
@@ -72,26 +74,25 @@ def fit_folder(
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_fit(listed, out, options)
     check_file(request.out, overwrite=request.overwrite)
-    jobs = request.jobs or allowed_cores()
     with (
         pillow_unlimited(),
         limits_of(request.policy.max_pixels, request.max_memory).told(),
-        ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor,
+        open_engine(request.engine, request.jobs, warn) as engine,
     ):
-        summary = _fit(request, executor, progress, tell)
+        summary = _fit(request, engine, progress, tell)
     summary.seconds = time.perf_counter() - began
     return summary
 
 
 def _fit(
-    request: FitRequest, executor: Executor, progress: Progress, tell: Callable[[str], None] | None
+    request: FitRequest, engine: Engine, progress: Progress, tell: Callable[[str], None] | None
 ) -> FitSummary:
     old = None if request.update_from is None else load_fitted(request.update_from)
-    source, found = open_source(request.selection, request.policy, executor, request.shard)
+    source, found = open_source(request.selection, request.policy, engine, request.shard)
     updated = [] if request.update_from is None else [request.update_from]
     check_file_apart(request.out, found.roots, [*source.paths, *updated])
     if source.faults and not request.skip:
-        refuse(source, executor)
+        refuse(source, engine)
     if request.running is not None:
         check_batches(len(source.names), request.running.batch_size)
     gamma, beta = (load_parameter(name, request.layer, source.shape) for name in ("gamma", "beta"))
@@ -100,15 +101,16 @@ def _fit(
     if old is not None:
         check_alike(new, Layered(str(request.update_from), old.facts, old.gamma, old.beta))
     plan = _plan(request, source)
+    engine.narrow(plan.jobs)
     if tell is not None:
         _tell(tell, source, plan)
-    fitted, faults = _take_in(request, source, plan, new, executor, progress)
+    fitted, faults = _take_in(request, source, plan, new, engine, progress)
     added = len(fitted.pictures)
     if old is not None:
         check_no_doubles([(str(request.update_from), old.pictures), ("SRC", fitted.pictures)])
         fitted = joined(*sorted([old, fitted], key=picture_order))
     summary = FitSummary(
-        report=report_on(fitted, executor),
+        report=report_on(fitted, engine.threads),
         out=str(request.out),
         ignored=found.ignored,
         excluded=found.excluded,
@@ -126,7 +128,7 @@ def _fit(
 
 def _take_in(
     request: FitRequest, source: Source, plan: Plan, new: Layered,
-    executor: Executor, progress: Progress,
+    engine: Engine, progress: Progress,
 ) -> tuple[Fitted, tuple[Fault, ...]]:  # fmt: skip
     """Read every picture once."""
     running = None
@@ -136,7 +138,7 @@ def _take_in(
             pixels, source.dtype, source.unit, settings.momentum, settings.batch_size
         )
     batch = collect(
-        source, executor, plan, None, skip=request.skip, progress=progress, least=1,
+        source, engine, plan, None, skip=request.skip, progress=progress, least=1,
         watch=None if running is None else running.add,
     )  # fmt: skip
     if running is not None:

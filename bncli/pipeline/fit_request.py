@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
 
 from bncli.errors import OptionError
 from bncli.images.folder import Selection
 from bncli.images.policy import ReadPolicy
+from bncli.pipeline.engine import EngineOptions, EngineRequest, build_engine_request
 from bncli.pipeline.request import LayerRequest, build_layer
 from bncli.pipeline.shared_options import (
     build_policy,
@@ -43,6 +43,7 @@ class FitRequest:
         running: how running statistics are kept, or None for none.
         jobs, max_memory, skip, dry_run: as of normalize.
         overwrite: whether *out* may be replaced.
+        engine: where pictures are read.
     """
 
     selection: Selection
@@ -58,6 +59,7 @@ class FitRequest:
     skip: bool = False
     overwrite: bool = False
     dry_run: bool = False
+    engine: EngineRequest = field(default_factory=EngineRequest)
 
     def __post_init__(self) -> None:
         check_policy(self.policy)
@@ -73,13 +75,14 @@ class FitRequest:
                 f"{given[0]} does not go with --batch-size: running statistics depend on the order "
                 "of all pictures"
             )
+        self.engine.must_be_local("--batch-size", "running statistics depend on the order")
         if self.ddof:
             raise OptionError(
                 "--ddof 1 does not go with --batch-size: a running variance is unbiased already"
             )
 
 
-class FitOptions(TypedDict, total=False):
+class FitOptions(EngineOptions, total=False):
     """The options of ``bncli fit``, by the names they have on the command line."""
 
     recursive: bool
@@ -128,6 +131,7 @@ def build_fit(sources: Sequence[str | Path], out: str | Path, options: FitOption
         skip=options.get("on_error") == "skip",
         overwrite=options.get("overwrite", False),
         dry_run=options.get("dry_run", False),
+        engine=build_engine_request(options),
     )
 
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
+from bncli.engines.work import Engine, Lazily
 from bncli.errors import DataError
-from bncli.images.decode import Decoded
-from bncli.images.encode import png_bytes, tiff_bytes
 from bncli.images.header import pillow_unlimited
 from bncli.images.image_set import Fault, faults_error
-from bncli.images.layout import to_array
 from bncli.images.policy import ReadPolicy
-from bncli.machine import allowed_cores
-from bncli.pipeline.collect import Progress, no_progress, read_or_fault, refuse
-from bncli.pipeline.engine import in_order
+from bncli.pipeline.collect import Progress, no_progress, refuse
+from bncli.pipeline.emitters import writer
+from bncli.pipeline.engine import open_engine
 from bncli.pipeline.fitted import load_fitted, statistics_digest
 from bncli.pipeline.inverse import Inverse, Restored
 from bncli.pipeline.invert_input import (
@@ -34,12 +31,13 @@ from bncli.pipeline.invert_input import (
 )
 from bncli.pipeline.invert_request import InvertOptions, InvertRequest, build_invert
 from bncli.pipeline.invert_summary import InvertSummary
+from bncli.pipeline.places import Place
 from bncli.pipeline.plan import Plan, limits_of
 from bncli.pipeline.prepare import check_alpha, planned_pictures
+from bncli.pipeline.restorer import Restorer
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import Outputs, PlanFacts
 from bncli.storage.apart import check_apart, check_not_read
-from bncli.storage.rows import RowWriter
 from bncli.storage.run_folder import RunFolder
 from bncli.storage.statistics import Facts
 from bncli.version import __version__
@@ -79,6 +77,7 @@ def invert_folder(
     *,
     progress: Progress = no_progress,
     tell: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     **options: Unpack[InvertOptions],
 ) -> InvertSummary:
     """Restore the pixel values of normalized pictures: ``bncli invert`` as a function.
@@ -89,6 +88,7 @@ def invert_folder(
         out: the output folder.
         progress: is told of every picture that has been restored.
         tell: is told, in words, what was decided before it is done.
+        warn: is told, in words, what the user should know.
         **options: those of the command, by the same names, with underscores.
 
     Returns:
@@ -118,21 +118,20 @@ def invert_folder(
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_invert(statistics, listed, out, options)
-    jobs = request.jobs or allowed_cores()
     with (
         pillow_unlimited(),
         limits_of(request.max_pixels, request.max_memory).told(),
-        ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor,
+        open_engine(request.engine, request.jobs, warn) as engine,
     ):
-        job = _prepare(request, executor)
+        job = _prepare(request, engine)
         if tell is not None:
             tell(f"{len(job.source.names)} pictures, {job.summary.scale}; {job.plan.jobs} threads")
-        _run(job, executor, progress)
+        _run(job, engine, progress)
     job.summary.seconds = time.perf_counter() - began
     return job.summary
 
 
-def _prepare(request: InvertRequest, executor: Executor) -> InvertJob:
+def _prepare(request: InvertRequest, engine: Engine) -> InvertJob:
     fitted = load_fitted(request.statistics)
     facts = fitted.facts
     alpha = "normalize" if facts.alpha == "normalize" else "keep"
@@ -140,20 +139,23 @@ def _prepare(request: InvertRequest, executor: Executor) -> InvertJob:
     npy = all(name.lower().endswith(".npy") for name in request.selection.sources)
     if npy:
         policy = ReadPolicy(max_pixels=request.max_pixels)
-    source, found = open_source(request.selection, policy, executor)
+    source, found = open_source(request.selection, policy, engine)
     check_apart(request.folder, found.roots, found.parents)
     if source.faults:
-        refuse(source, executor)
+        refuse(source, engine)
     check_shape(facts, source, request.statistics)
     earlier = earlier_run((*found.roots, *found.parents), source, request.statistics)
     reading, clipping = reading_of(request, source, earlier)
     request = replace(request, picture_format=settled_format(request, facts))
+    if request.picture_format == "npy":
+        request.engine.must_be_local("--format npy", "one array has one writer")
     plan = invert_plan(request, facts, source)
+    engine.narrow(plan.jobs)
     check_alpha(request, source)
     names = planned_pictures(request, named(source, earlier), source.shape[2]) or [RESTORED]
     check_not_read(request.folder, names, [*source.paths, request.statistics])
     folder = RunFolder(request.folder, names, overwrite=request.overwrite)
-    inverse = inverse_of(fitted, reading, executor, clipping=clipping)
+    inverse = inverse_of(fitted, reading, engine.threads, clipping=clipping)
     summary = InvertSummary(
         version=__version__,
         count=len(source.names),
@@ -168,13 +170,15 @@ def _prepare(request: InvertRequest, executor: Executor) -> InvertJob:
     return InvertJob(request, source, names, facts, inverse, plan, folder, summary)
 
 
-def _run(job: InvertJob, executor: Executor, progress: Progress) -> None:
+def _run(job: InvertJob, engine: Engine, progress: Progress) -> None:
     if job.request.dry_run:
-        _restore_all(job, lambda _position, _picture, _values: None, executor, progress)
+        nothing = Restorer(job.inverse, job.source.shape, job.request.picture_format)
+        _restore_all(job, nothing, None, engine, progress)
         return
     with job.folder as run:
         with ExitStack() as open_arrays:
-            digests = _restore_all(job, _writer(job, run, open_arrays), executor, progress)
+            restorer = _restorer(job, run, open_arrays, engine)
+            digests = _restore_all(job, restorer, run, engine, progress)
         job.summary.outputs = Outputs(
             job.source.names, [bytes.fromhex(digest) for digest in digests], job.names, run.digest
         )
@@ -182,48 +186,36 @@ def _run(job: InvertJob, executor: Executor, progress: Progress) -> None:
         run.commit(job.summary.document(iter))
 
 
-Writer = Callable[[int, Decoded, Any], object]
-"""Writes the restored values of the picture at a position."""
-
-
-def _writer(job: InvertJob, run: RunFolder, open_arrays: ExitStack) -> Writer:
-    shape, names = job.source.shape, job.names
-    if job.request.picture_format == "png":
-        return lambda position, picture, values: run.write(
-            names[position], png_bytes(values, picture.alpha, shape, picture.icc)
-        )
-    if job.request.picture_format == "tiff":
-        return lambda position, picture, values: run.write(
-            names[position], tiff_bytes(values, picture.alpha, shape)
-        )
+def _restorer(job: InvertJob, run: RunFolder, open_arrays: ExitStack, engine: Engine) -> Restorer:
+    shape, kind = job.source.shape, job.request.picture_format
+    if kind != "npy":
+        return Restorer(job.inverse, shape, kind, writer(run, engine))
     whole = (len(job.source.names), *shape)
-    out: RowWriter = open_arrays.enter_context(run.array(RESTORED, whole, job.facts.dtype))
-    return lambda position, _picture, values: out.write(position, to_array(values, shape))
+    rows = open_arrays.enter_context(run.array(RESTORED, whole, job.facts.dtype))
+    return Restorer(job.inverse, shape, kind, None, rows)
 
 
 def _restore_all(
-    job: InvertJob, write: Writer, executor: Executor, progress: Progress
+    job: InvertJob, restorer: Restorer, run: RunFolder | None, engine: Engine, progress: Progress
 ) -> list[str]:
     """Restore every picture; returns the digests of what was read."""
-    total = len(job.source.names)
+    total, pictures = len(job.source.names), job.request.picture_format != "npy"
 
-    def restore(position: int) -> tuple[str, Restored] | Fault:
-        picture = read_or_fault(job.source, position)
-        if isinstance(picture, Fault):
-            return picture
-        values, told = job.inverse.restore(picture.values)
-        write(position, picture, values)
-        return picture.digest, told
+    def place(position: int) -> Place:
+        output = job.names[position] if pictures else ""
+        return Place(job.source.picture(position), position, "", output)
 
     faults: list[Fault] = []
     digests: list[str] = []
     whole = Restored()
-    for result in in_order(executor, restore, range(total), 2 * job.plan.jobs):
+    for result in engine.map(restorer, Lazily(place, total)):
         if isinstance(result, Fault):
             faults.append(result)
         else:
-            digests.append(result[0])
-            whole += result[1]
+            if engine.remote and run is not None and result.written is not None:
+                run.record(job.names[len(digests) + len(faults)], result.written)
+            digests.append(result.digest)
+            whole += result.told
         progress("restore", len(digests) + len(faults), total)
     if faults:
         raise faults_error(faults, total)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
 
 from bncli.errors import OptionError
 from bncli.images.folder import Selection
 from bncli.images.levels import Scale
 from bncli.images.policy import MAX_PIXELS
 from bncli.pipeline.choices import RESTORED_FORMATS
+from bncli.pipeline.engine import EngineOptions, EngineRequest, build_engine_request
 from bncli.pipeline.request import OutputRequest
 from bncli.pipeline.shared_options import (
     build_selection,
@@ -34,6 +34,7 @@ class InvertRequest:
         exact: refuse pictures that cannot be restored exactly.
         max_pixels: width times height above which a file is refused unread.
         jobs, max_memory, dry_run: as of normalize.
+        engine: where pictures are read and written.
         overwrite: whether files of an earlier run may be replaced.
     """
 
@@ -48,6 +49,7 @@ class InvertRequest:
     max_memory: int | float | None = None
     overwrite: bool = False
     dry_run: bool = False
+    engine: EngineRequest = field(default_factory=EngineRequest)
 
     def __post_init__(self) -> None:
         check_choice("format", self.picture_format, RESTORED_FORMATS)
@@ -61,7 +63,7 @@ class InvertRequest:
         return OutputRequest(self.folder, self.picture_format, overwrite=self.overwrite)
 
 
-class InvertOptions(TypedDict, total=False):
+class InvertOptions(EngineOptions, total=False):
     """The options of ``bncli invert``, by the names they have on the command line."""
 
     recursive: bool
@@ -101,4 +103,5 @@ def build_invert(
         max_memory=options.get("max_memory"),
         overwrite=options.get("overwrite", False),
         dry_run=options.get("dry_run", False),
+        engine=build_engine_request(options),
     )

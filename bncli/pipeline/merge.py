@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from bncli.batchnorm.moments import FloatMoments, Moments, PixelMoments
+from bncli.batchnorm.float_moments import FloatMoments
+from bncli.batchnorm.moments import Moments, PixelMoments
 from bncli.errors import ArrayError, BncliError, DataError, OptionError, ShapeError
 from bncli.machine import allowed_cores
 from bncli.pipeline.fit_request import statistics_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
+from bncli.engines.work import Engine
 from bncli.errors import NonFiniteError
 from bncli.images.header import pillow_unlimited
-from bncli.machine import allowed_cores, give_back_memory
-from bncli.pipeline.collect import Batch, Progress, collect, no_progress, reread
+from bncli.machine import give_back_memory
+from bncli.pipeline.collect import Batch, Progress, collect, no_progress
 from bncli.pipeline.emit import (
     Emitted,
-    Emitter,
-    Gradient,
-    kept_picture,
-    square_sum,
+    Emitting,
+    kept_pictures,
 )
-from bncli.pipeline.emitters import make_emitter
-from bncli.pipeline.engine import in_order
+from bncli.pipeline.emitters import check_finite, make_emitter, recorded
+from bncli.pipeline.engine import open_engine
+from bncli.pipeline.gradient import Gradient, square_sum
 from bncli.pipeline.identity import delta_digest, survey_digest
+from bncli.pipeline.places import Again, places
 from bncli.pipeline.plan import limits_of
 from bncli.pipeline.planes import Planes, Survey, survey
 from bncli.pipeline.prepare import (
@@ -43,7 +44,7 @@ from bncli.storage.journal import Inputs
 from bncli.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from bncli.pipeline.gallery import Gallery, Glimpse
+    from bncli.pipeline.gallery import Gallery
 
 _TIDIED = 1 << 10
 """Pictures after which freed memory goes back to the system."""
@@ -55,6 +56,7 @@ def normalize_folder(
     *,
     progress: Progress = no_progress,
     tell: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     **options: Unpack[NormalizeOptions],
 ) -> RunSummary:
     """Normalize a batch of pictures: ``bncli normalize`` as a function.
@@ -64,6 +66,7 @@ def normalize_folder(
         out: the output folder.
         progress: is told of every picture that has passed a stage.
         tell: is told, in words, what was decided before it is done.
+        warn: is told, in words, what the user should know.
         **options: those of the command, by the same names, with underscores.
 
     Returns:
@@ -86,28 +89,27 @@ def normalize_folder(
     began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
     request = build_request(listed, out, options)
-    jobs = request.jobs or allowed_cores()
     with (
         pillow_unlimited(),
         limits_of(request.policy.max_pixels, request.max_memory).told(),
-        ThreadPoolExecutor(jobs, thread_name_prefix="bncli") as executor,
+        open_engine(request.engine, request.jobs, warn) as engine,
     ):
-        job = prepare(request, executor)
+        job = prepare(request, engine)
         if tell is not None:
             for line in job.decisions():
                 tell(line)
-        _run(job, executor, progress)
+        _run(job, engine, progress)
     job.summary.seconds = time.perf_counter() - began
     return job.summary
 
 
-def _run(job: Job, executor: Executor, progress: Progress) -> None:
-    delta = executor.submit(delta_digest, job.request)
+def _run(job: Job, engine: Engine, progress: Progress) -> None:
+    delta = engine.threads.submit(delta_digest, job.request)
     batch = collect(
-        job.source, executor, job.plan, job.delta, skip=job.request.skip, progress=progress
+        job.source, engine, job.plan, job.delta, skip=job.request.skip, progress=progress
     )
     give_back_memory()
-    planes, found = _survey(job, batch, executor)
+    planes, found = _survey(job, batch, engine.threads)
     folder = job.folder.begin(
         Inputs(_names(job, batch), batch.digests),
         decoded=survey_digest(found),
@@ -122,17 +124,17 @@ def _run(job: Job, executor: Executor, progress: Progress) -> None:
     with folder as run, job.showing:
         gradient = None
         if gallery is not None or not _finished(job, batch, run):
-            statistics = executor.submit(run.write_with, STATS, statistics_file(job, batch))
+            statistics = engine.threads.submit(run.write_with, STATS, statistics_file(job, batch))
             batch.moments = None  # the file is the last that needs them
             with ExitStack() as open_arrays:
                 open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-                names, count = _paths(job, batch), len(batch.indexes)
-                emitter = make_emitter(job, names, count, planes, found, run, open_arrays, executor)
+                count = len(batch.indexes)
+                emitter = make_emitter(job, count, planes, found, run, open_arrays, engine)
                 gradient = _gradient(job, batch, planes, run, open_arrays)
                 # For large pictures planes are most of the memory: only who needs them keeps them.
                 del planes
-                write = _writer(job, batch, emitter, gradient, gallery, run)
-                emitted = _emit(job, write, gallery, executor, progress)
+                task = Emitting(emitter, gradient, job.source.shape, gallery)
+                emitted = _emit(job, batch, task, run, engine, progress)
             statistics.result()
             _report(job, emitted, gradient)
             for name, writer in result_files(job, gradient).items():
@@ -204,12 +206,6 @@ def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]
     return planes, found
 
 
-def check_finite(found: Survey) -> None:
-    """Raise NonFiniteError if y overflows."""
-    if not all(np.isfinite([c.low, c.high, c.std]).all() for c in found.channels):
-        raise NonFiniteError("y overflows: gamma, beta or the pictures are too large; rescale them")
-
-
 def _gradient(
     job: Job, batch: Batch, planes: Planes, run: RunFolder, open_arrays: ExitStack
 ) -> Gradient | None:
@@ -223,42 +219,25 @@ def _gradient(
     return Gradient(job.delta, planes, *sums, count, out)
 
 
-def _writer(
-    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, gallery: Gallery | None,
-    run: RunFolder,
-) -> Callable[[int], tuple[Emitted, Glimpse | None]]:  # fmt: skip
-    """What writes a picture of the batch, and looks at it where something is to be drawn."""
-    shape = job.source.shape
-    names = _paths(job, batch)
-
-    def write(position: int) -> tuple[Emitted, Glimpse | None]:
-        clipped = kept_picture(run, names[position], shape[2]) if names else None
-        if clipped is not None and gradient is None and gallery is None:
-            return Emitted(clipped), None
-        picture = reread(job.source, batch, position)
-        if clipped is None:
-            clipped = emitter(position, picture)
-        squares = gradient.write(position, picture.values, shape) if gradient is not None else 0.0
-        if gallery is None:
-            return Emitted(clipped, squares), None
-        return Emitted(clipped, squares), gallery.glimpse(position, picture, gradient)
-
-    return write
-
-
 def _emit(
-    job: Job, write: Callable[[int], tuple[Emitted, Glimpse | None]], gallery: Gallery | None,
-    executor: Executor, progress: Progress,
-) -> list[Emitted]:  # fmt: skip
-    total = job.summary.count
-    emitted = []
-    for result, glimpse in in_order(executor, write, range(total), 2 * job.plan.jobs):
-        emitted.append(result)
-        if gallery is not None and glimpse is not None:
-            gallery.add(glimpse)
-        if len(emitted) % _TIDIED == 0:
+    job: Job, batch: Batch, task: Emitting, run: RunFolder, engine: Engine, progress: Progress
+) -> list[Emitted]:
+    outputs, gallery = _paths(job, batch), task.gallery
+    kept = kept_pictures(run, outputs, job.source.shape[2], engine)
+    emitted = [Emitted(kept.get(position, ())) for position in range(len(batch.indexes))]
+    every = task.gradient is not None or gallery is not None
+    again = [position for position in range(len(emitted)) if every or position not in kept]
+    done = len(emitted) - len(again)
+    known = Again(batch.indexes, batch.digests, batch.pictures, outputs, kept)
+    items = places(job.source, known, again)
+    for position, result in zip(again, engine.map(task, items), strict=True):
+        if gallery is not None and result.glimpse is not None:
+            gallery.add(result.glimpse)
+        emitted[position] = recorded(run, engine, outputs, position, result)
+        done += 1
+        if done % _TIDIED == 0:
             give_back_memory()
-        progress("write", len(emitted), total)
+        progress("write", done, len(emitted))
     return emitted
 
 

@@ -87,7 +87,7 @@ def make_plan(source: Source, request: NormalizeRequest) -> Plan:
         limits=limits_of(request.policy.max_pixels, request.max_memory),
         pixel_bytes=lambda jobs, block: _normalize_bytes(request, value_bytes, block, jobs),
         disk=disk,
-        passes=2,
+        passes=2 if request.engine.kind == "local" else 1,
         fixed_bytes=SHOW_BYTES * bool(request.show.files),
     )
     return plan_for(source, needs)

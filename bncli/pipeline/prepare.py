@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bncli.engines.work import Engine
 from bncli.errors import OptionError, OutputError, SinglePictureError
 from bncli.images.encode import output_name
 from bncli.images.folder import Found
@@ -83,18 +83,18 @@ class WritesPictures(Protocol):
         """What is written and where."""
 
 
-def prepare(request: NormalizeRequest, executor: Executor) -> Job:
+def prepare(request: NormalizeRequest, engine: Engine) -> Job:
     """Look at everything a run will use, and write nothing.
 
     Raises:
         BncliError: something cannot be used.
     """
-    source, found = open_source(request.selection, request.policy, executor)
+    source, found = open_source(request.selection, request.policy, engine)
     check_apart(request.output.folder, found.roots, found.parents)
     if not request.dry_run:
         settle(request.output.folder)
     if source.faults and not request.skip:
-        refuse(source, executor)
+        refuse(source, engine)
     count, backward = len(source.names), request.backward
     if count == 1:
         raise SinglePictureError(
@@ -112,6 +112,7 @@ def prepare(request: NormalizeRequest, executor: Executor) -> Job:
                 descent = Descent.load(backward.state, source.shape)
     summary = _blank_summary(request, source, found, gamma, beta)
     plan = _planned(request, source, summary)
+    engine.narrow(plan.jobs)
     check_alpha(request, source)
     pictures = planned_pictures(request, source.names, source.shape[2])
     names = [*pictures, *array_names(request, gamma, beta)]

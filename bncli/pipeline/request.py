@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from bncli.batchnorm.demands import check_update_options
 from bncli.errors import OptionError
@@ -14,6 +14,7 @@ from bncli.images.folder import Selection
 from bncli.images.levels import Scale
 from bncli.images.policy import ReadPolicy
 from bncli.pipeline.choices import DEPTHS, DTYPES, FORMATS
+from bncli.pipeline.engine import EngineOptions, EngineRequest, build_engine_request
 from bncli.pipeline.shared_options import (
     build_policy,
     build_selection,
@@ -113,6 +114,7 @@ class NormalizeRequest:
         skip: go on without the files that cannot be used.
         dry_run: check everything that can be checked and write nothing.
         show: what is to be drawn of it.
+        engine: where pictures are read and written.
     """
 
     selection: Selection
@@ -125,17 +127,22 @@ class NormalizeRequest:
     skip: bool = False
     dry_run: bool = False
     show: ShowRequest = field(default_factory=ShowRequest)
+    engine: EngineRequest = field(default_factory=EngineRequest)
 
     def __post_init__(self) -> None:
         check_policy(self.policy)
         check_machine(self.jobs, self.max_memory)
+        if self.backward is not None:
+            self.engine.must_be_local("--delta", "its sums depend on the order of the pictures")
+        if self.output.picture_format == "npy":
+            self.engine.must_be_local("--format npy", "one array has one writer")
         if self.skip and self.backward is not None:
             raise OptionError(
                 "--on-error skip does not go with --delta: its rows would belong to other pictures"
             )
 
 
-class NormalizeOptions(TypedDict, total=False):
+class NormalizeOptions(EngineOptions, total=False):
     """The options of ``bncli normalize``, by the names they have on the command line.
 
     ``command`` is the command line itself, which a report tells.
@@ -195,6 +202,7 @@ def build_request(
         skip=options.get("on_error") == "skip",
         dry_run=options.get("dry_run", False),
         show=ShowRequest.of(options),
+        engine=build_engine_request(options),
     )
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import numpy as np
 
+from bncli.engines.work import Engine, Item
 from bncli.errors import NoPicturesError, OptionError
 from bncli.images.decode import Decoded
 from bncli.images.folder import Found, Selection, find_pictures
 from bncli.images.image_set import Fault, preflight
 from bncli.images.layout import Shape, to_raster
 from bncli.images.policy import ReadPolicy
+from bncli.pipeline.agreement import check_workers
 from bncli.storage.rows import ArrayRows, open_rows
 
 _BATCH_AXES = "(batch, w, h, c)"
@@ -102,12 +103,31 @@ class Source(Protocol):
     def policy(self) -> ReadPolicy:
         """How the pictures are read."""
 
+    def picture(self, index: int) -> Item:
+        """One picture, still in its file, which any process that sees the file can read."""
+
     @property
     def decoders(self) -> dict[str, str]:
         """The libraries that read the pictures, with their versions."""
 
     def read(self, index: int) -> Decoded:
         """Read one picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One picture of a .npy batch."""
+
+    rows: ArrayRows
+    index: int
+    name: str
+    dtype: np.dtype[Any]
+
+    def read(self) -> Decoded:
+        """Read it; its digest is that of its numbers in C order."""
+        numbers = np.ascontiguousarray(self.rows.row(self.index))
+        digest = hashlib.sha256(numbers.data).hexdigest()
+        return Decoded(to_raster(numbers, self.dtype), None, None, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,22 +169,25 @@ class ArrayBatch:
         width, height, channels = self.rows.shape[1:]
         return width, height, channels
 
+    def picture(self, index: int) -> Row:
+        """One picture, still in its file."""
+        rows = replace(self.rows, path=self.rows.path.absolute())
+        return Row(rows, self.places[index], self.names[index], self.dtype)
+
     def read(self, index: int) -> Decoded:
         """Read one picture; its digest is that of its numbers in C order."""
-        numbers = np.ascontiguousarray(self.rows.row(self.places[index]))
-        digest = hashlib.sha256(numbers.data).hexdigest()
-        return Decoded(to_raster(numbers, self.dtype), None, None, digest)
+        return self.picture(index).read()
 
 
 def open_source(
-    selection: Selection, policy: ReadPolicy, executor: Executor, shard: Shard | None = None
+    selection: Selection, policy: ReadPolicy, engine: Engine, shard: Shard | None = None
 ) -> tuple[Source, Found]:
     """Find the pictures and look at them all; those that cannot be used are its faults.
 
     Args:
         selection: which files.
         policy: how they are read.
-        executor: where the headers are read.
+        engine: where the headers are read.
         shard: which of the files, or rows of a .npy batch, are taken; None is all.
 
     Raises:
@@ -175,7 +198,9 @@ def open_source(
         found = find_pictures(selection)
         if shard is not None:
             found = replace(found, files=shard.of(found.files))
-        return preflight(found, policy, executor, skip=True), found
+        if found.files:
+            check_workers(engine, [path for path, _ in found.files])
+        return preflight(found, policy, engine, skip=True), found
     if len(selection.sources) > 1:
         raise OptionError(f"{batches[0]}: a .npy batch must be the only source")
     searching = Selection(selection.sources) != selection
@@ -187,6 +212,7 @@ def open_source(
     path = Path(batches[0])
     if not os.path.lexists(path):
         raise NoPicturesError(f"{path}: there is no such file; check the name", paths=(str(path),))
+    check_workers(engine, [path])
     rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
     places = range(len(rows)) if shard is None else shard.of(range(len(rows)))
     names = [f"{path.name}#{index}" for index in places]  # as of frames

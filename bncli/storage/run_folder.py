@@ -153,12 +153,7 @@ class RunFolder:
         return digest
 
     def record(self, name: str, digest: str, facts: Any = None) -> None:
-        """Take a file that another process has staged with :meth:`Staging.write`.
-
-        Args:
-            name, facts: as for :meth:`write`.
-            digest: what ``Staging.write`` returned.
-        """
+        """Take a file that another process has staged; *digest* is what that was told."""
         with self._busy(), writing(self.path / name):
             self._record(name, Entry(bytes.fromhex(digest), facts))
 
@@ -172,6 +167,10 @@ class RunFolder:
         """Stage a .npy file that is filled a row at a time."""
         with self._filling(name) as file:
             yield RowWriter(file, shape, dtype)
+
+    def knows(self, name: str) -> bool:
+        """Whether an earlier run has written a file of this name, which may be whole."""
+        return self._hold.earlier.knows(name)
 
     def kept(self, name: str) -> Entry | None:
         """What is known of a file that an earlier run has left whole; its bytes are read to know.

@@ -45,6 +45,10 @@ class Staging:
         """Where the file waits that the new one replaces."""
         return self.path / _OLD / name
 
+    def part(self, name: str) -> Path:
+        """Where what is not yet whole lies, until the next run sweeps it."""
+        return self.path / _PART / name
+
     def write(self, name: str, content: bytes) -> str:
         """Stage one file whole; its folder was made with the staging folder.
 
@@ -61,7 +65,7 @@ class Staging:
     @contextmanager
     def filling(self, name: str) -> Iterator[BinaryIO]:
         """A file to write to, readable too, that is staged when the block ends well."""
-        part = self.path / _PART / os.urandom(8).hex()
+        part = self.part(os.urandom(8).hex())
         try:
             with open(part, "x+b") as file:  # noqa: PTH123 - x refuses what is there already
                 yield file

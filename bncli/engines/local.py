@@ -1,0 +1,114 @@
+"""A Dask cluster on this machine that only this machine can reach."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bncli.errors import EngineError
+
+_ROOT = str(Path(__file__).parents[2])
+_START = f"import sys; sys.path.append({_ROOT!r}); from bncli.engines.node import main; main()"
+_START_SECONDS = 60.0
+_WATCH_SECONDS = 0.1
+
+
+@contextmanager
+def local_cluster(workers: int) -> Iterator[str]:
+    """A scheduler and workers, one thread each; workers that die are replaced.
+
+    Not Dask's own LocalCluster: that listens on all interfaces here and there, and imports the
+    caller's script once more in every process.
+
+    Yields:
+        The address of the scheduler.
+
+    Raises:
+        EngineError: they do not start.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="bncli-dask-", ignore_cleanup_errors=True)
+        )
+        nodes = _Nodes(folder)
+        stack.callback(nodes.end)
+        yield nodes.start(workers)
+
+
+class _Nodes:
+    """The processes of a cluster.
+
+    Args:
+        folder: where workers may leave files.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._address = ""
+
+    def start(self, workers: int) -> str:
+        """Start all; returns the address of the scheduler."""
+        scheduler, *others = [_spawn() for _ in range(workers + 1)]  # importing takes them longest
+        self._processes = [scheduler, *others]
+        _tell(scheduler, {})
+        timer = threading.Timer(_START_SECONDS, scheduler.kill)
+        timer.start()
+        assert scheduler.stdout is not None  # noqa: S101 - it was asked for
+        self._address = scheduler.stdout.readline().decode("ascii", "replace").strip()
+        timer.cancel()
+        if not self._address:
+            raise EngineError("a scheduler of Dask cannot be started on this machine")
+        for process in others:
+            self._employ(process)
+        self._watcher.start()
+        return self._address
+
+    def end(self) -> None:
+        """End all."""
+        self._ended.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.communicate()
+
+    def _employ(self, process: subprocess.Popen[bytes]) -> None:
+        _tell(process, {"scheduler": self._address, "folder": self._folder})
+
+    def _watch(self) -> None:
+        """Replace the workers that die, not too fast: they may die of what they are."""
+        while not self._ended.wait(_WATCH_SECONDS):
+            for place, process in enumerate(self._processes[1:], 1):
+                if process.poll() is not None:
+                    process.communicate()
+                    self._processes[place] = _spawn()
+                    self._employ(self._processes[place])
+
+
+def _spawn() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
+        [sys.executable, "-P", "-c", _START],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for this process, which ends them
+    )
+
+
+def _tell(process: subprocess.Popen[bytes], facts: dict[str, str]) -> None:
+    assert process.stdin is not None  # noqa: S101 - it was asked for
+    try:
+        process.stdin.write(json.dumps(facts).encode() + b"\n")
+        process.stdin.flush()
+    except BrokenPipeError:  # it has died, which is noticed elsewhere
+        return

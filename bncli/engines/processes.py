@@ -1,0 +1,252 @@
+"""The engine for strangers' files: items are worked on in processes that may crash or stall.
+
+An item that ends its process twice, or keeps it longer than the time limit, is replaced by a
+:class:`bncli.engines.work.Lost`; the items beside it are done again by a new process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypeVar
+
+from bncli.engines.child import BEGUN, DONE
+from bncli.engines.work import Fold, FoldWork, Item, Items, Lost, MapWork, Work, chunks, in_order
+from bncli.errors import EngineError
+
+Result = TypeVar("Result")
+
+_CHUNKS_PER_JOB = 16
+_LONGEST_CHUNK = 64
+_DEATHS = 2
+"""Of processes, until an item is blamed: the first may have been ended by somebody else."""
+
+_WATCH_SECONDS = 0.1
+
+_ROOT = str(Path(__file__).parents[2])
+_START = f"import sys; sys.path.append({_ROOT!r}); from bncli.engines.child import main; main()"
+
+
+class Processes:
+    """Processes of this machine; use it in a with block.
+
+    Args:
+        jobs: how many.
+        timeout: seconds that one item may take.
+        around: makes the context that all work is done in.
+    """
+
+    remote: ClassVar[bool] = True
+
+    def __init__(
+        self, jobs: int, timeout: float, around: Callable[[], AbstractContextManager[Any]]
+    ) -> None:
+        self.jobs = jobs
+        self.threads = ThreadPoolExecutor(jobs, thread_name_prefix="bncli")
+        self._drivers = ThreadPoolExecutor(jobs, thread_name_prefix="bncli-driver")
+        self._timeout = timeout
+        self._children = [_Child(around, timeout) for _ in range(jobs)]
+        self._idle: SimpleQueue[_Child] = SimpleQueue()
+        for child in self._children:
+            self._idle.put(child)
+        self._numbers = itertools.count()
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._abandon()
+        self._drivers.shutdown(cancel_futures=True)
+        for child in self._children:  # a driver may have started one more
+            child.end()
+        self.threads.shutdown()
+
+    def narrow(self, jobs: int) -> None:
+        """Nothing: the items are in no memory of this process."""
+
+    def map(self, task: Callable[[Any], Result], items: Items) -> Iterator[Result]:
+        """What *task* makes of each item, in order."""
+        for results in self._results(MapWork(task), items, self._length(items)):
+            yield from results
+
+    def fold(self, fold: Fold, items: Items, told: Callable[[Any], None]) -> Any:
+        """The sums over all items, joined by the calling thread."""
+        whole = None
+        length = fold.length or self._length(items)
+        for facts, part in self._results(FoldWork(fold), items, length):
+            for fact in facts:
+                told(fact)
+            whole = fold.join([part] if whole is None else [whole, part])
+        return whole
+
+    def everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+        """Nothing: these processes see what this one sees."""
+        del function, arguments
+        return {}
+
+    def _length(self, items: Items) -> int:
+        share = -(-len(items) // (_CHUNKS_PER_JOB * self.jobs))
+        return max(1, min(_LONGEST_CHUNK, share))
+
+    def _results(self, work: Work, items: Items, length: int) -> Iterator[Any]:
+        order = _Order(next(self._numbers), pickle.dumps(work))
+        run = partial(self._run, order)
+        return in_order(self._drivers, run, chunks(items, length), 2 * self.jobs, self._abandon)
+
+    def _run(self, order: _Order, chunk: list[Item]) -> Any:
+        items, deaths = list(chunk), Counter[int]()
+        child = self._idle.get()
+        try:
+            while True:
+                if self._ended.is_set():
+                    raise EngineError("the run has ended")
+                try:
+                    return child.run(order, items)
+                except _DiedError as death:
+                    place = death.position
+                    deaths[place] += 1
+                    if death.stalled or deaths[place] == _DEATHS:
+                        items[place] = self._lost(items[place], death)
+        finally:
+            self._idle.put(child)
+
+    def _abandon(self) -> None:
+        """End all processes, whatever they are at."""
+        self._ended.set()
+        for child in self._children:
+            child.end()
+
+    def _lost(self, item: Item, death: _DiedError) -> Lost:
+        if death.position < 0:
+            raise EngineError(f"a process for the pictures cannot be started: {death.how}")
+        if death.stalled:
+            remedy = "remove it, or raise --timeout"
+            return Lost(item.name, f"it takes longer than {self._timeout:g} s; {remedy}", True)  # noqa: FBT003 - limit
+        return Lost(item.name, f"it ends the process that reads it ({death.how}); remove it")
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_WATCH_SECONDS):
+            for child in self._children:
+                child.end_stalled()
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be done to items, pickled once."""
+
+    number: int
+    content: bytes
+
+
+class _DiedError(Exception):
+    """A process ended in the middle of its work.
+
+    Args:
+        position: of the item it was at; -1 before the first.
+        how: the signal or exit code.
+        stalled: whether it was ended because it took too long.
+    """
+
+    def __init__(self, position: int, how: str, *, stalled: bool) -> None:
+        super().__init__(how)
+        self.position = position
+        self.how = how
+        self.stalled = stalled
+
+
+class _Child:
+    """One process, started when there is work and again after it died.
+
+    Args:
+        around: makes the context that all work is done in.
+        timeout: seconds that one item may take.
+    """
+
+    def __init__(self, around: Callable[[], AbstractContextManager[Any]], timeout: float) -> None:
+        self._around = around
+        self._timeout = timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._known = -1
+        self._deadline: float | None = None
+        self._stalled = False
+
+    def run(self, order: _Order, items: list[Item]) -> Any:
+        """What the work makes of a chunk.
+
+        Raises:
+            _DiedError: the process ended before.
+        """
+        position = -1
+        try:
+            stream = self._ask(order, items)
+            while True:
+                kind, fact = pickle.load(stream)  # noqa: S301 - from bncli's own process
+                if kind == BEGUN:
+                    position = fact
+                    self._deadline = time.monotonic() + self._timeout
+                    continue
+                self._deadline = None
+                if kind == DONE:
+                    return fact
+                raise fact
+        except (EOFError, BrokenPipeError, ConnectionError, pickle.UnpicklingError):
+            stalled, how = self._stalled, self.end()
+            raise _DiedError(position, how, stalled=stalled) from None
+
+    def end(self) -> str:
+        """End the process; says how it had ended, if it had."""
+        process, self._process = self._process, None
+        self._deadline, self._stalled, self._known = None, False, -1
+        if process is None:
+            return ""
+        process.kill()  # one that is dying by itself keeps its own cause
+        code = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    def end_stalled(self) -> None:
+        """End the process if its item has taken too long."""
+        process, deadline = self._process, self._deadline
+        if process is not None and deadline is not None and time.monotonic() > deadline:
+            self._stalled = True
+            process.kill()
+
+    def _ask(self, order: _Order, items: list[Item]) -> Any:
+        if self._process is None:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
+                [sys.executable, "-P", "-c", _START],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            pickle.dump(self._around, self._process.stdin)  # type: ignore[arg-type]
+        asked = self._process.stdin
+        content = None if self._known == order.number else order.content
+        pickle.dump((order.number, content, items), asked)  # type: ignore[arg-type]
+        asked.flush()  # type: ignore[union-attr]
+        self._known = order.number
+        return self._process.stdout

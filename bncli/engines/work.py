@@ -1,0 +1,200 @@
+"""What every engine does with items: the words they share, and what runs on a worker.
+
+An item stands for one file: it has a name and can be read. Whatever goes to another process, items
+and what is done to them, can be pickled; pickles travel between bncli's own processes alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
+
+from bncli.errors import ImageError, LimitError
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+class Item(Protocol):
+    """One file of many."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    def read(self) -> Any:
+        """Read what is wanted of it."""
+
+
+class Items(Protocol):
+    """Items in order, made when they are asked for."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __iter__(self) -> Iterator[Item]:
+        """Each in its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lazily:
+    """*count* items, each made of its index."""
+
+    make: Callable[[int], Item]
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.make, range(self.count))
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Stands where an item was that ended its worker."""
+
+    name: str
+    reason: str
+    limit: bool = False
+
+    def read(self) -> NoReturn:
+        """Say why it cannot be used.
+
+        Raises:
+            ImageError, LimitError: always; the message does not name the item.
+        """
+        raise (LimitError if self.limit else ImageError)(self.reason)
+
+
+class Tally(Protocol):
+    """Sums over items."""
+
+    def take(self, outcome: Any) -> Any:
+        """Take in what reading gave; returns what is to be known of the item, which is little."""
+
+    def whole(self) -> Any:
+        """What can be joined."""
+
+
+class Fold(Protocol):
+    """What is summed up over all items, wherever they are read.
+
+    Attributes:
+        length: items of a chunk that is summed up by itself; None for any.
+        ordered: whether chunks must be joined one after another, from the left.
+    """
+
+    @property
+    def length(self) -> int | None:
+        """Of a chunk."""
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of chunks matters."""
+
+    def read(self, item: Item) -> Any:
+        """Read one item; may run beside others."""
+
+    def begin(self) -> Tally:
+        """Sums over nothing."""
+
+    def join(self, wholes: Sequence[Any]) -> Any:
+        """The sums of the union; changes none of them."""
+
+
+class Engine(Protocol):
+    """Where items are worked on.
+
+    Attributes:
+        remote: whether that is in other processes, so that little should travel.
+        threads: of this process, for what is no work on items.
+    """
+
+    @property
+    def remote(self) -> bool:
+        """Whether items are worked on in other processes."""
+
+    @property
+    def threads(self) -> Executor:
+        """Of this process."""
+
+    def narrow(self, jobs: int) -> None:
+        """Work on no more items at once than there is memory for in this process."""
+
+    def map(self, task: Callable[[Any], Result], items: Items) -> Iterator[Result]:
+        """What *task* makes of each item, in order."""
+
+    def fold(self, fold: Fold, items: Items, told: Callable[[Any], None]) -> Any:
+        """The sums over all items; *told* is told, in order, what is known of each."""
+
+    def everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+        """What *function* returns, or raises, in each process that may be on another machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapWork(Generic[Result]):
+    """Does one thing to each item of a chunk."""
+
+    task: Callable[[Any], Result]
+
+    def __call__(self, items: Iterable[Item]) -> list[Result]:
+        """Do it."""
+        return [self.task(item) for item in items]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldWork:
+    """Sums up a chunk: what is known of each item, and the sums."""
+
+    fold: Fold
+
+    def __call__(self, items: Iterable[Item]) -> tuple[list[Any], Any]:
+        """Sum up."""
+        tally = self.fold.begin()
+        facts = [tally.take(self.fold.read(item)) for item in items]
+        return facts, tally.whole()
+
+
+Work = Callable[[Iterable[Item]], Any]
+
+
+def chunks(items: Items, length: int) -> Iterator[list[Item]]:
+    """The items, so many at a time."""
+    chunk: list[Item] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == length:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def in_order(
+    executor: Executor, task: Callable[[Given], Result], given: Iterable[Given], ahead: int,
+    abandon: Callable[[], None] | None = None,
+) -> Iterator[Result]:  # fmt: skip
+    """The results of *task*, in the order of what is given, with at most *ahead* under way.
+
+    What was not begun when the caller stops asking, or when a task fails, is never begun; then
+    *abandon* is called, which may end what was begun, and all that was begun is waited for.
+    """
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for one in given:
+            waiting.append(executor.submit(task, one))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        if waiting and abandon is not None:
+            abandon()
+        # Who cleans up next must not meet a task that is still writing.
+        wait(waiting)
