@@ -49,6 +49,7 @@ def test_options_stand_in_sections():
         "Output:",
         "Running:",
         "Drawings:",
+        "Engine:",
         "Streams:",
         "Options:",
     ]

@@ -12,7 +12,8 @@ from PIL import Image
 
 PLANTED = """
 import os, pathlib, signal, sys, time
-if any("engines." in word or "dask" in word for word in sys.orig_argv):
+begun = ("bncli.engines.", "dask", "multiprocessing.spawn")  # a nanny spawns its worker
+if any(mark in word for mark in begun for word in sys.orig_argv[1:]):
     import bncli.images.image_set as module
     decode = module.decode
     def planted(header, policy):

@@ -49,10 +49,15 @@ def dangers(text):
 
 
 def test_the_source_holds_no_such_thing():
-    """No eval, exec, pickle, or shell anywhere in the package."""
-    found = {f"{path.name}: {what}" for path in SOURCES for what in dangers(path.read_text())}
+    """No eval, exec, pickle, or shell anywhere, but between bncli's own processes."""
+    found = {
+        f"{path.parent.name}/{path.name}: {what}"
+        for path in SOURCES
+        for what in dangers(path.read_text())
+    }
 
-    assert found == set()
+    # Over a pipe to a child that it has started itself, and from it.
+    assert found == {"engines/child.py: pickle", "engines/processes.py: pickle"}
 
 
 @pytest.mark.parametrize(
