@@ -16,19 +16,20 @@ import bncli as package
 ROOT = Path(package.__file__).parent
 BELOW = {
     "cli": {"pipeline", "checking", "batchnorm", "images", "storage"},
-    "pipeline": {"checking", "engines", "batchnorm", "images", "storage"},
+    "pipeline": {"checking", "engines", "batchnorm", "images", "pages", "storage"},
     "checking": {"batchnorm"},
     "engines": set(),
     "batchnorm": set(),
     "images": set(),
+    "pages": set(),
     "storage": set(),
 }
-LEAVES = {"errors", "files", "limits", "machine", "names", "number", "version"}
+LEAVES = {"errors", "files", "limits", "machine", "names", "number", "version", "visible"}
 """Single files at the foot of the house, which every room may use."""
 
 OWNERS = {"PIL": "images", "click": "cli", "rich": "cli", "imagecodecs": "images",
-          "tifffile": "images", "isal": "images", "dask": "engines",
-          "distributed": "engines"}  # fmt: skip
+          "tifffile": "images", "isal": "images", "jinja2": "pages", "markupsafe": "pages",
+          "dask": "engines", "distributed": "engines"}  # fmt: skip
 
 
 def imports():

@@ -34,6 +34,12 @@ def count_values(shape: Shape) -> dict[str, float]:
     return values
 
 
+def value_of(symbol: str, shape: Shape) -> float:
+    """What a count that :func:`name_count` gave is for a batch of this shape."""
+    bare = symbol.removeprefix("-")
+    return count_values(shape)[bare] * (-1 if bare != symbol else 1)
+
+
 def name_count(
     coefficients: Sequence[float], shapes: Sequence[Shape], tolerance: float
 ) -> str | None:

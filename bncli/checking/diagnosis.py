@@ -8,12 +8,12 @@ five numbers; what fits none of them, at two shapes, is called unrecognised.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bncli.checking.conformance import ForwardModel
-from bncli.checking.counts import Shape, name_count
+from bncli.checking.counts import Shape, name_count, value_of
 from bncli.checking.patterns import eps_pattern, near_misses
 from bncli.checking.phrases import Sentence, coefficient_sentence, power_sentence
 from bncli.checking.probe import Array, Question
@@ -47,6 +47,15 @@ class Diagnosis:
     powers: tuple[int, int] | None = None
     residual: float | None = None
     quantity: str = "grad_input"
+
+    def at(self, shape: tuple[int, ...]) -> Diagnosis:
+        """The same for a batch of another shape: counts have other values there."""
+        if not self.symbols or "?" in self.symbols:
+            return self
+        batch, width, height, channels = shape
+        whole = (batch, width, height, channels)
+        a, b, c = (value_of(symbol, whole) for symbol in self.symbols)
+        return replace(self, coefficients=(a, b, c))
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,7 +247,7 @@ class Examination:
             if name == "grad_input":
                 report.diagnosis = blame_input(
                     target, model, quantity, seed, eps, dtype, parameters=parameters
-                )
+                ).at(report.shape)
             else:
                 others.append(blame_parameter(target, model, name, quantity, seed, eps, dtype))
         report.other_diagnoses = tuple(others)

@@ -79,6 +79,12 @@ from bncli.pipeline.choices import DTYPES
     click.option(
         "--heatmap", metavar="DIR", type=click.Path(readable=False), help="Write error maps there."
     ),
+    click.option(
+        "--report",
+        metavar="FILE.html",
+        type=click.Path(readable=False),
+        help="Write a page to read.",
+    ),
 )
 @options.streams
 def command(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bncli.cli import options
+from bncli.cli import drawing, options
 from bncli.cli.help_page import section
 from bncli.cli.plain import print_warning
 from bncli.cli.values import Number, OneOf
@@ -61,6 +61,7 @@ from bncli.cli.values import Number, OneOf
 @options.running
 @options.resuming
 @options.engine
+@drawing.showing
 @options.streams
 def command(
     sources: tuple[str, ...],
@@ -94,6 +95,7 @@ def command(
     from bncli.pipeline.normalize import normalize_folder
 
     with display.following() as follow:
+        chosen["command"] = drawing.command_line()
         summary = normalize_folder(
             listed, out, progress=follow, tell=display.tell, warn=print_warning, **chosen
         )

@@ -10,13 +10,18 @@ from typing import Any
 
 from bncli.errors import OutputError
 from bncli.names import with_whole_names
+from bncli.visible import printable
 
-_ESCAPED_BYTE = range(0xDC80, 0xDD00)  # how Python holds the bytes of a name that is no UTF-8
-
-
-def printable(text: str, keep: str = "") -> str:
-    """*text* with everything but printable characters escaped: nothing in it moves a cursor."""
-    return "".join(c if c.isprintable() or c in keep else _escaped(c) for c in text)
+__all__ = [
+    "pictures",
+    "print_aside",
+    "print_document",
+    "print_error",
+    "print_note",
+    "print_result",
+    "print_warning",
+    "printable",
+]
 
 
 def pictures(count: int) -> str:
@@ -74,10 +79,3 @@ def _write_aside(text: str) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(text)
         sys.stderr.flush()
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if code in _ESCAPED_BYTE:
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")

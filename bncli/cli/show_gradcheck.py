@@ -24,6 +24,7 @@ from bncli.checking.wording import (
 )
 from bncli.cli.plain import print_aside, printable
 from bncli.cli.show import Display
+from bncli.pipeline.check_page import page_file, write_page
 from bncli.pipeline.check_target import Check, Inputs, prepare_check, run_check, write_maps
 
 _COLOURS = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
@@ -41,15 +42,17 @@ def check_and_show(display: Display, target: str | None, chosen: Mapping[str, An
         protocol=dict(chosen["protocol"]),
         arguments={name: _literal(value) for name, value in chosen["argument"]},
     )
-    heatmap = chosen["heatmap"]
-    check = prepare_check(target, request, Inputs(chosen["images"], chosen["delta"], heatmap))
+    heatmap, page = chosen["heatmap"], chosen["report"]
+    inputs = Inputs(chosen["images"], chosen["delta"], heatmap, page)
+    check = prepare_check(target, request, inputs)
     _say_cost(display, check)
     with display.following() as follow:
-        report = run_check(
-            check, timeout=chosen["timeout"], maps=heatmap is not None, progress=follow
-        )
+        wants_maps = heatmap is not None or page is not None
+        report = run_check(check, timeout=chosen["timeout"], maps=wants_maps, progress=follow)
     report.command = _command(target, chosen)
     written = write_maps(report, heatmap) if heatmap is not None else []
+    if page is not None:
+        write_page(report, page_file(page))
     display.document(report.document())
     display.table(*report_parts(report), *_maps_line(written, heatmap))
     _print_verdict(display, report)

@@ -27,10 +27,11 @@ from bncli.images.layout import to_array
 from bncli.images.png import encode_png
 from bncli.images.policy import ReadPolicy
 from bncli.machine import allowed_cores, allowed_memory
+from bncli.pipeline.check_page import error_limit, page_file
 from bncli.pipeline.collect import refuse
 from bncli.pipeline.places import read_or_fault
 from bncli.pipeline.source import open_source
-from bncli.storage.apart import check_apart
+from bncli.storage.apart import check_apart, check_file_apart
 from bncli.storage.arrays import load_array, write_array
 
 Array = NDArray[Any]
@@ -77,11 +78,13 @@ class Inputs:
         images: folders, files, globs, or one .npy batch; empty for a probe.
         delta: ``random`` or the name of a .npy file.
         heatmap: the folder for the error maps, which may not touch the images' own.
+        report: the file for the page, which may not lie there either.
     """
 
     images: tuple[str, ...] = ()
     delta: str = "random"
     heatmap: str | None = None
+    report: str | None = None
 
 
 def prepare_check(target: str | None, request: Request, inputs: Inputs) -> Check:
@@ -94,6 +97,8 @@ def prepare_check(target: str | None, request: Request, inputs: Inputs) -> Check
         raise OptionError("--shape is for a probe; with --images the pictures say the shape")
     if inputs.heatmap is not None:
         check_maps_folder(inputs.heatmap)
+    if inputs.report is not None:
+        page_file(inputs.report)
     x = _read_batch(inputs) if inputs.images else None
     delta = None
     if inputs.delta != "random":
@@ -138,8 +143,7 @@ def write_maps(report: GradcheckReport, folder: str | Path) -> list[str]:
     files = {f"{name}.npy": _npy_bytes(array) for name, array in report.maps.items()}
     error = np.abs(report.maps["difference"])
     error = np.where(np.isfinite(error), error, np.inf)
-    finite = error[np.isfinite(error)]
-    top = max(float(finite.max(initial=0.0)), 1e-6 * float(np.abs(report.maps["numeric"]).max()))
+    top = error_limit(report.maps)
     levels = np.rint(np.minimum(error / (top or 1.0), 1.0) * _WHITE).astype(np.uint8)
     for index, picture in enumerate(levels):
         shown = picture if picture.shape[-1] in {1, 3} else picture.max(axis=-1, keepdims=True)
@@ -185,6 +189,8 @@ def _read_batch(inputs: Inputs) -> Array:
             refuse(source, engine)
         if inputs.heatmap is not None:
             check_apart(Path(inputs.heatmap), found.roots, found.parents)
+        if inputs.report is not None:
+            check_file_apart(Path(inputs.report), found.roots, source.paths)
         count = len(source.names)
         _check_memory((count, *source.shape))
         batch = np.empty((count, *source.shape))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,16 @@ from bncli.engines.work import Engine, in_order
 from bncli.images.decode import Decoded
 from bncli.images.encode import png_bytes, tiff_bytes
 from bncli.images.layout import Shape, to_array
-from bncli.images.levels import rescaled, to_levels
 from bncli.pipeline.collect import DeltaRows
+from bncli.pipeline.pixel_levels import Levels
 from bncli.pipeline.places import Place, reread
 from bncli.pipeline.planes import Planes
 from bncli.storage.arrays import narrowed
 from bncli.storage.rows import RowWriter
 from bncli.storage.run_folder import RunFolder
+
+if TYPE_CHECKING:  # what draws is not even loaded where nothing is drawn
+    from bncli.pipeline.gallery import Gallery, Glimpse
 
 Raster = NDArray[Any]
 
@@ -35,12 +38,14 @@ class Emitted:
     Attributes:
         clipped: values that were clipped, for each channel.
         grad_square_sum: sum of the squares of its gradient.
-        digest: SHA-256 of the file, where one was written by another process.
+        digest: SHA-256 of the file, until the run knows of it.
+        glimpse: what it adds to what is drawn, until it is added.
     """
 
     clipped: tuple[int, ...]
     grad_square_sum: float = 0.0
     digest: str | None = None
+    glimpse: Glimpse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,17 @@ class Gradient:
     batch: int
     out: RowWriter
 
-    def write(self, position: int, x: Raster, shape: Shape) -> float:
-        """Write the gradient of one picture; returns the sum of its squares."""
+    def values(self, position: int, x: Raster) -> Raster:
+        """The gradient of one picture, (pixels,)."""
         delta = self.delta(position)
         gradient = np.empty(len(x))
         with np.errstate(all="ignore"):  # the norms of the summary tell what overflows
             self._fill(gradient, delta, x)
+        return gradient
+
+    def write(self, position: int, x: Raster, shape: Shape) -> float:
+        """Write the gradient of one picture; returns the sum of its squares."""
+        gradient = self.values(position, x)
         self.out.write(position, to_array(gradient, shape))
         return square_sum(gradient)
 
@@ -82,82 +92,8 @@ class Gradient:
             input_gradient(delta[tile], centred, slope, constant, scale, gradient[tile])
 
 
-Levels = Callable[[Raster], tuple[Raster, Raster | None]]
-"""From one picture to its pixel values, and which were clipped, or None for none."""
-
 Write = Callable[[str, bytes, tuple[int, ...] | None], str]
 """Writes a picture of the run whole, with its clipped values; returns the SHA-256 of its bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLevels:
-    """Pixel values of one range for the whole batch.
-
-    Attributes:
-        slope, intercept: from source units straight to pixel values, (pixels,).
-        dtype: of the pixel values.
-    """
-
-    slope: Raster
-    intercept: Raster
-    dtype: np.dtype[Any]
-
-    def __call__(self, x: Raster) -> tuple[Raster, Raster | None]:
-        """The pixel values of one picture."""
-        return to_levels(x, self.slope, self.intercept, self.dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class RevivedLevels:
-    """The same for pictures whose dead pixels may have other values than in the statistics.
-
-    Attributes:
-        levels: right for every pixel but those.
-        dead: which pixels.
-        planes: of the statistics, of those pixels alone.
-        low, high: the y that are black and white.
-        dtype: of the pixel values.
-    """
-
-    levels: Levels
-    dead: Raster
-    planes: Planes
-    low: float
-    high: float
-    dtype: np.dtype[Any]
-
-    def __call__(self, x: Raster) -> tuple[Raster, Raster | None]:
-        """The pixel values of one picture."""
-        values, clipped = self.levels(x)
-        changed = x[self.dead] != self.planes.mean
-        if changed.any():
-            places, white = self.dead[changed], int(np.iinfo(self.dtype).max)
-            with np.errstate(all="ignore"):
-                y = self.planes.part(changed).y(x[places])
-                raw = np.rint(rescaled(y, self.low, self.high, white))
-            clipped = np.zeros(len(x), bool) if clipped is None else clipped
-            clipped[places] = (raw < 0) | (raw > white)
-            values[places] = np.clip(raw, 0, white)
-        return values, clipped
-
-
-@dataclass(frozen=True, slots=True)
-class PictureLevels:
-    """Pixel values of a range for each picture: its own least and greatest y.
-
-    Attributes:
-        planes: of the batch.
-        dtype: of the pixel values.
-    """
-
-    planes: Planes
-    dtype: np.dtype[Any]
-
-    def __call__(self, x: Raster) -> tuple[Raster, None]:
-        """The pixel values of one picture."""
-        y = self.planes.y(x)
-        white = int(np.iinfo(self.dtype).max)
-        return np.rint(rescaled(y, y.min(), y.max(), white)).astype(self.dtype), None
 
 
 Emitter = Callable[[Place, Decoded], Emitted]
@@ -236,21 +172,26 @@ class Emitting:
         emitter: writes the picture.
         gradient: writes its gradient, or None.
         shape: (w, h, c).
+        gallery: looks at it where something is to be drawn, or None.
     """
 
     emitter: Emitter
     gradient: Gradient | None
     shape: Shape
+    gallery: Gallery | None = None
 
     def __call__(self, place: Place) -> Emitted:
         """Write one picture."""
         picture = reread(place)
         whole = place.clipped
         emitted = self.emitter(place, picture) if whole is None else Emitted(whole)
-        if self.gradient is None:
-            return emitted
-        squares = self.gradient.write(place.position, picture.values, self.shape)
-        return replace(emitted, grad_square_sum=squares)
+        if self.gradient is not None:
+            squares = self.gradient.write(place.position, picture.values, self.shape)
+            emitted = replace(emitted, grad_square_sum=squares)
+        if self.gallery is not None:
+            seen = self.gallery.glimpse(place.position, picture, self.gradient)
+            emitted = replace(emitted, glimpse=seen)
+        return emitted
 
 
 def kept_pictures(

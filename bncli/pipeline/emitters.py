@@ -14,16 +14,13 @@ from bncli.errors import NonFiniteError
 from bncli.pipeline.agreement import shared_stage
 from bncli.pipeline.emit import (
     ArrayEmitter,
-    BatchLevels,
     Emitted,
     Emitter,
-    Levels,
-    PictureLevels,
     PngEmitter,
-    RevivedLevels,
     TiffEmitter,
     Write,
 )
+from bncli.pipeline.pixel_levels import BatchLevels, Levels, PictureLevels, RevivedLevels
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes
 from bncli.pipeline.prepare import NORMALIZED, WritesPictures
 from bncli.pipeline.source import Source
@@ -95,7 +92,7 @@ def recorded(
     """What was written, once the run knows of the file that a worker has staged."""
     if engine.remote and emitted.digest is not None:
         run.record(outputs[position], emitted.digest, emitted.clipped)
-    return replace(emitted, digest=None)
+    return replace(emitted, digest=None, glimpse=None)
 
 
 def _levels(job: EmitJob, planes: Planes, found: Survey, engine: Engine, *, others: bool) -> Levels:

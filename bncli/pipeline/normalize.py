@@ -8,7 +8,7 @@ from concurrent.futures import Executor, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -44,6 +44,9 @@ from bncli.pipeline.results import result_files, statistics_file
 from bncli.pipeline.summary import Outputs, RunSummary
 from bncli.storage.journal import Inputs
 from bncli.storage.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from bncli.pipeline.gallery import Gallery
 
 _TIDIED = 1 << 10
 """Pictures after which freed memory goes back to the system."""
@@ -119,8 +122,10 @@ def _run(job: Job, engine: Engine, progress: Progress) -> None:
         return
     job.summary.channels, job.summary.dead_pixels = found.channels, found.dead
     job.summary.run = folder.key
-    with folder as run:
-        if not _finished(job, batch, run):
+    gallery = _gallery(job, batch, planes, found)
+    with folder as run, job.showing:
+        gradient = None
+        if gallery is not None or not _finished(job, batch, run):
             statistics = engine.threads.submit(run.write_with, STATS, statistics_file(job, batch))
             batch.moments = None  # the file is the last that needs them
             with ExitStack() as open_arrays:
@@ -130,12 +135,13 @@ def _run(job: Job, engine: Engine, progress: Progress) -> None:
                 gradient = _gradient(job, batch, planes, run, open_arrays)
                 # For large pictures planes are most of the memory: only who needs them keeps them.
                 del planes
-                emitted = _emit(job, batch, emitter, gradient, run, engine, progress)
+                emitted = _emit(job, batch, emitter, gradient, gallery, run, engine, progress)
             statistics.result()
             _report(job, emitted, gradient)
             for name, writer in result_files(job, gradient).items():
                 run.write_with(name, writer)
-        _commit(job, batch, run)
+        _summarize(job, batch, run)
+        _commit(job, gallery, gradient, run)
 
 
 def _count_whole(job: Job, folder: RunFolder) -> None:
@@ -150,7 +156,26 @@ def _finished(job: Job, batch: Batch, run: RunFolder) -> bool:
     return document is not None and job.summary.adopt(document)
 
 
-def _commit(job: Job, batch: Batch, run: RunFolder) -> None:
+def _gallery(job: Job, batch: Batch, planes: Planes, found: Survey) -> Gallery | None:
+    """Where something is to be drawn; else what draws is not even loaded."""
+    if not job.showing.wanted:
+        return None
+    from bncli.pipeline.draw_run import gallery_of
+
+    return gallery_of(job, batch, planes, found)
+
+
+def _commit(job: Job, gallery: Gallery | None, gradient: Gradient | None, run: RunFolder) -> None:
+    if gallery is not None:
+        from bncli.pipeline.draw_run import stage_drawings
+
+        stage_drawings(job, gallery, gradient)
+    if not run.stands(job.summary.document(iter)):
+        run.commit(job.summary.document(iter))
+    job.showing.place()
+
+
+def _summarize(job: Job, batch: Batch, run: RunFolder) -> None:
     job.summary.outputs = Outputs(
         names=_names(job, batch),
         digests=batch.digests,
@@ -159,8 +184,6 @@ def _commit(job: Job, batch: Batch, run: RunFolder) -> None:
     )
     job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
     job.summary.kept = run.kept_count
-    if not run.stands(job.summary.document(iter)):
-        run.commit(job.summary.document(iter))
 
 
 def _names(job: Job, batch: Batch) -> list[str]:
@@ -198,18 +221,21 @@ def _gradient(
 
 
 def _emit(
-    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, run: RunFolder,
-    engine: Engine, progress: Progress,
+    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, gallery: Gallery | None,
+    run: RunFolder, engine: Engine, progress: Progress,
 ) -> list[Emitted]:  # fmt: skip
     outputs, channels = _paths(job, batch), job.source.shape[2]
     kept = kept_pictures(run, outputs, channels, engine)
     emitted = [Emitted(kept.get(position, ())) for position in range(len(batch.indexes))]
-    again = [position for position in range(len(emitted)) if gradient or position not in kept]
+    all_again = gradient is not None or gallery is not None
+    again = [position for position in range(len(emitted)) if all_again or position not in kept]
     done = len(emitted) - len(again)
-    task = Emitting(emitter, gradient, job.source.shape)
+    task = Emitting(emitter, gradient, job.source.shape, gallery)
     known = Again(batch.indexes, batch.digests, batch.pictures, outputs, kept)
     items = places(job.source, known, again)
     for position, result in zip(again, engine.map(task, items), strict=True):
+        if gallery is not None and result.glimpse is not None:
+            gallery.add(result.glimpse)
         emitted[position] = recorded(run, engine, outputs, position, result)
         done += 1
         if done % _TIDIED == 0:

@@ -22,6 +22,9 @@ _PICTURE_BYTES = 2048
 
 _BLOCK_BYTES = 8 << 20
 
+SHOW_BYTES = 80 << 20
+"""Of the gallery, its drawings and the library that makes the page, whatever the pictures."""
+
 PLANES_BYTES = 17
 """Of one pixel: mean, x_scale and dead."""
 
@@ -60,6 +63,7 @@ class Needs:
         pixel_bytes: from threads and pictures in a block to the bytes at the peak for one pixel.
         disk: bytes that are written as they are, and bytes at most that are written compressed.
         passes: how often pictures are needed; those needed twice are kept where memory allows.
+        fixed_bytes: at the peak, whatever the pictures.
     """
 
     jobs: int | None
@@ -67,6 +71,7 @@ class Needs:
     pixel_bytes: Callable[[int, int], int]
     disk: tuple[int, int]
     passes: int = 1
+    fixed_bytes: int = 0
 
 
 def make_plan(source: Source, request: NormalizeRequest) -> Plan:
@@ -83,6 +88,7 @@ def make_plan(source: Source, request: NormalizeRequest) -> Plan:
         pixel_bytes=lambda jobs, block: _normalize_bytes(request, value_bytes, block, jobs),
         disk=disk,
         passes=2 if request.engine.kind == "local" else 1,
+        fixed_bytes=SHOW_BYTES * bool(request.show.files),
     )
     return plan_for(source, needs)
 
@@ -103,7 +109,7 @@ def plan_for(source: Source, needs: Needs) -> Plan:
 
     def peak(jobs: int) -> int:
         under_way = pixels * needs.pixel_bytes(jobs, block) + jobs * beside
-        return _PROGRAM_BYTES + _PICTURE_BYTES * count + under_way
+        return _PROGRAM_BYTES + needs.fixed_bytes + _PICTURE_BYTES * count + under_way
 
     while peak(jobs) > limits.memory and jobs > 1 and needs.jobs is None:
         jobs -= 1  # each holds a picture of its own
@@ -196,7 +202,8 @@ def _normalize_bytes(request: NormalizeRequest, value: int, block: int, jobs: in
     decoding = decoding_bytes(value, block, jobs) + jobs * 8 * backward
     emitting = emitting_bytes(request.output.picture_format, value)
     writing = jobs * (emitting + 32 * backward) + 16 * backward
-    kept = planes * (backward or not levels) + levels
+    shown = bool(request.show.files)
+    kept = planes * (backward or not levels or shown) + levels
     return max(
         moments + parameters + sums + decoding,
         moments + parameters + sums + planes + 8,

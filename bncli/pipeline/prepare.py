@@ -17,6 +17,7 @@ from bncli.pipeline.identity import key_so_far
 from bncli.pipeline.parameters import Descent, Parameter, delta_rows, load_parameter
 from bncli.pipeline.plan import Plan, check_disk, free_disk, make_plan
 from bncli.pipeline.request import NormalizeRequest, OutputRequest
+from bncli.pipeline.showing import Showing
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import PlanFacts, RunSummary
 from bncli.storage.apart import check_apart, check_not_read
@@ -42,6 +43,7 @@ class Job:
         descent: where the descent stands; None without an update.
         folder: where the results go.
         names: the file that each picture of the source is written to; none for one array.
+        showing: the files in which the run is drawn.
         summary: of the run, as far as it is known.
     """
 
@@ -54,6 +56,7 @@ class Job:
     descent: Descent | None
     folder: RunFolder
     names: Sequence[str]
+    showing: Showing
     summary: RunSummary
 
     def decisions(self) -> list[str]:
@@ -115,7 +118,11 @@ def prepare(request: NormalizeRequest, engine: Engine) -> Job:
     names = [*pictures, *array_names(request, gamma, beta)]
     key = key_so_far(request, source, gamma, beta, descent)
     folder = _folder(request, source, names, key)
-    return Job(request, source, plan, gamma, beta, delta, descent, folder, pictures, summary)
+    showing = Showing(request.show, request.output, names)
+    showing.check_apart(found.roots, source.paths)
+    return Job(
+        request, source, plan, gamma, beta, delta, descent, folder, pictures, showing, summary
+    )
 
 
 def _blank_summary(

@@ -23,6 +23,7 @@ from bncli.pipeline.shared_options import (
     check_machine,
     check_policy,
 )
+from bncli.pipeline.showing import ShowRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ class NormalizeRequest:
         skip: go on without the files that cannot be used.
         dry_run: check everything that can be checked and write nothing.
         engine: where pictures are read and written.
+        show: what is to be drawn of it.
     """
 
     selection: Selection
@@ -125,6 +127,7 @@ class NormalizeRequest:
     skip: bool = False
     dry_run: bool = False
     engine: EngineRequest = field(default_factory=EngineRequest)
+    show: ShowRequest = field(default_factory=ShowRequest)
 
     def __post_init__(self) -> None:
         check_policy(self.policy)
@@ -140,7 +143,10 @@ class NormalizeRequest:
 
 
 class NormalizeOptions(EngineOptions, total=False):
-    """The options of ``bncli normalize``, by the names they have on the command line."""
+    """The options of ``bncli normalize``, by the names they have on the command line.
+
+    ``command`` is the command line itself, which a report tells.
+    """
 
     recursive: bool
     include: Sequence[str]
@@ -171,6 +177,9 @@ class NormalizeOptions(EngineOptions, total=False):
     overwrite: bool
     resume: bool
     dry_run: bool
+    contact_sheet: str | Path | None
+    report: str | Path | None
+    command: str
 
 
 def build_request(
@@ -193,6 +202,7 @@ def build_request(
         skip=options.get("on_error") == "skip",
         dry_run=options.get("dry_run", False),
         engine=build_engine_request(options),
+        show=ShowRequest.of(options),
     )
 
 

@@ -73,7 +73,8 @@ def check_file_apart(out: Path, searched: Sequence[Path], read: Iterable[Path]) 
     """
     target = _identity(out)
     for folder in searched:
-        if _identity(folder) in target.parents:
+        # A link that lies there would itself be replaced, wherever it leads.
+        if _identity(folder) in {*target.parents, *(_identity(out.parent) / out.name).parents}:
             raise OptionError(
                 f"{out}: it would lie in the input folder {folder}; choose another place",
                 paths=(str(out),),

@@ -95,6 +95,13 @@ def test_probe_holds_what_it_promises():
     assert len(set(PROBE_SHAPE)) == len(set(SECOND_SHAPE)) == 4
 
 
+def test_coefficients_are_those_of_the_batch_that_was_asked_about():
+    """The fit is made on small probes; counts are said as they are in the batch."""
+    report = gradcheck(published.BatchNormalization, shape=(7, 9, 4, 3))
+
+    np.testing.assert_allclose(report.diagnosis.coefficients, (1, 1 / 108, 7 / 108), rtol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_published_backward(dtype):
     """Both parameter gradients pass, the input's is wrong everywhere, and both faults are named."""

@@ -43,7 +43,15 @@ def test_options_stand_in_sections():
     page = bncli("normalize", "--help").out
     titles = [line for line in page.splitlines() if line.endswith(":") and line[0] != " "]
 
-    assert titles == ["Input:", "Layer:", "Output:", "Running:", "Streams:", "Options:"]
+    assert titles == [
+        "Input:",
+        "Layer:",
+        "Output:",
+        "Running:",
+        "Drawings:",
+        "Streams:",
+        "Options:",
+    ]
     assert "[default 1e-08]" in " ".join(page.split())
     assert "[required]" in page
     assert "INTEGER" not in page

@@ -48,7 +48,7 @@ def asked(command):
         if isinstance(parameter, click.Argument):
             words += [HOSTILE] * (1 + (parameter.nargs == -1))
         elif parameter.required:
-            words += [parameter.opts[0], HOSTILE + ".npz"]
+            words += [parameter.opts[0], NAME + ".npz"]
     return [command, *words]
 
 

@@ -29,13 +29,14 @@ import numpy as np
 from mutate import mutant
 from PIL import Image
 
-from bncli import normalize_folder
+from bncli import apply_folder, inspect_statistics, merge_statistics, normalize_folder
 from bncli.errors import BncliError
 
-KINDS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PNM", "NPY", "NPZ")
+KINDS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PNM", "NPY", "NPZ", "STATS")
 ALLOWED = {"0", "5", "7"}
 SECONDS = 5.0
 _MEMORY = 1 << 30
+_NAMES = {"NPY": "file.npy", "NPZ": "file.npz", "STATS": "file.npz"}
 _TOLD = 600
 """A longer message would hide what it says."""
 
@@ -70,6 +71,20 @@ def read_members(path: Path, _: int) -> None:
     _dry([whole], path, delta="ones", update=True, state=path)
 
 
+def read_statistics(path: Path, seed: int) -> None:
+    """As what pictures are normalized with, or added to, or looked at."""
+    whole = path.with_name("whole.npy")
+    if not whole.exists():
+        np.save(whole, np.arange(6, dtype=np.uint8).reshape(1, 3, 2, 1))
+    if seed % 3 == 0:
+        inspect_statistics(path)
+    elif seed % 3 == 1:
+        apply_folder(path, whole, path.with_name("out"), dry_run=True, max_memory=_MEMORY)
+    else:
+        made = path.with_name("made.npz")
+        merge_statistics([path, path], made, overwrite=True)
+
+
 def _dry(sources: list[Path], path: Path, **options: Any) -> None:
     normalize_folder(
         sources, path.with_name("out"), dry_run=True, jobs=1, max_memory=_MEMORY, **options
@@ -79,6 +94,7 @@ def _dry(sources: list[Path], path: Path, **options: Any) -> None:
 READERS: dict[str, Reader] = dict.fromkeys(KINDS, read_pictures) | {
     "NPY": read_array,
     "NPZ": read_members,
+    "STATS": read_statistics,
 }
 
 
@@ -99,7 +115,7 @@ def work(orders: Connection, kind: str, folder: str, memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     noise = Path(folder, "stderr")
     os.dup2(os.open(noise, os.O_CREAT | os.O_RDWR | os.O_APPEND), 2)
-    path = Path(folder, "file.npy" if kind == "NPY" else "file.npz" if kind == "NPZ" else "file")
+    path = Path(folder, _NAMES.get(kind, "file"))
     heard = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -202,7 +218,7 @@ def main() -> int:
         seeds = range(chosen.first, chosen.first + chosen.count)
         counts, findings = fuzz(kind, seeds, chosen.keep, chosen.memory)
         told = "  ".join(f"{name}: {counts[name]}" for name in sorted(counts))
-        print(f"{kind:5}{told}", flush=True)
+        print(f"{kind:6}{told}", flush=True)
         for finding in findings:
             print("  FOUND", finding.encode("ascii", "backslashreplace").decode(), flush=True)
         bad += len(findings)

@@ -284,5 +284,5 @@ def _npz(content: bytes, random: Random) -> bytes:
 _AWARE: dict[str, Callable[[bytes, Random], bytes]] = {
     "PNG": _png, "JPEG": _jpeg, "TIFF": _tiff, "GIF": _gif, "WEBP": _webp, "PNM": _digits,
     "BMP": _fields((10, 4), (14, 4), (18, 4), (22, 4), (28, 2), (30, 4), (34, 4), (46, 4)),
-    "NPY": _npy, "NPZ": _npz,
+    "NPY": _npy, "NPZ": _npz, "STATS": _npz,
 }  # fmt: skip

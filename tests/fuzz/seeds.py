@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import struct
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import tifffile
 from PIL import Image, features
+
+from bncli import fit_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from images.handmade import chunk, exif, png
@@ -20,9 +23,9 @@ _ICC = bytes(range(128)) + b"profile"
 
 
 def seeds(kind: str) -> list[bytes]:
-    """Files of one kind: PNG, JPEG, TIFF, BMP, GIF, WEBP, PNM, NPY or NPZ."""
+    """Files of one kind: PNG, JPEG, TIFF, BMP, GIF, WEBP, PNM, NPY, NPZ or STATS."""
     return {"PNG": _png, "JPEG": _jpeg, "TIFF": _tiff, "BMP": _bmp, "GIF": _gif, "WEBP": _webp,
-            "PNM": _pnm, "NPY": _npy, "NPZ": _npz}[kind]()  # fmt: skip
+            "PNM": _pnm, "NPY": _npy, "NPZ": _npz, "STATS": _stats}[kind]()  # fmt: skip
 
 
 def _saved(kind: str, pixels: np.ndarray = _PIXELS, mode: str = "", **options: object) -> bytes:
@@ -152,6 +155,23 @@ def _npz() -> list[bytes]:
         buffer = io.BytesIO()
         save(buffer, velocity_gamma=plane, velocity_beta=plane, rate_factor=np.array(0.5))
         files.append(buffer.getvalue())
+    return files
+
+
+def _stats() -> list[bytes]:
+    """What fit leaves for batches 3 wide, 2 high and 1 deep."""
+    files = []
+    numbers = np.random.default_rng(5).integers(0, 256, (4, 3, 2, 1))
+    with tempfile.TemporaryDirectory() as folder:
+        batch, out = Path(folder, "batch.npy"), Path(folder, "stats.npz")
+        for dtype, options in (
+            (np.uint8, {}),
+            (np.uint16, {"gamma": "random", "ddof": 1}),
+            (np.float64, {"batch_size": 2}),
+        ):
+            np.save(batch, numbers.astype(dtype))
+            fit_folder(batch, out, overwrite=True, **options)
+            files.append(out.read_bytes())
     return files
 
 
