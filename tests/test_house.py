@@ -28,8 +28,8 @@ LEAVES = {"errors", "files", "limits", "machine", "names", "number", "version", 
 """Single files at the foot of the house, which every room may use."""
 
 OWNERS = {"PIL": "images", "click": "cli", "rich": "cli", "imagecodecs": "images",
-          "tifffile": "images", "isal": "images", "jinja2": "pages", "markupsafe": "pages",
-          "dask": "engines", "distributed": "engines"}  # fmt: skip
+          "tifffile": "images", "isal": "images", "jinja2": "pages",
+          "markupsafe": "pages", "dask": "engines", "distributed": "engines"}  # fmt: skip
 
 
 def imports():

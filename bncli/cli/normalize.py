@@ -60,8 +60,8 @@ from bncli.cli.values import Number, OneOf
 @options.skipping
 @options.running
 @options.resuming
-@options.engine
 @drawing.showing
+@options.engine
 @options.streams
 def command(
     sources: tuple[str, ...],

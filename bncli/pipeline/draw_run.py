@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bncli.images.levels import Scale
 from bncli.pipeline.collect import Batch
-from bncli.pipeline.emit import Gradient
 from bncli.pipeline.gallery import Gallery, Subject
+from bncli.pipeline.gradient import Gradient
 from bncli.pipeline.planes import Planes, Survey, black_and_white
 from bncli.pipeline.prepare import Job
 

@@ -9,25 +9,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.batchnorm.kernels import input_gradient
 from bncli.engines.work import Engine, in_order
 from bncli.images.decode import Decoded
 from bncli.images.encode import png_bytes, tiff_bytes
 from bncli.images.layout import Shape, to_array
-from bncli.pipeline.collect import DeltaRows
-from bncli.pipeline.pixel_levels import Levels
+from bncli.images.levels import rescaled, to_levels
+from bncli.pipeline.gradient import Gradient
 from bncli.pipeline.places import Place, reread
 from bncli.pipeline.planes import Planes
 from bncli.storage.arrays import narrowed
 from bncli.storage.rows import RowWriter
 from bncli.storage.run_folder import RunFolder
 
-if TYPE_CHECKING:  # what draws is not even loaded where nothing is drawn
+if TYPE_CHECKING:
     from bncli.pipeline.gallery import Gallery, Glimpse
 
 Raster = NDArray[Any]
 
-_TILE = 1 << 14
 _LOOKED_AT = 64
 
 
@@ -38,8 +36,8 @@ class Emitted:
     Attributes:
         clipped: values that were clipped, for each channel.
         grad_square_sum: sum of the squares of its gradient.
-        digest: SHA-256 of the file, until the run knows of it.
-        glimpse: what it adds to what is drawn, until it is added.
+        digest: SHA-256 of the file, where one was written by another process.
+        glimpse: what it adds to the gallery, where something is to be drawn.
     """
 
     clipped: tuple[int, ...]
@@ -48,52 +46,82 @@ class Emitted:
     glimpse: Glimpse | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Gradient:
-    """What the gradient of the input needs and where it goes.
-
-    Attributes:
-        delta: gives the delta of one picture.
-        planes: of the batch.
-        grad_gamma, grad_beta: (pixels,), sums over the batch.
-        batch: number of pictures.
-        out: (batch, w, h, c), receives the gradients, a picture at a time.
-    """
-
-    delta: DeltaRows
-    planes: Planes
-    grad_gamma: Raster
-    grad_beta: Raster
-    batch: int
-    out: RowWriter
-
-    def values(self, position: int, x: Raster) -> Raster:
-        """The gradient of one picture, (pixels,)."""
-        delta = self.delta(position)
-        gradient = np.empty(len(x))
-        with np.errstate(all="ignore"):  # the norms of the summary tell what overflows
-            self._fill(gradient, delta, x)
-        return gradient
-
-    def write(self, position: int, x: Raster, shape: Shape) -> float:
-        """Write the gradient of one picture; returns the sum of its squares."""
-        gradient = self.values(position, x)
-        self.out.write(position, to_array(gradient, shape))
-        return square_sum(gradient)
-
-    def _fill(self, gradient: Raster, delta: Raster, x: Raster) -> None:
-        for start in range(0, len(x), _TILE):
-            tile = slice(start, start + _TILE)
-            part = self.planes.part(tile)
-            scale = part.gamma * part.x_scale * part.unit
-            slope = part.x_scale * self.grad_gamma[tile] / -self.batch
-            constant = self.grad_beta[tile] / -self.batch
-            centred = x[tile] - part.mean
-            input_gradient(delta[tile], centred, slope, constant, scale, gradient[tile])
-
+Levels = Callable[[Raster], tuple[Raster, Raster | None]]
+"""From one picture to its pixel values, and which were clipped, or None for none."""
 
 Write = Callable[[str, bytes, tuple[int, ...] | None], str]
 """Writes a picture of the run whole, with its clipped values; returns the SHA-256 of its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLevels:
+    """Pixel values of one range for the whole batch.
+
+    Attributes:
+        slope, intercept: from source units straight to pixel values, (pixels,).
+        dtype: of the pixel values.
+    """
+
+    slope: Raster
+    intercept: Raster
+    dtype: np.dtype[Any]
+
+    def __call__(self, x: Raster) -> tuple[Raster, Raster | None]:
+        """The pixel values of one picture."""
+        return to_levels(x, self.slope, self.intercept, self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class RevivedLevels:
+    """The same for pictures whose dead pixels may have other values than in the statistics.
+
+    Attributes:
+        levels: right for every pixel but those.
+        dead: which pixels.
+        planes: of the statistics, of those pixels alone.
+        low, high: the y that are black and white.
+        dtype: of the pixel values.
+    """
+
+    levels: Levels
+    dead: Raster
+    planes: Planes
+    low: float
+    high: float
+    dtype: np.dtype[Any]
+
+    def __call__(self, x: Raster) -> tuple[Raster, Raster | None]:
+        """The pixel values of one picture."""
+        values, clipped = self.levels(x)
+        changed = x[self.dead] != self.planes.mean
+        if changed.any():
+            places, white = self.dead[changed], int(np.iinfo(self.dtype).max)
+            with np.errstate(all="ignore"):
+                y = self.planes.part(changed).y(x[places])
+                raw = np.rint(rescaled(y, self.low, self.high, white))
+            clipped = np.zeros(len(x), bool) if clipped is None else clipped
+            clipped[places] = (raw < 0) | (raw > white)
+            values[places] = np.clip(raw, 0, white)
+        return values, clipped
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLevels:
+    """Pixel values of a range for each picture: its own least and greatest y.
+
+    Attributes:
+        planes: of the batch.
+        dtype: of the pixel values.
+    """
+
+    planes: Planes
+    dtype: np.dtype[Any]
+
+    def __call__(self, x: Raster) -> tuple[Raster, None]:
+        """The pixel values of one picture."""
+        y = self.planes.y(x)
+        white = int(np.iinfo(self.dtype).max)
+        return np.rint(rescaled(y, y.min(), y.max(), white)).astype(self.dtype), None
 
 
 Emitter = Callable[[Place, Decoded], Emitted]
@@ -172,7 +200,7 @@ class Emitting:
         emitter: writes the picture.
         gradient: writes its gradient, or None.
         shape: (w, h, c).
-        gallery: looks at it where something is to be drawn, or None.
+        gallery: looks at each picture, where something is to be drawn.
     """
 
     emitter: Emitter
@@ -189,8 +217,8 @@ class Emitting:
             squares = self.gradient.write(place.position, picture.values, self.shape)
             emitted = replace(emitted, grad_square_sum=squares)
         if self.gallery is not None:
-            seen = self.gallery.glimpse(place.position, picture, self.gradient)
-            emitted = replace(emitted, glimpse=seen)
+            glimpse = self.gallery.glimpse(place.position, picture, self.gradient)
+            emitted = replace(emitted, glimpse=glimpse)
         return emitted
 
 
@@ -221,11 +249,6 @@ def _kept_picture(run: RunFolder, name: str, channels: int) -> tuple[int, ...] |
     if isinstance(clipped, list) and [type(n) for n in clipped] == [int] * channels:
         return tuple(clipped)
     return None
-
-
-def square_sum(values: Raster) -> float:
-    """Sum of squares; not by BLAS, whose last bits depend on how many threads it takes."""
-    return float(np.einsum("p,p->", values, values))
 
 
 def _by_channel(clipped: Raster | None, channels: int) -> tuple[int, ...]:

@@ -14,13 +14,16 @@ from bncli.errors import NonFiniteError
 from bncli.pipeline.agreement import shared_stage
 from bncli.pipeline.emit import (
     ArrayEmitter,
+    BatchLevels,
     Emitted,
     Emitter,
+    Levels,
+    PictureLevels,
     PngEmitter,
+    RevivedLevels,
     TiffEmitter,
     Write,
 )
-from bncli.pipeline.pixel_levels import BatchLevels, Levels, PictureLevels, RevivedLevels
 from bncli.pipeline.planes import Planes, Survey, black_and_white, level_planes
 from bncli.pipeline.prepare import NORMALIZED, WritesPictures
 from bncli.pipeline.source import Source

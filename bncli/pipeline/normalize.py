@@ -19,14 +19,12 @@ from bncli.machine import give_back_memory
 from bncli.pipeline.collect import Batch, Progress, collect, no_progress
 from bncli.pipeline.emit import (
     Emitted,
-    Emitter,
     Emitting,
-    Gradient,
     kept_pictures,
-    square_sum,
 )
 from bncli.pipeline.emitters import check_finite, make_emitter, recorded
 from bncli.pipeline.engine import open_engine
+from bncli.pipeline.gradient import Gradient, square_sum
 from bncli.pipeline.identity import delta_digest, survey_digest
 from bncli.pipeline.places import Again, places
 from bncli.pipeline.plan import limits_of
@@ -135,7 +133,8 @@ def _run(job: Job, engine: Engine, progress: Progress) -> None:
                 gradient = _gradient(job, batch, planes, run, open_arrays)
                 # For large pictures planes are most of the memory: only who needs them keeps them.
                 del planes
-                emitted = _emit(job, batch, emitter, gradient, gallery, run, engine, progress)
+                task = Emitting(emitter, gradient, job.source.shape, gallery)
+                emitted = _emit(job, batch, task, run, engine, progress)
             statistics.result()
             _report(job, emitted, gradient)
             for name, writer in result_files(job, gradient).items():
@@ -221,16 +220,14 @@ def _gradient(
 
 
 def _emit(
-    job: Job, batch: Batch, emitter: Emitter, gradient: Gradient | None, gallery: Gallery | None,
-    run: RunFolder, engine: Engine, progress: Progress,
-) -> list[Emitted]:  # fmt: skip
-    outputs, channels = _paths(job, batch), job.source.shape[2]
-    kept = kept_pictures(run, outputs, channels, engine)
+    job: Job, batch: Batch, task: Emitting, run: RunFolder, engine: Engine, progress: Progress
+) -> list[Emitted]:
+    outputs, gallery = _paths(job, batch), task.gallery
+    kept = kept_pictures(run, outputs, job.source.shape[2], engine)
     emitted = [Emitted(kept.get(position, ())) for position in range(len(batch.indexes))]
-    all_again = gradient is not None or gallery is not None
-    again = [position for position in range(len(emitted)) if all_again or position not in kept]
+    every = task.gradient is not None or gallery is not None
+    again = [position for position in range(len(emitted)) if every or position not in kept]
     done = len(emitted) - len(again)
-    task = Emitting(emitter, gradient, job.source.shape, gallery)
     known = Again(batch.indexes, batch.digests, batch.pictures, outputs, kept)
     items = places(job.source, known, again)
     for position, result in zip(again, engine.map(task, items), strict=True):

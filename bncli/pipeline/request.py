@@ -113,8 +113,8 @@ class NormalizeRequest:
         max_memory: bytes as an int, a share of what is available as a float, or None for half.
         skip: go on without the files that cannot be used.
         dry_run: check everything that can be checked and write nothing.
-        engine: where pictures are read and written.
         show: what is to be drawn of it.
+        engine: where pictures are read and written.
     """
 
     selection: Selection
@@ -126,8 +126,8 @@ class NormalizeRequest:
     max_memory: int | float | None = None
     skip: bool = False
     dry_run: bool = False
-    engine: EngineRequest = field(default_factory=EngineRequest)
     show: ShowRequest = field(default_factory=ShowRequest)
+    engine: EngineRequest = field(default_factory=EngineRequest)
 
     def __post_init__(self) -> None:
         check_policy(self.policy)
@@ -201,8 +201,8 @@ def build_request(
         max_memory=options.get("max_memory"),
         skip=options.get("on_error") == "skip",
         dry_run=options.get("dry_run", False),
-        engine=build_engine_request(options),
         show=ShowRequest.of(options),
+        engine=build_engine_request(options),
     )
 
 

@@ -12,8 +12,8 @@ from bncli.batchnorm.kernels import descend
 from bncli.errors import NonFiniteError
 from bncli.images.layout import to_array
 from bncli.pipeline.collect import Batch
-from bncli.pipeline.emit import Gradient
 from bncli.pipeline.fitted import fitted_batch, source_facts
+from bncli.pipeline.gradient import Gradient
 from bncli.pipeline.parameters import Descent
 from bncli.pipeline.prepare import GRAD_BETA, GRAD_GAMMA, STATE, Job
 from bncli.storage.arrays import write_array
