@@ -139,7 +139,7 @@ running = section(
 """How a run goes."""
 
 engine = section(
-    "Engine",
+    "Running",
     click.option(
         "--engine",
         type=click.Choice(ENGINES),

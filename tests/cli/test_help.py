@@ -49,7 +49,6 @@ def test_options_stand_in_sections():
         "Output:",
         "Running:",
         "Drawings:",
-        "Engine:",
         "Streams:",
         "Options:",
     ]
