@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bncli.cli import options
+from bncli.cli import drawing, options
 from bncli.cli.help_page import section
 from bncli.cli.plain import print_warning
 
@@ -30,6 +30,7 @@ from bncli.cli.plain import print_warning
 @options.skipping
 @options.running
 @options.engine
+@drawing.showing
 @options.streams
 def command(
     statistics: str,
@@ -62,6 +63,7 @@ def command(
     from bncli.pipeline.apply import apply_folder
 
     with display.following() as follow:
+        chosen["command"] = drawing.command_line()
         summary = apply_folder(
             statistics,
             listed,

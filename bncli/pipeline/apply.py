@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Unpack
-
-import numpy as np
+from typing import TYPE_CHECKING, Unpack
 
 from bncli.engines.work import Engine, Lazily
-from bncli.errors import ImageError
+from bncli.images.folder import Found
 from bncli.images.header import pillow_unlimited
 from bncli.images.image_set import Fault, faults_error
+from bncli.pipeline.apply_input import apply_plan, check_goes_with
 from bncli.pipeline.apply_request import ApplyOptions, ApplyRequest, build_apply
 from bncli.pipeline.applying import Applying
 from bncli.pipeline.collect import Progress, fault_of, no_progress, refuse
@@ -23,23 +22,20 @@ from bncli.pipeline.emitters import check_finite, make_emitter, recorded
 from bncli.pipeline.engine import open_engine
 from bncli.pipeline.fitted import load_fitted, statistics_digest
 from bncli.pipeline.places import Place
-from bncli.pipeline.plan import (
-    PLANES_BYTES,
-    Needs,
-    Plan,
-    emitting_bytes,
-    limits_of,
-    moments_bytes,
-    plan_for,
-)
+from bncli.pipeline.plan import Plan, limits_of
 from bncli.pipeline.planes import Planes, Survey, survey
 from bncli.pipeline.prepare import NORMALIZED, check_alpha, planned_pictures
+from bncli.pipeline.showing import Showing
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import ApplySummary, Outputs, PlanFacts
 from bncli.storage.apart import check_apart, check_not_read
+from bncli.storage.placing import settle
 from bncli.storage.run_folder import RunFolder
 from bncli.storage.statistics import Facts
 from bncli.version import __version__
+
+if TYPE_CHECKING:
+    from bncli.pipeline.gallery import Gallery
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +49,8 @@ class ApplyJob:
         planes: what is done to each pixel.
         found: what is known of the statistics.
         folder: where the results go.
+        showing: where the run is drawn.
+        gallery: what is drawn of it, or None.
         names: of the picture files, one for each picture; none for one array.
         summary: of the run, as far as it is known.
     """
@@ -63,6 +61,8 @@ class ApplyJob:
     planes: Planes
     found: Survey
     folder: RunFolder
+    showing: Showing
+    gallery: Gallery | None
     names: list[str]
     summary: ApplySummary
 
@@ -137,21 +137,40 @@ def _prepare(request: ApplyRequest, engine: Engine) -> ApplyJob:
     )
     out = request.output.folder
     check_apart(out, selected.roots, selected.parents)
+    if not request.dry_run:
+        settle(out)
     if source.faults and not request.skip:
         refuse(source, engine)
     check_goes_with(fitted.facts, source, request.statistics)
-    plan = _plan(request, fitted.facts, source)
+    plan = apply_plan(request, fitted.facts, source)
     engine.narrow(plan.jobs)
     check_alpha(request, source)
     whole = [NORMALIZED] if request.output.picture_format == "npy" else []
     names = planned_pictures(request, source.names, source.shape[2])
     check_not_read(out, [*names, *whole], [*source.paths, request.statistics])
     folder = RunFolder(out, [*names, *whole], overwrite=request.output.overwrite)
+    showing = Showing(request.show, request.output, [*names, *whole])
+    showing.check_apart(selected.roots, [*source.paths, request.statistics])
     facts = fitted.facts
     planes = Planes.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
-    found = survey(fitted.statistics(), planes, facts.eps, facts.shape, engine.threads)
+    moments = fitted.statistics()
+    found = survey(moments, planes, facts.eps, facts.shape, engine.threads)
     check_finite(found)
-    summary = ApplySummary(
+    summary = _blank_summary(request, source, selected, facts, found)
+    if request.dry_run:
+        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1)
+    job = ApplyJob(request, source, plan, planes, found, folder, showing, None, names, summary)
+    if not showing.wanted or request.dry_run:
+        return job
+    from bncli.pipeline.draw_run import gallery_of
+
+    return replace(job, gallery=gallery_of(job, source.names, planes, found, moments))
+
+
+def _blank_summary(
+    request: ApplyRequest, source: Source, selected: Found, facts: Facts, found: Survey
+) -> ApplySummary:
+    return ApplySummary(
         version=__version__,
         count=len(source.names),
         shape=source.shape,
@@ -168,47 +187,6 @@ def _prepare(request: ApplyRequest, engine: Engine) -> ApplyJob:
         statistics_sha256=statistics_digest(request.statistics),
         fitted=facts.count,
     )
-    if request.dry_run:
-        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1)
-    return ApplyJob(request, source, plan, planes, found, folder, names, summary)
-
-
-def check_goes_with(facts: Facts, source: Source, path: Path) -> None:
-    """Refuse pictures that the statistics are not of.
-
-    Raises:
-        ImageError: they differ; the message names the field and both values.
-    """
-    name, (width, height, channels) = source.names[0], source.shape
-    floats = source.dtype.kind == "f" and np.dtype(facts.dtype).kind == "f"
-    size = "{}x{}".format(*facts.shape[:2])
-    pairs = {
-        "dtype": (facts.dtype if floats else source.dtype.name, facts.dtype),
-        "value scale": (f"1 at {source.unit:g}", f"1 at {facts.unit:g}"),
-        f"number of channels (mode {facts.mode}, alpha {facts.alpha})": (channels, facts.shape[2]),
-        "size": (f"{width}x{height}", size),
-    }
-    for field, (given, wanted) in pairs.items():
-        if given != wanted:
-            raise ImageError(
-                f"{name}: its {field} is {given}, but {path} is of {wanted}; fit pictures like it",
-                paths=(name, str(path)),
-            )
-
-
-def _plan(request: ApplyRequest, facts: Facts, source: Source) -> Plan:
-    value, kind = source.dtype.itemsize, request.output.picture_format
-    parameters = 8 * sum(isinstance(origin, str) for origin in (facts.gamma, facts.beta))
-    moments, levels = moments_bytes(value), 16 * (kind == "png")
-
-    def pixel_bytes(jobs: int, _block: int) -> int:
-        under_way = jobs * (9 * value + emitting_bytes(kind, value))
-        return parameters + PLANES_BYTES + max(2 * moments + 8, levels + under_way)
-
-    written = {"png": 2 * value, "tiff": 4, "npy": 8}[kind]
-    disk = len(source.names) * source.shape[0] * source.shape[1] * source.shape[2] * written
-    limits = limits_of(request.max_pixels, request.max_memory)
-    return plan_for(source, Needs(request.jobs, limits, pixel_bytes, (0, disk)))
 
 
 def _run(job: ApplyJob, engine: Engine, progress: Progress) -> None:
@@ -220,14 +198,17 @@ def _run(job: ApplyJob, engine: Engine, progress: Progress) -> None:
     if request.dry_run:
         return
     job.summary.channels = job.found.channels
-    with job.folder as run:
+    with job.folder as run, job.showing:
         with ExitStack() as open_arrays:
             emitter = make_emitter(
                 job, len(indexes), job.planes, job.found, run, open_arrays, engine, others=True
             )
             written = _emit(job, indexes, emitter, run, engine, progress)
         _report(job, indexes, written, run)
+        if job.gallery is not None:
+            job.showing.stage(job.gallery, job.summary.document())
         run.commit(job.summary.document(iter))
+        job.showing.place()
 
 
 def _decodable(
@@ -258,12 +239,14 @@ def _emit(
 
     faults: list[Fault] = []
     written: list[tuple[bytes, tuple[int, ...]] | None] = []
-    for result in engine.map(Applying(emitter), Lazily(place, len(indexes))):
+    for result in engine.map(Applying(emitter, job.gallery), Lazily(place, len(indexes))):
         if isinstance(result, Fault):
             faults.append(result)
             written.append(None)
         else:
             digest, emitted = result
+            if job.gallery is not None and emitted.glimpse is not None:
+                job.gallery.add(emitted.glimpse)
             noted = recorded(run, engine, outputs, len(written), emitted)
             written.append((bytes.fromhex(digest), noted.clipped))
         progress("write", len(written), len(indexes))

@@ -16,6 +16,7 @@ from bncli.pipeline.shared_options import (
     check_known,
     check_machine,
 )
+from bncli.pipeline.showing import ShowRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class ApplyRequest:
         frames, max_pixels: as of ReadPolicy; the rest of it comes from the statistics.
         jobs, max_memory, skip, dry_run: as of normalize.
         engine: where pictures are read and written.
+        show: what is to be drawn of it.
     """
 
     statistics: Path
@@ -41,6 +43,7 @@ class ApplyRequest:
     skip: bool = False
     dry_run: bool = False
     engine: EngineRequest = field(default_factory=EngineRequest)
+    show: ShowRequest = field(default_factory=ShowRequest)
 
     def __post_init__(self) -> None:
         check_choice("frames", self.frames, FRAMES)
@@ -50,7 +53,10 @@ class ApplyRequest:
 
 
 class ApplyOptions(EngineOptions, total=False):
-    """The options of ``bncli apply``, by the names they have on the command line."""
+    """The options of ``bncli apply``, by the names they have on the command line.
+
+    ``command`` is the command line itself, which a report tells.
+    """
 
     recursive: bool
     include: Sequence[str]
@@ -66,6 +72,9 @@ class ApplyOptions(EngineOptions, total=False):
     on_error: str
     overwrite: bool
     dry_run: bool
+    contact_sheet: str | Path | None
+    report: str | Path | None
+    command: str
 
 
 def build_apply(
@@ -88,4 +97,5 @@ def build_apply(
         skip=options.get("on_error") == "skip",
         dry_run=options.get("dry_run", False),
         engine=build_engine_request(options),
+        show=ShowRequest.of(options),
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from bncli.images.image_set import Fault
 from bncli.pipeline.emit import Emitted, Emitter
 from bncli.pipeline.places import Place, read_or_fault
+
+if TYPE_CHECKING:
+    from bncli.pipeline.gallery import Gallery
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +19,19 @@ class Applying:
 
     Attributes:
         emitter: writes it.
+        gallery: looks at it, where something is to be drawn.
     """
 
     emitter: Emitter
+    gallery: Gallery | None = None
 
     def __call__(self, place: Place) -> tuple[str, Emitted] | Fault:
         """Write one picture; gives the digest of what was read, and what was written."""
         picture = read_or_fault(place)
         if isinstance(picture, Fault):
             return picture
-        return picture.digest, self.emitter(place, picture)
+        emitted = self.emitter(place, picture)
+        if self.gallery is not None:
+            glimpse = self.gallery.glimpse(place.position, picture, None)
+            emitted = replace(emitted, glimpse=glimpse)
+        return picture.digest, emitted

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.batchnorm.moments import PixelMoments
+from bncli.batchnorm.moments import PixelStatistics
 from bncli.images.decode import Decoded
 from bncli.images.layout import Shape, to_file_order
 from bncli.images.thumbnails import (
@@ -112,7 +112,7 @@ class Gallery:
         moments: of the batch whose statistics are used; not needed after this.
     """
 
-    def __init__(self, subject: Subject, moments: PixelMoments) -> None:
+    def __init__(self, subject: Subject, moments: PixelStatistics) -> None:
         unit = subject.planes.unit
         self.subject = subject
         self.x_shown = _input_range(moments, subject.dtype)
@@ -239,7 +239,7 @@ def _rows(plane: Any, shape: Shape) -> Rows:
     return lambda first, end: plane(slice(first * line, end * line)).reshape(-1, width, channels)
 
 
-def _input_range(moments: PixelMoments, dtype: np.dtype[Any]) -> Range:
+def _input_range(moments: PixelStatistics, dtype: np.dtype[Any]) -> Range:
     if dtype.kind == "u":
         return Range(0.0, 1.0)
     low, high = float(moments.minimum.min()), float(moments.maximum.max())

@@ -38,6 +38,7 @@ from bncli.pipeline.restorer import Restorer
 from bncli.pipeline.source import Source, open_source
 from bncli.pipeline.summary import Outputs, PlanFacts
 from bncli.storage.apart import check_apart, check_not_read
+from bncli.storage.placing import settle
 from bncli.storage.run_folder import RunFolder
 from bncli.storage.statistics import Facts
 from bncli.version import __version__
@@ -141,6 +142,8 @@ def _prepare(request: InvertRequest, engine: Engine) -> InvertJob:
         policy = ReadPolicy(max_pixels=request.max_pixels)
     source, found = open_source(request.selection, policy, engine)
     check_apart(request.folder, found.roots, found.parents)
+    if not request.dry_run:
+        settle(request.folder)
     if source.faults:
         refuse(source, engine)
     check_shape(facts, source, request.statistics)

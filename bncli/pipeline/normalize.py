@@ -161,7 +161,8 @@ def _gallery(job: Job, batch: Batch, planes: Planes, found: Survey) -> Gallery |
         return None
     from bncli.pipeline.draw_run import gallery_of
 
-    return gallery_of(job, batch, planes, found)
+    assert batch.moments is not None  # noqa: S101 - the first pass has just ended
+    return gallery_of(job, _names(job, batch), planes, found, batch.moments)
 
 
 def _commit(job: Job, gallery: Gallery | None, gradient: Gradient | None, run: RunFolder) -> None:

@@ -267,3 +267,38 @@ def test_impossible_options(folder, tmp_path, options, error):
     with pytest.raises(error):
         apply_folder(tmp_path / "s.npz", folder, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_drawings(folder, tmp_path):
+    """Applied to the fitted pictures a sheet is that of normalize but for its words."""
+    stats, out = tmp_path / "stats.npz", tmp_path / "out"
+    fit_folder(folder, stats)
+    normalize_folder(folder, tmp_path / "n", contact_sheet=tmp_path / "n.png")
+    summary = apply_folder(
+        stats, folder, out, contact_sheet=tmp_path / "s.png", report=tmp_path / "r.html"
+    )
+
+    drawn, wanted = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in "sn")
+    assert drawn.shape == wanted.shape
+    assert np.array_equal(drawn[120:], wanted[120:])
+    page = (tmp_path / "r.html").read_text()
+    assert all(output.sha256 in page for output in summary.outputs)
+    apply_folder(stats, folder / "p2.png", tmp_path / "one", contact_sheet=tmp_path / "one.png")
+    assert np.asarray(Image.open(tmp_path / "one.png")).shape[2] == 3
+
+
+def test_drawings_are_whole_or_absent(folder, tmp_path):
+    """A run that fails leaves none, and one that is there is not replaced unasked."""
+    stats, sheet = tmp_path / "stats.npz", tmp_path / "sheet.png"
+    fit_folder(folder, stats)
+    sheet.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="it exists"):
+        apply_folder(stats, folder, tmp_path / "out", contact_sheet=sheet)
+    assert sheet.read_bytes() == b"mine"
+    with pytest.raises(OptionError):
+        apply_folder(stats, folder, tmp_path / "out", contact_sheet=folder / "sheet.png")
+    truncate(folder / "p3.png")
+    with pytest.raises(ImageError):
+        apply_folder(stats, folder, tmp_path / "out", contact_sheet=tmp_path / "new.png")
+    assert not (tmp_path / "new.png").exists()
+    assert not (tmp_path / "out").exists()
