@@ -197,7 +197,7 @@ def _ratio(witness: Witness, name: str, key: str, tolerance: float) -> float | N
     array, _ = numbers_or_reason(raw, evidence.question.gamma.shape, name)
     if array is None:
         return None
-    usual = evidence.usual
+    usual = evidence.question.usual
     given = array[usual].astype(np.float64)
     candidate = _candidate(evidence, name, key)[usual]
     size = float((candidate**2).sum())

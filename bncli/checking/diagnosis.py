@@ -91,12 +91,6 @@ class Evidence:
         normalized: Array = (x - x.mean(axis=0)) * self.inv_std
         return normalized
 
-    @property
-    def usual(self) -> Array:
-        """(w, h, c): pixels whose variance is far above eps, where eps plays no part."""
-        usual: Array = self.question.variance > 1e5 * self.question.eps
-        return usual
-
 
 def diagnose_input(evidence: Sequence[Evidence], dtype: str) -> Diagnosis:
     """What is wrong with a grad_input.
@@ -119,7 +113,7 @@ def diagnose_input(evidence: Sequence[Evidence], dtype: str) -> Diagnosis:
         found = _from_coefficients(evidence, fits, tolerance)
         if found is not None:
             return found
-    pattern = near_misses(evidence, tolerance)
+    pattern = eps_pattern(evidence, tolerance) or near_misses(evidence, tolerance)
     if pattern is not None:
         return _diagnosis(pattern, None)
     residual = max(fit.residual for fit in fits)
@@ -142,7 +136,7 @@ class Fit:
 
 def best_fit(evidence: Evidence) -> Fit:
     """The powers and coefficients of least residual, over the usual pixels."""
-    usual = evidence.usual
+    usual = evidence.question.usual
     delta = evidence.question.delta[:, usual]
     x_norm = evidence.x_norm[:, usual]
     given = evidence.given[:, usual].astype(np.float64)

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from bncli.checking.diagnosis import Evidence
 
 _EPS_LINE = "inv_std = 1 / sqrt(variance + eps), with the eps of the forward"
+_FORWARD_LINE = "in forward: inv_std = 1 / sqrt(variance + eps)"
+_OUTSIDE = (
+    "forward adds eps to the root, and backward is the gradient of adding it to the variance "
+    "under the root; it shows most at pixels of small variance"
+)
 _INV_STD_LINE = "grad_variance = (grad_norm * (x - mean)).sum(0) * -0.5 * inv_std**3"
 _VARIANCE_LINE = "variance term: - x_norm * (delta * x_norm).sum(0) / B"
 _AXIS_LINE = "mean(axis=0): over the batch alone"
@@ -28,10 +33,15 @@ def formula(
     question = evidence.question
     delta = question.delta if delta is None else delta
     gamma = question.gamma if gamma is None else gamma
+    exchanged = inv_std is not None
     inv_std = evidence.inv_std if inv_std is None else inv_std
     x_norm = evidence.x_norm if x_norm is None else x_norm
     batch = len(question.x)
     variance_term = x_norm * (delta * x_norm).sum(axis=0) / (batch - evidence.model.ddof)
+    if evidence.model.outside and not exchanged:
+        # The derivative of the root has no eps in it; x_norm, which stands for it, has.
+        root = np.sqrt(question.variance * (batch / (batch - evidence.model.ddof)))
+        variance_term = variance_term / np.where(root > 0, root * inv_std, 1.0)
     result: Array = gamma * inv_std * (delta - delta.mean(axis=0) - variance_term)
     return result
 
@@ -54,6 +64,8 @@ def eps_pattern(evidence: Sequence[Evidence], tolerance: float) -> Sentence | No
     for everywhere in (True, False):
         for beyond, value in ((True, outside), (False, inside)):
             if all(_fits_eps(e, value, tolerance, everywhere, beyond) for e in evidence):
+                if first.model.outside:
+                    return Sentence("eps-outside-root", _OUTSIDE, _FORWARD_LINE)
                 return _eps_sentence(value, eps, beyond=beyond)
     return None
 
@@ -92,7 +104,7 @@ def near_misses(evidence: Sequence[Evidence], tolerance: float) -> Sentence | No
 def _built_fits(e: Evidence, build: Callable[[Evidence], Array], tolerance: float) -> bool:
     with np.errstate(all="ignore"):
         expected = build(e)
-    usual = e.usual
+    usual = e.question.usual
     return matches(e.given[:, usual], expected[:, usual], 10 * tolerance)
 
 

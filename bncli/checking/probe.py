@@ -21,6 +21,8 @@ LEAST_BATCH = 3
 
 _BASE = 0.25
 _NULL = 1e-6
+_SMALL_EPS = 1e-8
+"""Layers of 1e-5 and more are common: 1e5 times that is above the variance of any picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class Question:
         centred = centred - centred.mean(axis=0)
         variance: Array = (centred * centred).mean(axis=0)
         return variance
+
+    @property
+    def usual(self) -> Array:
+        """(w, h, c): pixels of no tiny variance, where a slip in eps does not hide all else."""
+        usual: Array = self.variance > 1e5 * min(self.eps, _SMALL_EPS)
+        return usual
 
     @property
     def condition(self) -> Array:

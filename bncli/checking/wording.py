@@ -106,8 +106,8 @@ def diagnosis_lines(report: GradcheckReport) -> list[str]:
         if found is None:
             continue
         lines.append(f"diagnosis of {found.quantity}: {found.name}: {found.message}")
-        if found.coefficients is not None:
-            numbers = ", ".join(f"{number:.6g}" for number in found.coefficients)
+        numbers = ", ".join(f"{number:.6g}" for number in found.coefficients or ())
+        if numbers not in {"", "1, 1, 1"}:
             symbols = f" = ({', '.join(found.symbols)})" if found.symbols else ""
             lines.append(
                 f"  coefficients of delta, mean and variance term: ({numbers}){symbols}, "

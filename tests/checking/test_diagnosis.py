@@ -95,3 +95,49 @@ def test_battery_kills_all_mutants():
     assert len({r.name for r in results if r.expected}) >= 25
     assert len([r for r in results if not r.expected]) >= 4
     assert [r for r in results if not r.ok] == []
+
+
+@pytest.mark.parametrize("eps", [1e-12, 1e-5, 1e-3])
+@pytest.mark.parametrize("fault", STUDIED, ids=lambda fault: fault.name)
+def test_planted_bug_is_named_whatever_the_eps(fault, eps):
+    """Layers of eps 1e-5 and 1e-3 are the usual ones: their bugs have the same names."""
+    assert gradcheck(fault.layer, eps=eps).diagnosis.name == fault.expected
+
+
+class EpsOutside:
+    """A forward with eps outside the root, and the backward of one with eps under it."""
+
+    def __init__(self, gamma, beta, eps=1e-5):
+        self.gamma, self.beta, self.eps = gamma, beta, eps
+
+    def forward(self, x):
+        self.std = np.sqrt(x.var(axis=0)) + self.eps
+        self.x_norm = (x - x.mean(axis=0)) / self.std
+        return self.gamma * self.x_norm + self.beta
+
+    def variance_term(self, delta):
+        return self.x_norm * (delta * self.x_norm).mean(axis=0)
+
+    def backward(self, delta):
+        self.grad_gamma = (delta * self.x_norm).sum(axis=0)
+        self.grad_beta = delta.sum(axis=0)
+        middle = delta - delta.mean(axis=0) - self.variance_term(delta)
+        return self.gamma / self.std * middle
+
+
+class EpsOutsideBoth(EpsOutside):
+    """The right backward of that forward: the derivative of the root has no eps in it."""
+
+    def variance_term(self, delta):
+        root = self.std - self.eps
+        return super().variance_term(delta) * self.std / np.where(root > 0, root, 1.0)
+
+
+def test_eps_outside_the_root_of_forward():
+    """It is named where the backward is that of the standard, and passes where it is its own."""
+    found = gradcheck(EpsOutside)
+
+    assert found.status == "fail"
+    assert found.diagnosis.name == "eps-outside-root"
+    assert "forward adds eps to the root" in found.diagnosis.message
+    assert gradcheck(EpsOutsideBoth).status == "pass"
