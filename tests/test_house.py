@@ -29,7 +29,8 @@ LEAVES = {"errors", "files", "limits", "machine", "names", "number", "version", 
 
 OWNERS = {"PIL": "images", "click": "cli", "rich": "cli", "imagecodecs": "images",
           "tifffile": "images", "isal": "images", "jinja2": "pages",
-          "markupsafe": "pages", "dask": "engines", "distributed": "engines"}  # fmt: skip
+          "markupsafe": "pages", "fsspec": "images", "dask": "engines",
+          "distributed": "engines"}  # fmt: skip
 
 
 def imports():

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from bncli.errors import ImageError
-from bncli.files import open_regular
 from bncli.images import deep
 from bncli.images.deep import PixelKind
 from bncli.images.header import (
@@ -24,6 +23,7 @@ from bncli.images.header import (
 )  # fmt: skip
 from bncli.images.png import check_chunks, check_rows
 from bncli.images.policy import ReadPolicy
+from bncli.images.remote import open_file
 
 Pixels = NDArray[Any]
 """(h, w, channels) as files hold them, alpha last."""
@@ -70,7 +70,7 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
         DataError: it cannot be read as its header says, or it has changed since; the message does
             not name the file.
     """
-    with open_regular(header.path) as (file, state), decoding():
+    with open_file(header.path) as (file, state), decoding():
         content = file.read()
     if state.packed() != header.state:
         raise ImageError("it was changed while bncli was running; run again")

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from bncli.errors import ImageError, NoPicturesError
 from bncli.images.policy import SUFFIXES
+from bncli.images.remote import find_remote, is_url
 
 _GLOB_CHARACTERS = re.compile(r"[*?\[]")
 _DIGITS = re.compile(r"([0-9]+)")
@@ -23,7 +24,7 @@ class Selection:
     """Which files the user asked for.
 
     Attributes:
-        sources: folders, files and globs, as given.
+        sources: folders, files and globs, as given, or URLs of such in a store.
         recursive: whether folders inside the folders are searched too.
         include: if any, only relative paths or names that match one of these globs.
         exclude: and none that matches one of these.
@@ -141,6 +142,12 @@ class _Search:
                 else:
                     self.ignored += 1
 
+    def take_remote(self, source: str) -> None:
+        """Take the pictures of a folder, glob or file in a store."""
+        files, ignored = find_remote(source, recursive=self.recursive)
+        self.files += files
+        self.ignored += ignored
+
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
         """What is in a folder, by name; nothing where it was visited before."""
         status = os.stat(folder)  # noqa: PTH116 - Path.stat is this
@@ -160,7 +167,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _take_source(source: str, search: _Search, single: list[Path]) -> None:
     path = Path(source)
-    if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+    if is_url(source):
+        search.take_remote(source)
+    elif os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         search.walk(path)
     elif _is_there(source):
         single.append(path)

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from bncli.errors import BncliError, ImageError, LimitError, reason_of
-from bncli.files import open_regular
 from bncli.images import deep
 from bncli.images.deep import PixelKind
 from bncli.images.png import late_exif
 from bncli.images.policy import FORMATS, ReadPolicy
 from bncli.images.quiet import libtiff_silent
+from bncli.images.remote import open_file
 
 _U8 = np.dtype(np.uint8)
 _GREY = PixelKind("L", alpha=False, dtype=_U8)
@@ -142,7 +142,7 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
         DataError: it cannot be used; the message does not name the file.
         LimitError: it has more pixels than the policy allows.
     """
-    with open_regular(path) as (file, state), decoding():
+    with open_file(path) as (file, state), decoding():
         image: ImageFile.ImageFile | None = None
         try:
             image = open_picture(file)

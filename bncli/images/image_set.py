@@ -19,6 +19,7 @@ from bncli.images.folder import Found
 from bncli.images.header import Header, read_headers
 from bncli.images.layout import Shape
 from bncli.images.policy import ReadPolicy
+from bncli.images.remote import is_url
 
 _LISTED = 20
 
@@ -106,8 +107,8 @@ class ImageSet:
 
     @property
     def paths(self) -> Iterable[Path]:
-        """The files, one for each picture."""
-        return (Path(header.path) for header in self.headers)
+        """The local files, one for each picture in one."""
+        return (Path(header.path) for header in self.headers if not is_url(header.path))
 
     @property
     def alpha_kept(self) -> bool:
@@ -166,7 +167,8 @@ def preflight(found: Found, policy: ReadPolicy, looker: Looker, *, skip: bool = 
     faults = [Fault(name, reason) for name, reason in found.unreadable]
     # Absolute paths, since other processes may stand in other folders.
     files = [
-        Unread(os.path.abspath(path), name, policy)  # noqa: PTH100 - a link stays itself
+        # A link stays itself.
+        Unread(path if is_url(path) else os.path.abspath(path), name, policy)  # noqa: PTH100
         for path, name in found.files
     ]
     for result in looker.map(_look, files):

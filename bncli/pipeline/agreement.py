@@ -12,6 +12,7 @@ import numpy as np
 
 from bncli.engines.work import Engine
 from bncli.errors import EngineError, ImageError, OutputError
+from bncli.images.remote import is_url
 from bncli.images.versions import codec_versions
 from bncli.storage.run_folder import RunFolder
 from bncli.storage.stage import Stage
@@ -25,13 +26,15 @@ def check_workers(engine: Engine, files: Sequence[str | Path]) -> None:
 
     Args:
         engine: whose workers may be on other machines.
-        files: of the input; the first, the last and the one between are looked at.
+        files: of the input; of those that are no URLs the first, the last and the one between are
+            looked at.
 
     Raises:
         EngineError: a worker has no bncli, or another version of what decides the results.
         ImageError: a worker sees other files.
     """
-    some = {files[0], files[len(files) // 2], files[-1]}
+    local = [file for file in files if not is_url(str(file))]
+    some = {local[0], local[len(local) // 2], local[-1]} if local else set()
     sample = [Path(file).absolute() for file in some]
     mine, seen = _versions(), _states(sample)
     for worker, answer in _answers(engine, _report, sample).items():

@@ -19,6 +19,7 @@ from bncli.pipeline.shared_options import (
     check_known,
     check_machine,
     check_policy,
+    local_path,
 )
 from bncli.pipeline.source import Shard
 from bncli.storage.statistics import Running
@@ -137,7 +138,7 @@ def build_fit(sources: Sequence[str | Path], out: str | Path, options: FitOption
 
 def statistics_path(out: str | Path) -> Path:
     """The file to write; OptionError unless its name ends in .npz."""
-    path = Path(out)
+    path = local_path(out, "file")
     if path.suffix != ".npz":
         raise OptionError(f"--out {out}: name a file that ends in .npz")
     return path

@@ -18,6 +18,7 @@ from bncli.pipeline.shared_options import (
     check_choice,
     check_known,
     check_machine,
+    local_path,
 )
 
 
@@ -88,13 +89,11 @@ def build_invert(
         OptionError: an option has an impossible value.
     """
     check_known(options, InvertOptions)
-    if not str(out):
-        raise OptionError("--out is empty; name a folder")
     scale = options.get("scale")
     return InvertRequest(
         statistics=Path(statistics),
         selection=build_selection(sources, options),
-        folder=Path(out),
+        folder=local_path(out, "folder"),
         picture_format=options.get("format", "auto"),
         scale=None if scale is None else Scale.parse(scale),
         exact=options.get("exact", False),

@@ -22,6 +22,7 @@ from bncli.pipeline.shared_options import (
     check_known,
     check_machine,
     check_policy,
+    local_path,
 )
 from bncli.pipeline.showing import ShowRequest
 
@@ -256,8 +257,7 @@ def _parameter_text(name: str, value: object) -> str:
 
 def build_output(out: str | Path, options: Mapping[str, Any]) -> OutputRequest:
     """What is written and where."""
-    if not str(out):
-        raise OptionError("--out is empty; name a folder")
+    folder = local_path(out, "folder")
     picture_format, scale = options.get("format", "png"), options.get("scale")
     depth = options.get("depth", "auto")
     if picture_format in FORMATS and picture_format != "png":
@@ -265,7 +265,7 @@ def build_output(out: str | Path, options: Mapping[str, Any]) -> OutputRequest:
             if given is not None:
                 raise OptionError(f"--{name} {given} is for --format png; {picture_format} holds y")
     return OutputRequest(
-        folder=Path(out),
+        folder=folder,
         picture_format=picture_format,
         depth=depth,
         scale=Scale.parse(scale or "minmax"),

@@ -9,6 +9,7 @@ from typing import Any
 from bncli.errors import OptionError
 from bncli.images.folder import Selection
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES, ReadPolicy
+from bncli.images.remote import is_url
 from bncli.pipeline.choices import ON_ERROR
 
 _AXES = 2
@@ -45,6 +46,15 @@ def check_known(options: Mapping[str, Any], known: type) -> None:
     if unknown:
         raise OptionError(f"there is no option {', '.join(sorted(unknown))}")
     check_choice("on-error", options.get("on_error", "fail"), ON_ERROR)
+
+
+def local_path(out: str | Path, kind: str) -> Path:
+    """Where something is written: *kind*, a folder or a file, and no URL."""
+    if not str(out):
+        raise OptionError(f"--out is empty; name a {kind}")
+    if is_url(out):
+        raise OptionError(f"--out {out}: results go to a local {kind}; name one, and copy it there")
+    return Path(out)
 
 
 def build_selection(sources: Sequence[str | Path], options: Mapping[str, Any]) -> Selection:

@@ -104,6 +104,6 @@ def test_a_disk_that_fails_while_reading(write, gather, monkeypatch):
         def __exit__(self, *_):
             return False
 
-    monkeypatch.setattr(decode, "open_regular", lambda _: Opened())
+    monkeypatch.setattr(decode, "open_file", lambda _: Opened())
     with pytest.raises(ImageError, match="Input/output error"):
         images.read(0)
