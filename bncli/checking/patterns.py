@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bncli.checking.phrases import FORMULA, Sentence
+from bncli.checking.phrases import EPS_OUTSIDE_FORWARD, FORMULA, Sentence
 from bncli.checking.probe import Array
 
 if TYPE_CHECKING:
     from bncli.checking.diagnosis import Evidence
 
 _EPS_LINE = "inv_std = 1 / sqrt(variance + eps), with the eps of the forward"
-_FORWARD_LINE = "in forward: inv_std = 1 / sqrt(variance + eps)"
-_OUTSIDE = (
-    "forward adds eps to the root, and backward is the gradient of adding it to the variance "
-    "under the root; it shows most at pixels of small variance"
-)
 _INV_STD_LINE = "grad_variance = (grad_norm * (x - mean)).sum(0) * -0.5 * inv_std**3"
 _VARIANCE_LINE = "variance term: - x_norm * (delta * x_norm).sum(0) / B"
 _AXIS_LINE = "mean(axis=0): over the batch alone"
@@ -65,7 +60,7 @@ def eps_pattern(evidence: Sequence[Evidence], tolerance: float) -> Sentence | No
         for beyond, value in ((True, outside), (False, inside)):
             if all(_fits_eps(e, value, tolerance, everywhere, beyond) for e in evidence):
                 if first.model.outside:
-                    return Sentence("eps-outside-root", _OUTSIDE, _FORWARD_LINE)
+                    return EPS_OUTSIDE_FORWARD
                 return _eps_sentence(value, eps, beyond=beyond)
     return None
 

@@ -20,6 +20,12 @@ class Sentence:
     change: str
 
 
+EPS_OUTSIDE_FORWARD = Sentence(
+    "eps-outside-root",
+    "forward adds eps to the root, and backward is the gradient of adding it to the variance under "
+    "the root; it shows most at pixels of small variance",
+    "in forward: inv_std = 1 / sqrt(variance + eps)",
+)
 _PIXELS = "w*h*c was used where batch belongs"
 _KNOWN = {
     ("1", "0", "1"): ("missing-mean-term", "the mean term is missing", _MEAN_LINE),

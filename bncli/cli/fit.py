@@ -75,8 +75,8 @@ def command(
 ) -> int:
     """Save the statistics of the pictures of SRC, to be merged, applied and inverted.
 
-    They are those by which normalize would normalize them, and the file is the stats.npz that it
-    would leave. Printed are mean and standard deviation of each channel over all pixels, ready for
+    They are what normalize would use for these pictures, in the bytes of the stats.npz that it
+    leaves. Printed are mean and standard deviation of each channel over all pixels, ready for
     torchvision's Normalize.
 
     \b

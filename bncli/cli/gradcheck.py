@@ -54,6 +54,7 @@ from bncli.pipeline.choices import DTYPES
         metavar="SECONDS",
         type=click.FloatRange(min=0, min_open=True),
         default=60.0,
+        show_default="60",
         help="The longest that any one call into TARGET may take.",
     ),
     click.option(

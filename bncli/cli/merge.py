@@ -40,7 +40,7 @@ def command(
 
     The result has the bytes of one fit over all pictures, in whatever order the files are given
     (floating-point pictures: equal but for rounding). A picture that two files count, and files of
-    other shapes, policies, eps, gamma or beta, are refused.
+    another shape, mode, alpha, resize, eps, gamma or beta, are refused.
 
     \b
     Examples:

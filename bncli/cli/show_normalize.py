@@ -49,7 +49,8 @@ def channel_table(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> Ta
 
 def _facts(summary: RunSummary, out: str) -> list[tuple[str, str]]:
     width, height, channels = summary.shape
-    ignored = f", {summary.ignored} other files ignored" if summary.ignored else ""
+    others = "other file" if summary.ignored == 1 else "other files"
+    ignored = f", {summary.ignored} {others} ignored" if summary.ignored else ""
     excluded = f", {summary.excluded} excluded" if summary.excluded else ""
     batch = f"{pictures(summary.count)}, {width}x{height}, {channels} x {summary.dtype}"
     layer = f"gamma {summary.gamma}, beta {summary.beta}, eps {summary.eps:g}"

@@ -228,6 +228,6 @@ def _wanted(name: str, selection: Selection) -> bool:
 
 def _nothing_found(selection: Selection, ignored: int) -> str:
     where = ", ".join(selection.sources) or "the list of files"
-    also = f" ({ignored} other files)" if ignored else ""
+    also = f" ({ignored} other file{'s' * (ignored > 1)})" if ignored else ""
     hint = "" if selection.recursive else "; -r searches the folders inside it"
     return f"{where}: no pictures found{also}{hint}"

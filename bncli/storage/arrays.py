@@ -111,7 +111,9 @@ def naming(path: Path) -> Iterator[None]:
             f"{path}: there is not enough memory for it", paths=(str(path),)
         ) from error
     except Exception as error:  # zipfile raises nearly every kind there is on damaged files
-        message = f"{path}: it cannot be read ({reason_of(error)})"
+        message = (
+            f"{path}: it cannot be read ({reason_of(error)}); it is damaged, or of another kind"
+        )
         raise ArrayError(message, paths=(str(path),)) from error
 
 

@@ -174,7 +174,7 @@ def test_nothing_found_says_what_was_there(tree):
     """An empty answer tells how many other files there are, and that -r looks deeper."""
     src = tree("notes.txt", "sub/a.png")
 
-    with pytest.raises(NoPicturesError, match=r"no pictures found \(1 other files\); -r"):
+    with pytest.raises(NoPicturesError, match=r"no pictures found \(1 other file\); -r"):
         names(src)
     with pytest.raises(NoPicturesError, match="leave none of 1"):
         names(src, recursive=True, exclude=("*",))
