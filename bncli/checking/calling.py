@@ -83,7 +83,10 @@ class Caller:
 
 def describe(error: BaseException) -> str:
     """Kind and message of an exception, on one line."""
-    words = " ".join(str(error).split())
+    try:
+        words = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - the message is code of the user's, too
+        words = ""
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 

@@ -196,9 +196,10 @@ class Seen:
         """The way the gradient of the input comes back; empty if none is seen."""
         weak = ""
         for way, values in self._candidates():
-            if any(v is None or v.shape != self.looks[0].after.shape for v in values):
-                if way == "returned" and isinstance(values[0], np.ndarray):
-                    weak = weak or way  # of a wrong shape: that is for the check to say
+            shapes = {getattr(value, "shape", None) for value in values}
+            if shapes != {self.looks[0].after.shape}:
+                if way == "returned" and values[0] is not None:
+                    weak = weak or way  # of a wrong shape or kind: that is for the check to say
                 continue
             first, second, third = values
             moved = not _same(first, second)

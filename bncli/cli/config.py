@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -56,6 +55,8 @@ def read_config(path: str, commands: Commands, name: str) -> dict[click.Paramete
 
 
 def _load(path: str) -> dict[str, Any]:
+    import tomllib
+
     try:
         with Path(path).open("rb") as file:
             content = file.read(_LARGEST + 1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Sequence
 from types import FrameType
@@ -35,6 +35,7 @@ _COMMANDS = {
 """Name -> where it lives and its line in the group's help, which so needs no import."""
 
 _EXIT_BUG = 70
+_STREAM_ERRORS = {errno.ENOSPC, errno.EIO, errno.EBADF}
 _EXIT_CODES = [
     ("0", "All that was asked is done."),
     ("1", "The answer is no: the gradient is wrong."),
@@ -134,10 +135,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with contextlib.suppress(ValueError):  # only the main thread may
-        for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):  # Windows has the first alone
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), _terminate)
-        signal.signal(signal.SIGINT, _interrupt)
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):  # Windows has the first two
+            number = getattr(signal, name, None)
+            # What is ignored stays so: nohup, and a shell's background jobs, rely on it.
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _interrupt if name == "SIGINT" else _terminate)
     try:
         code = _guarded(argv)
     except BrokenPipeError:
@@ -169,6 +171,11 @@ def _guarded(argv: list[str]) -> int:  # noqa: PLR0911 - a return for each way t
         line = "there is not enough memory; --max-memory makes a run refuse before it comes to that"
         _report(wishes, "LimitError", 7, [line], ())
         return 7
+    except OSError as error:
+        if error.filename is not None or error.errno not in _STREAM_ERRORS:
+            return _report_bug(wishes, error)
+        _report(wishes, "OutputError", 6, [f"stdout cannot be written: {error.strerror}"], ())
+        return 6
     except SystemExit as end:
         # click leaves so when it has completed a word, or when the reader of a page went away.
         return 0 if end.code in {0, None} else 141
@@ -200,6 +207,8 @@ def _report_bug(wishes: Wishes, error: Exception) -> int:
         click.echo(printable(trace, keep="\n"), err=True, nl=False)
         place = "above"
     else:
+        import tempfile
+
         descriptor, place = tempfile.mkstemp(prefix="bncli-trace-", suffix=".txt")
         with open(descriptor, "w", errors="backslashreplace") as file:  # noqa: PTH123 - descriptor
             file.write(trace)

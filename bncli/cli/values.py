@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from bncli.number import parse_number
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _WHOLE = 100.0
 
@@ -32,6 +34,8 @@ class OneOf(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """The words that begin so, else files."""
+        from click.shell_completion import CompletionItem
+
         del ctx, param
         words = [re.sub("[A-Z]+$", "", word) for word in self.name.split("|")]
         fitting = [word for word in words if word.islower() and word.startswith(incomplete)]

@@ -62,9 +62,11 @@ class _Nodes:
         _tell(scheduler, {})
         timer = threading.Timer(_START_SECONDS, scheduler.kill)
         timer.start()
-        assert scheduler.stdout is not None  # noqa: S101 - it was asked for
-        self._address = scheduler.stdout.readline().decode("ascii", "replace").strip()
-        timer.cancel()
+        try:
+            assert scheduler.stdout is not None  # noqa: S101 - it was asked for
+            self._address = scheduler.stdout.readline().decode("ascii", "replace").strip()
+        finally:  # a signal may end the wait, and must not wait for the timer
+            timer.cancel()
         if not self._address:
             raise EngineError("a scheduler of Dask cannot be started on this machine")
         for process in others:

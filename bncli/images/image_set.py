@@ -6,11 +6,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import PIL
 
 from bncli.errors import BncliError, DataError, ImageError, LimitError
 from bncli.files import packed_size
@@ -137,9 +137,12 @@ class ImageSet:
     @property
     def decoders(self) -> dict[str, str]:
         """The libraries that read the pictures, with their versions."""
-        deep = any(header.deep for header in self.headers)
-        names = ("pillow", "imagecodecs", "tifffile") if deep else ("pillow",)
-        return {name: version(name) for name in names}
+        found = {"pillow": PIL.__version__}
+        if any(header.deep for header in self.headers):
+            from importlib.metadata import version  # takes long to load
+
+            found |= {name: version(name) for name in ("imagecodecs", "tifffile")}
+        return found
 
     def read(self, index: int) -> Decoded:
         """Decode one picture.

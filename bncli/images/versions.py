@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from importlib.metadata import PackageNotFoundError, version
 
 import PIL
 from PIL import features
@@ -14,6 +13,8 @@ _EXTRAS = ("isal", "imagecodecs", "tifffile")
 
 def codec_versions() -> dict[str, str]:
     """Library -> version, of the decoders and encoders that this process uses."""
+    from importlib.metadata import PackageNotFoundError, version  # takes long to load
+
     found = {"Pillow": PIL.__version__}
     for name in _LIBRARIES:
         found[name] = str(features.version(name) or "none")

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import importlib.util
 from collections.abc import Mapping
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from bncli.errors import MissingExtraError
@@ -84,6 +83,8 @@ def _environment() -> Environment:
 
 
 def _text(name: str) -> str:
+    from importlib import resources
+
     return resources.files("bncli.pages").joinpath(name).read_text("utf-8")
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from bncli.engines.work import Engine
 from bncli.errors import NonFiniteError
-from bncli.pipeline.agreement import shared_stage
 from bncli.pipeline.emit import (
     ArrayEmitter,
     BatchLevels,
@@ -86,7 +85,11 @@ def writer(run: RunFolder, engine: Engine) -> Write:
     Raises:
         OutputError: a worker cannot write there.
     """
-    return shared_stage(run, engine).write if engine.remote else run.write
+    if not engine.remote:
+        return run.write
+    from bncli.pipeline.agreement import shared_stage  # most runs have no workers
+
+    return shared_stage(run, engine).write
 
 
 def recorded(

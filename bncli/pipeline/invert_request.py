@@ -12,6 +12,7 @@ from bncli.images.levels import Scale
 from bncli.images.policy import MAX_PIXELS
 from bncli.pipeline.choices import RESTORED_FORMATS
 from bncli.pipeline.engine import EngineOptions, EngineRequest, build_engine_request
+from bncli.pipeline.prepare import NORMALIZED
 from bncli.pipeline.request import OutputRequest
 from bncli.pipeline.shared_options import (
     build_selection,
@@ -92,7 +93,7 @@ def build_invert(
     scale = options.get("scale")
     return InvertRequest(
         statistics=Path(statistics),
-        selection=build_selection(sources, options),
+        selection=build_selection([_array_of_run(source) for source in sources], options),
         folder=local_path(out, "folder"),
         picture_format=options.get("format", "auto"),
         scale=None if scale is None else Scale.parse(scale),
@@ -104,3 +105,9 @@ def build_invert(
         dry_run=options.get("dry_run", False),
         engine=build_engine_request(options),
     )
+
+
+def _array_of_run(source: str | Path) -> str | Path:
+    """The folder of a run of --format npy stands for the array in it."""
+    array = Path(source) / NORMALIZED
+    return array if str(source) and array.is_file() else source

@@ -18,7 +18,6 @@ from bncli.images.folder import Found, Selection, find_pictures
 from bncli.images.image_set import Fault, preflight
 from bncli.images.layout import Shape, to_raster
 from bncli.images.policy import ReadPolicy
-from bncli.pipeline.agreement import check_workers
 from bncli.storage.rows import ArrayRows, open_rows
 
 _BATCH_AXES = "(batch, w, h, c)"
@@ -199,7 +198,7 @@ def open_source(
         if shard is not None:
             found = replace(found, files=shard.of(found.files))
         if found.files:
-            check_workers(engine, [path for path, _ in found.files])
+            _check_workers(engine, [path for path, _ in found.files])
         return preflight(found, policy, engine, skip=True), found
     if len(selection.sources) > 1:
         raise OptionError(f"{batches[0]}: a .npy batch must be the only source")
@@ -212,7 +211,7 @@ def open_source(
     path = Path(batches[0])
     if not os.path.lexists(path):
         raise NoPicturesError(f"{path}: there is no such file; check the name", paths=(str(path),))
-    check_workers(engine, [path])
+    _check_workers(engine, [path])
     rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
     places = range(len(rows)) if shard is None else shard.of(range(len(rows)))
     names = [f"{path.name}#{index}" for index in places]  # as of frames
@@ -220,3 +219,10 @@ def open_source(
     dtype = native if native in (np.uint8, np.uint16) else np.dtype(np.float64)
     found = Found(((str(path), path.name),), 0, 0, (), (path.parent,))
     return ArrayBatch(rows, names, dtype, places), found
+
+
+def _check_workers(engine: Engine, files: Sequence[str | Path]) -> None:
+    if engine.remote:
+        from bncli.pipeline.agreement import check_workers  # most runs have no workers
+
+        check_workers(engine, files)

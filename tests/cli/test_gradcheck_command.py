@@ -296,3 +296,41 @@ def test_protocol_can_be_said():
 
     assert ran.code == 0
     assert strict(ran.out)["protocol"]["gamma"] == "stretch"
+
+
+LISTS = """
+import numpy as np
+
+
+class Lists:
+    def forward(self, x):
+        self.x_norm = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-8)
+        self.inv_std = 1 / np.sqrt(x.var(0) + 1e-8)
+        return self.x_norm
+
+    def backward(self, delta):
+        b = len(delta)
+        n = self.x_norm
+        grad = self.inv_std * (delta - delta.sum(0) / b - n * (delta * n).sum(0) / b)
+        return grad.tolist()
+
+
+class Mute(Lists):
+    def backward(self, delta):
+        class Unspeakable(Exception):
+            def __str__(self):
+                raise RuntimeError
+
+        raise Unspeakable
+"""
+
+
+@pytest.mark.parametrize("name", ["Lists", "Mute"])
+def test_odd_targets_are_no_bug_of_ours(tmp_path, name):
+    """A gradient that is a nested list, an exception whose message raises: said of the target."""
+    target = tmp_path / "odd.py"
+    target.write_text(LISTS)
+    run = bncli("gradcheck", f"{target}:{name}", cwd=tmp_path)
+
+    assert run.code in {0, 1, 2, 3}
+    assert "bug in bncli" not in run.err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import click
 import pytest
@@ -97,3 +99,17 @@ def test_slips_of_the_hand(arguments, words):
     assert (run.code, run.out) == (2, "")
     assert run.err.count("\n") == 1
     assert words in run.err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["help", "fit"], ["fit", "--help"]])
+def test_a_page_that_cannot_be_written(words):
+    """A full disk behind stdout is told as such, and is no bug."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bncli", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 6
+    assert done.stderr == b"Error: stdout cannot be written: No space left on device\n"

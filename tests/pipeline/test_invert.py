@@ -331,7 +331,7 @@ def test_a_summary_that_cannot_be_trusted(folder, tmp_path, change, words):
     spoilt(out, change)
     before = tree(tmp_path)
     with pytest.raises(ArrayError, match=words) as caught:
-        invert_folder(out / "stats.npz", out, tmp_path / "back")
+        invert_folder(out / "stats.npz", out, tmp_path / "back", format="npy")
 
     assert str(caught.value).startswith(str(out / "summary.json"))
     assert tree(tmp_path) == before
@@ -380,7 +380,7 @@ def test_bad_pictures_and_dry_runs(folder, tmp_path):
     for name in ("p1", "p3"):
         (out / f"{name}.tiff").write_bytes((out / f"{name}.tiff").read_bytes()[:90])
     with pytest.raises(ImageError) as caught:
-        invert_folder(out / "stats.npz", out, tmp_path / "back")
+        invert_folder(out / "stats.npz", out, tmp_path / "back", format="npy")
     assert caught.value.paths == ("p1.tiff", "p3.tiff")
     np.save(tmp_path / "y.npy", np.zeros((2, 5, 7, 3)))
     with pytest.raises((ImageError, ShapeError), match="its shape is 5x7x3"):
@@ -389,3 +389,13 @@ def test_bad_pictures_and_dry_runs(folder, tmp_path):
     with pytest.raises(DataError, match="it holds uint8; y is floating-point"):
         invert_folder(out / "stats.npz", tmp_path / "y.npy", tmp_path / "back")
     assert not (tmp_path / "back").exists()
+
+
+def test_the_folder_of_a_run_that_wrote_one_array(folder, batch, tmp_path):
+    """It stands for the array in it."""
+    out = tmp_path / "out"
+    normalize_folder(folder, out, format="npy")
+    invert_folder(out / "stats.npz", out, tmp_path / "back", format="npy")
+
+    restored = np.load(tmp_path / "back" / "restored.npy")
+    np.testing.assert_array_equal(restored, np.rint(batch * 255))
