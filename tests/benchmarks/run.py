@@ -89,11 +89,11 @@ def kernels(place: Path, quick: bool) -> None:
 
 def growth(place: Path, quick: bool) -> None:
     """Time per picture and peak memory as the batch grows, past what may be kept."""
-    print("\ngrowth: JPEG 160x120, at most 96 MB of memory")
+    print("\ngrowth: JPEG 160x120, at most 128 MB of memory")
     for count in (10, 20) if quick else (100, 1000, 10000):
         source = make_set(place / f"growth{count}", "jpeg", count, (160, 120))
         command = command_of("bncli", source)
-        limited = lambda out, command=command: [*command(out), "--max-memory", "96MB"]  # noqa: E731
+        limited = lambda out, command=command: [*command(out), "--max-memory", "128MB"]  # noqa: E731
         cost = side_by_side({"bncli": limited}, place / "out", 1 if quick else 3)["bncli"]
         print(f"  {count:6} pictures {cost.wall / count * 1e3:8.2f} ms each{cost.peak:8.0f} MB")
 
