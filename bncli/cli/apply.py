@@ -17,14 +17,7 @@ from bncli.cli.plain import print_warning
 @options.opening
 @section(
     "Output",
-    click.option(
-        "-o",
-        "--out",
-        metavar="OUT",
-        required=True,
-        type=click.Path(readable=False),
-        help="Folder for the results.",
-    ),
+    options.out_folder,
     options.writing,
 )
 @options.skipping

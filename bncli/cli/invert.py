@@ -28,14 +28,7 @@ from bncli.pipeline.choices import RESTORED_FORMATS
 )
 @section(
     "Output",
-    click.option(
-        "-o",
-        "--out",
-        metavar="OUT",
-        required=True,
-        type=click.Path(readable=False),
-        help="Folder for the results.",
-    ),
+    options.out_folder,
     click.option(
         "--scale",
         type=OneOf("LO:HI|none"),

@@ -47,14 +47,7 @@ from bncli.cli.values import Number, OneOf
 )
 @section(
     "Output",
-    click.option(
-        "-o",
-        "--out",
-        metavar="OUT",
-        required=True,
-        type=click.Path(readable=False),
-        help="Folder for the results.",
-    ),
+    options.out_folder,
     options.writing,
 )
 @options.skipping

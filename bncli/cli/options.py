@@ -88,6 +88,16 @@ reading = section(
 )
 """How files become arrays."""
 
+out_folder = click.option(
+    "-o",
+    "--out",
+    metavar="OUT",
+    required=True,
+    type=click.Path(readable=False),
+    help="Folder for the results.",
+)
+"""Where the results go."""
+
 writing = section(
     "Output",
     click.option(
