@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from bncli.batchnorm.layer import BatchNorm
     from bncli.batchnorm.moments import Moments
     from bncli.checking.examine import gradcheck
-    from bncli.pipeline.apply import apply_folder
-    from bncli.pipeline.fit import fit_folder
-    from bncli.pipeline.invert import invert_folder
-    from bncli.pipeline.merge import merge_statistics
-    from bncli.pipeline.normalize import normalize_folder
-    from bncli.pipeline.statistics_report import inspect_statistics
+    from bncli.runs.apply import apply_folder
+    from bncli.runs.fit import fit_folder
+    from bncli.runs.invert import invert_folder
+    from bncli.runs.merge import merge_statistics
+    from bncli.runs.normalize import normalize_folder
+    from bncli.runs.statistics_report import inspect_statistics
 
 __all__ = [
     "BatchNorm",
@@ -41,13 +41,13 @@ __all__ = [
 _HOMES = {
     "BatchNorm": "bncli.batchnorm.layer",
     "Moments": "bncli.batchnorm.moments",
-    "apply_folder": "bncli.pipeline.apply",
-    "fit_folder": "bncli.pipeline.fit",
+    "apply_folder": "bncli.runs.apply",
+    "fit_folder": "bncli.runs.fit",
     "gradcheck": "bncli.checking.examine",
-    "inspect_statistics": "bncli.pipeline.statistics_report",
-    "invert_folder": "bncli.pipeline.invert",
-    "merge_statistics": "bncli.pipeline.merge",
-    "normalize_folder": "bncli.pipeline.normalize",
+    "inspect_statistics": "bncli.runs.statistics_report",
+    "invert_folder": "bncli.runs.invert",
+    "merge_statistics": "bncli.runs.merge",
+    "normalize_folder": "bncli.runs.normalize",
     "uniform": "bncli.batchnorm.draws",
 }
 

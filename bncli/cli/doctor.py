@@ -24,7 +24,7 @@ def command(
     """
     from bncli.cli.show import Display
     from bncli.cli.show_doctor import show_installation
-    from bncli.pipeline.installation import examine_installation
+    from bncli.runs.installation import examine_installation
 
     del debug  # read by the entry point
     display = Display(as_json=as_json, quiet=quiet, verbose=verbose, color=color, progress=progress)

@@ -9,7 +9,7 @@ import click
 from bncli.cli import check_types, options
 from bncli.cli.help_page import section
 from bncli.cli.values import Number, OneOf, Whole
-from bncli.pipeline.choices import DTYPES
+from bncli.runs.options import DTYPES
 
 
 @click.command("gradcheck")

@@ -49,7 +49,7 @@ def command(
     """
     from bncli.cli.show import Display
     from bncli.cli.show_statistics import show_merge
-    from bncli.pipeline.merge import merge_statistics
+    from bncli.runs.merge import merge_statistics
 
     del debug  # read by the entry point
     display = Display(as_json=as_json, quiet=quiet, verbose=verbose, color=color, progress=progress)

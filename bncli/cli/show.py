@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from bncli.cli.plain import print_document, print_note, print_result, print_warning
 from bncli.cli.progress import Follower, no_progress, progress_bar, progress_lines
@@ -15,8 +15,7 @@ from bncli.cli.terminal import colours_forced, colours_unwanted, is_dumb, is_ter
 if TYPE_CHECKING:  # rich takes a tenth of a second to load, and --quiet and --json need none of it
     from rich.console import Console
 
-    from bncli.images.image_set import Fault
-    from bncli.pipeline.summary import RunSummary
+    from bncli.images.batch import Fault
 
 _WIDE = 100_000
 _LISTED = 20
@@ -54,6 +53,13 @@ class Display:
         self.verbose = verbose
         self.color = color
         self.progress = progress
+
+    @classmethod
+    def of(cls, chosen: dict[str, Any]) -> Self:
+        """As the stream options say, which are taken out of *chosen*."""
+        chosen.pop("debug")  # read by the entry point
+        names = ("as_json", "quiet", "verbose", "color", "progress")
+        return cls(**{name: chosen.pop(name) for name in names})
 
     @contextmanager
     def following(self) -> Iterator[Follower]:
@@ -100,15 +106,6 @@ class Display:
         if not styled:
             text = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
         print_result(text)
-
-    def normalize_summary(self, summary: RunSummary, out: str) -> None:
-        """The results of a run of normalize."""
-        warn_of_skipped(summary.faults)
-        self.document(summary.document())
-        if self.wants_tables:
-            from bncli.cli.show_normalize import normalize_tables
-
-            self.table(*normalize_tables(summary, out))
 
     def _styled(self, stream: Any) -> bool:
         if self.color == "auto":

@@ -10,7 +10,7 @@ from typing import Any
 from bncli.cli.plain import print_error, print_result, printable
 from bncli.cli.show import Display
 from bncli.cli.terminal import colours_forced, colours_unwanted, is_dumb, is_terminal
-from bncli.pipeline.installation import Installation, Package
+from bncli.runs.installation import Installation, Package
 
 _READS = {"PPM": "PNM"}
 """Pillow's names of formats, where ours differ."""

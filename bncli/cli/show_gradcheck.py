@@ -24,8 +24,8 @@ from bncli.checking.wording import (
 )
 from bncli.cli.plain import print_aside, printable
 from bncli.cli.show import Display
-from bncli.pipeline.check_page import page_file, write_page
-from bncli.pipeline.check_target import Check, Inputs, prepare_check, run_check, write_maps
+from bncli.drawing.check_page import page_file, write_page
+from bncli.runs.check import Check, Inputs, prepare_check, run_check, write_maps
 
 _COLOURS = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 _LONG = 1_000_000  # elements

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bncli.cli.plain import pictures, print_warning
 from bncli.cli.show import Display
-from bncli.pipeline.invert_summary import InvertSummary
+from bncli.runs.invert_summary import InvertSummary
 
 
 def show_invert(display: Display, summary: InvertSummary, out: str) -> None:

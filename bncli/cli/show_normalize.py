@@ -10,7 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from bncli.cli.plain import pictures, printable
-from bncli.pipeline.summary import ApplySummary, PlanFacts, RunSummary
+from bncli.cli.show import Display, warn_of_skipped
+from bncli.runs.summary import ApplySummary, PlanFacts, RunSummary
+
+
+def show_normalize(display: Display, summary: RunSummary, out: str) -> None:
+    """The results of a run of normalize or apply."""
+    warn_of_skipped(summary.faults)
+    display.document(summary.document())
+    if display.wants_tables:
+        display.table(*normalize_tables(summary, out))
 
 
 def normalize_tables(summary: RunSummary, out: str) -> list[Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bncli.cli.plain import pictures, print_warning
 from bncli.cli.show import Display, warn_of_skipped
-from bncli.pipeline.statistics_report import FitSummary, MergeSummary, StatisticsReport
+from bncli.runs.statistics_report import FitSummary, MergeSummary, StatisticsReport
 
 Rows = list[tuple[str, str]]
 
 
-def show_fit(display: Display, summary: FitSummary) -> None:
+def show_fit(display: Display, summary: FitSummary, _out: str) -> None:
     """The results of a run of fit."""
     warn_of_skipped(summary.faults)
     _warn(summary.report, summary.shard)

@@ -23,7 +23,7 @@ from bncli.images.header import (
 )  # fmt: skip
 from bncli.images.png import check_chunks, check_rows
 from bncli.images.policy import ReadPolicy
-from bncli.images.remote import open_file
+from bncli.images.stores import open_file
 
 Pixels = NDArray[Any]
 """(h, w, channels) as files hold them, alpha last."""

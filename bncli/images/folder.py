@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from bncli.errors import ImageError, NoPicturesError
 from bncli.images.policy import SUFFIXES
-from bncli.images.remote import find_remote, is_url
+from bncli.images.stores import find_remote, is_url
 
 _GLOB_CHARACTERS = re.compile(r"[*?\[]")
 _DIGITS = re.compile(r"([0-9]+)")

@@ -19,7 +19,7 @@ from bncli.images.deep import PixelKind
 from bncli.images.png import late_exif
 from bncli.images.policy import FORMATS, ReadPolicy
 from bncli.images.quiet import libtiff_silent
-from bncli.images.remote import open_file
+from bncli.images.stores import open_file
 
 _U8 = np.dtype(np.uint8)
 _GREY = PixelKind("L", alpha=False, dtype=_U8)

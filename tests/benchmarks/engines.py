@@ -14,7 +14,7 @@ from measure import print_table, side_by_side
 from pictures import make_set
 
 from bncli.batchnorm.moments import Moments
-from bncli.pipeline.emit import BatchLevels
+from bncli.runs.emit import BatchLevels
 
 _SIZE = (640, 427)
 _ENGINES = {

@@ -353,7 +353,7 @@ main(sys.argv[1:])
 
 def test_bugs_have_their_own_exit_code(folder, tmp_path):
     """An error that is nobody's fault but ours: exit 70, one line, the trace in a file."""
-    code = "import bncli.pipeline.normalize as n; n.normalize_folder = lambda *a, **k: 1 / 0\n"
+    code = "import bncli.runs.normalize as n; n.normalize_folder = lambda *a, **k: 1 / 0\n"
     code += "import sys; from bncli.cli.entry import main; main(sys.argv[1:])"
     arguments = [sys.executable, "-c", code, "normalize", str(folder), "-o", str(tmp_path / "out")]
     env = {**os.environ, "TMPDIR": str(tmp_path)}

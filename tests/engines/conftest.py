@@ -14,7 +14,7 @@ PLANTED = """
 import os, pathlib, signal, sys, time
 begun = ("bncli.engines.", "dask", "multiprocessing.spawn")  # a nanny spawns its worker
 if any(mark in word for mark in begun for word in sys.orig_argv[1:]):
-    import bncli.images.image_set as module
+    import bncli.images.batch as module
     decode = module.decode
     def planted(header, policy):
         if "crash" in header.name:
@@ -26,7 +26,7 @@ if any(mark in word for mark in begun for word in sys.orig_argv[1:]):
         return decode(header, policy)
     module.decode = planted
 
-    import bncli.pipeline.agreement as agreement
+    import bncli.runs.workers as agreement
     states, try_to_write = agreement._states, agreement._try_to_write
     def unseen(paths):
         return [None if "unseen" in str(path) else states([path])[0] for path in paths]

@@ -94,7 +94,7 @@ def test_floating_point_pictures_are_joined_in_order(dask_cluster, tmp_path):
         Image.fromarray(pixels).save(folder / f"{number}.tiff")
     dask_cluster.add(2, "--no-nanny")
     code = (
-        "import sys, bncli.pipeline.plan as plan\nfrom bncli import normalize_folder\n"
+        "import sys, bncli.runs.plan as plan\nfrom bncli import normalize_folder\n"
         "plan._BLOCK_BYTES = 3 * 90 * 110 * 4\n"
         "engine, scheduler = sys.argv[3], sys.argv[4] or None\n"
         "normalize_folder(sys.argv[1], sys.argv[2], engine=engine, scheduler=scheduler)"

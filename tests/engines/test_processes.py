@@ -133,7 +133,7 @@ def test_a_bug_keeps_its_trace(pictures, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nif any('engines.' in word for word in sys.orig_argv):\n"
-        "    import bncli.images.image_set as module\n"
+        "    import bncli.images.batch as module\n"
         "    def broken(header, policy):\n        raise KeyError('planted')\n"
         "    module.decode = broken\n"
     )

@@ -18,7 +18,7 @@ from bncli import machine, normalize_folder
 from bncli.errors import LimitError, OutputError
 from bncli.limits import Limits
 from bncli.number import parse_number
-from bncli.pipeline import plan
+from bncli.runs import plan
 
 GIGABYTE = 10**9
 
@@ -151,7 +151,7 @@ def test_every_refusal_by_a_limit_tells_the_limits(folder, tmp_path):
 
 def test_memory_that_runs_out_is_a_limit(folder, tmp_path):
     """Where no plan foresaw it, memory that runs out is exit 7 and a line, not a bug."""
-    code = "import bncli.pipeline.normalize as n\ndef starve(*_, **__): raise MemoryError\n"
+    code = "import bncli.runs.normalize as n\ndef starve(*_, **__): raise MemoryError\n"
     code += "n.normalize_folder = starve\nimport sys\n"
     code += "from bncli.cli.entry import main; main(sys.argv[1:])"
     words = [sys.executable, "-c", code, "normalize", str(folder), "-o", str(tmp_path / "out")]
@@ -180,7 +180,7 @@ def free(monkeypatch):
 
     def put(size):
         monkeypatch.setattr(plan, "free_disk", lambda _: size)
-        monkeypatch.setattr("bncli.pipeline.prepare.free_disk", lambda _: size)
+        monkeypatch.setattr("bncli.runs.prepare.free_disk", lambda _: size)
 
     return put
 

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from bncli.images.batch import preflight
 from bncli.images.decode import decode
 from bncli.images.folder import Found
 from bncli.images.header import pillow_unlimited, read_headers
-from bncli.images.image_set import preflight
 from bncli.images.policy import ReadPolicy
 
 

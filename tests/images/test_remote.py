@@ -70,7 +70,7 @@ def test_nothing_there(tmp_path):
 
 def test_a_file_that_changes(store, tmp_path, monkeypatch):
     """What was looked at and what is decoded must be one file."""
-    from bncli.pipeline import normalize
+    from bncli.runs import normalize
 
     collect = normalize.collect
 

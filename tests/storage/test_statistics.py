@@ -23,7 +23,7 @@ from storage.stats_files import (
 )
 
 from bncli.errors import DataError, LimitError
-from bncli.pipeline.fitted import load_fitted
+from bncli.runs.fitted import load_fitted
 
 WHOLE = stats()
 OTHER = stats(planes(np.flip(X, 1)), tables(["d.png", "e.png", "f.png"]))

@@ -1,0 +1,165 @@
+"""Back from y to pixel values, and by how much they can be off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bncli.batchnorm.transform import Planes
+
+Raster = NDArray[Any]
+
+_TILE = 1 << 14
+_ROUNDING = 2.0**-49
+"""More than the roundings of float64 on the way there and back add up to, relative."""
+
+_LEVEL_ROUNDING = 1e-9
+"""Of a level: a number so near to the middle of two may have been rounded either way."""
+
+_SMALLEST = 2.0**-149
+"""Of float32: what is nearer to 0 is stored as this or as 0."""
+
+Reading = Callable[[Raster], tuple[Raster, Raster]]
+"""From numbers of a file to y, and by how much each can be off from what was computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FloatReading:
+    """y was stored as a floating-point number.
+
+    Attributes:
+        precision: the relative distance of neighbouring numbers as they were stored.
+    """
+
+    precision: float
+
+    def __call__(self, stored: Raster) -> tuple[Raster, Raster]:
+        """y, and its error: half the distance of neighbours."""
+        y = stored.astype(np.float64)
+        return y, np.abs(y) * (self.precision / 2) + _SMALLEST
+
+
+@dataclass(frozen=True, slots=True)
+class LevelReading:
+    """y was stored as a pixel value.
+
+    Attributes:
+        low, high: the y that are black and white.
+        white: the largest pixel value.
+    """
+
+    low: float
+    high: float
+    white: int
+
+    def __call__(self, stored: Raster) -> tuple[Raster, Raster]:
+        """y, and its error: half a level."""
+        step = (self.high - self.low) / self.white
+        y = self.low + stored * step
+        return y, np.full(len(y), (0.5 + _LEVEL_ROUNDING) * step)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of one picture, or of several.
+
+    Attributes:
+        largest_error: by which a value can be off, in the units of the source.
+        inexact: values that can be off.
+        foreign: values that no pixel value can have become.
+        saturated: values that were black or white, and so may have been clipped.
+    """
+
+    largest_error: float = 0.0
+    inexact: int = 0
+    foreign: int = 0
+    saturated: int = 0
+
+    def __add__(self, other: Restored) -> Restored:
+        return Restored(
+            max(self.largest_error, other.largest_error),
+            self.inexact + other.inexact,
+            self.foreign + other.foreign,
+            self.saturated + other.saturated,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """From y back to pixel values.
+
+    ``x = mean + (y - beta) / (gamma * x_scale)``, so an error of y becomes one of x that is
+    ``1 / (gamma * x_scale)`` times as large: for a pixel of 16 bits whose gamma is small beside its
+    beta, even that of float32 can pass half a value. It is worked out for each value.
+
+    Attributes:
+        planes: of the statistics.
+        spread: of each pixel, by how far a value of the fit lies from the mean at most, (pixels,).
+        dtype: of the source.
+        reading: what the numbers of the files mean.
+        clipping: whether black and white may be clipped values.
+    """
+
+    planes: Planes
+    spread: Raster
+    dtype: np.dtype[Any]
+    reading: Reading
+    clipping: bool
+
+    def restore(self, stored: Raster) -> tuple[Raster, Restored]:
+        """The pixel values of one picture.
+
+        Args:
+            stored: the numbers of its file, (pixels,).
+        """
+        out, told = np.empty(len(stored), self.dtype), Restored()
+        for start in range(0, len(stored), _TILE):
+            tile = slice(start, start + _TILE)
+            with np.errstate(all="ignore"):  # a slope of 0 is dealt with
+                x, error = self._values(stored[tile], tile)
+            out[tile], part = self._rounded(x, error, self._saturated(stored[tile]))
+            told += part
+        return out, told
+
+    def _saturated(self, stored: Raster) -> Raster:
+        if not self.clipping:
+            return np.zeros(len(stored), bool)
+        ends: Raster = (stored == 0) | (stored == np.iinfo(stored.dtype).max)
+        return ends
+
+    def _values(self, stored: Raster, tile: slice) -> tuple[Raster, Raster]:
+        """X before it is rounded, and by how much it can be off."""
+        y, error = self.reading(stored)
+        part = self.planes.part(tile)
+        slope = part.gamma * part.x_scale
+        x = (y - part.beta) / slope + part.mean
+        error += _ROUNDING * (np.abs(y) + np.abs(part.beta))
+        error /= np.abs(slope)
+        error += _ROUNDING * (np.abs(x) + np.abs(part.mean))
+        lost = ~np.isfinite(x) | ~np.isfinite(error)  # gamma is 0, or as good as that
+        x[lost], error[lost] = part.mean[lost], self.spread[tile][lost]
+        # In every picture of the fit a dead pixel had its mean; here too if that can be.
+        dead = part.dead & (np.abs(x - part.mean) <= error)
+        x[dead], error[dead] = part.mean[dead], 0
+        return x, error
+
+    def _rounded(self, x: Raster, error: Raster, saturated: Raster) -> tuple[Raster, Restored]:
+        if self.dtype.kind == "f":
+            # Half the distance of neighbours in the dtype that is written comes on top.
+            error = error + np.abs(x) * (np.finfo(self.dtype).eps / 2)
+            inexact = int(np.count_nonzero(error))
+            return x.astype(self.dtype), Restored(float(error.max()), inexact)
+        white = int(np.iinfo(self.dtype).max)
+        whole = np.clip(np.rint(x), 0, white)
+        foreign = (np.abs(x - whole) > error) & ~saturated
+        wrong = np.floor(error + 0.5)
+        return whole.astype(self.dtype), Restored(
+            largest_error=float(min(wrong.max(), white)),
+            inexact=int(np.count_nonzero(wrong)),
+            foreign=int(np.count_nonzero(foreign)),
+            saturated=int(np.count_nonzero(saturated)),
+        )

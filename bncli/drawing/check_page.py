@@ -1,0 +1,206 @@
+"""From the report of a gradient check to its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bncli.checking.compare import Quantity
+from bncli.checking.diagnosis import Diagnosis
+from bncli.checking.report import GradcheckReport
+from bncli.checking.wording import fact_rows, quantity_words, remark_lines, verdict_line
+from bncli.drawing.template import data_address, render, require_templates
+from bncli.drawing.thumbnails import cell_extremes, error_colours
+from bncli.errors import OptionError
+from bncli.images.png import encode_png
+from bncli.storage.side_file import SideFile
+from bncli.version import __version__
+
+Array = NDArray[Any]
+
+SHOWN = 8
+_DRAWN, _LOWEST = 360, 24
+_WRONG = 1e-3
+_USUAL = 99.5  # percentile
+_FAINTEST = 1e-6
+_BY_PICTURE = 4  # axes
+
+
+def page_file(path: str | Path) -> SideFile:
+    """Where the page will be written, before anything is run.
+
+    Raises:
+        OptionError: it is no name of a page.
+        MissingExtraError: jinja2 is not installed.
+        OutputError: it exists, or cannot be written.
+    """
+    if Path(path).suffix.lower() not in {".html", ".htm"}:
+        raise OptionError(f"--report {path}: its name must end in .html")
+    require_templates("--report")
+    return SideFile(Path(path))
+
+
+def write_page(report: GradcheckReport, file: SideFile) -> None:
+    """Write the page of a report whose maps are there.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    content = draw_page(report)
+    with file:
+        file.stage(content)
+        file.place()
+
+
+def draw_page(report: GradcheckReport) -> bytes:
+    """The bytes of an HTML file."""
+    return render(
+        "check.html",
+        {
+            "report": report,
+            "verdict": verdict_line(report),
+            "tone": {"pass": "good", "fail": "bad"}.get(report.status, "warn"),
+            "facts": fact_rows(report),
+            "quantities": [
+                {"name": name, "facts": quantity, "words": quantity_words(quantity)}
+                for name, quantity in report.quantities.items()
+            ],
+            "diagnoses": [
+                {"facts": found, "terms": _terms(found)}
+                for found in (report.diagnosis, *report.other_diagnoses)
+                if found is not None
+            ],
+            "remarks": [*remark_lines(report), *report.trace],
+            "worst": _worst(report),
+            **_maps(report),
+            "version": __version__,
+        },
+    )
+
+
+def error_limit(maps: dict[str, Array]) -> float:
+    """The error that is drawn darkest: the largest, or a millionth of the largest gradient."""
+    error = np.abs(maps["difference"])
+    finite = error[np.isfinite(error)]
+    return max(float(finite.max(initial=0.0)), 1e-6 * float(np.abs(maps["numeric"]).max()))
+
+
+def _shares(maps: dict[str, Array]) -> Array:
+    """Each error as a share of the largest right gradient of its pixel, (batch, w, h, c).
+
+    Gradients of different pixels differ by orders of magnitude, as their deviations do.
+    """
+    right = np.where(np.isfinite(maps["numeric"]), maps["numeric"], 0.0)
+    size = np.abs(right).max(axis=0)
+    with np.errstate(all="ignore"):
+        shares: Array = np.abs(maps["difference"]) / size
+    shares[maps["difference"] == 0] = 0.0
+    shares[~np.isfinite(maps["numeric"])] = 0.0  # not asked
+    return shares
+
+
+def _terms(found: Diagnosis) -> list[dict[str, Any]]:
+    """The factors and terms of the gradient, as the target has them; empty where unknown."""
+    if found.coefficients is None or found.quantity != "grad_input":
+        return []
+    symbols = found.symbols or tuple(f"{number:.6g}" for number in found.coefficients)
+    powers = found.powers or (1, 1)
+    terms = [
+        {"text": name if power == 1 else f"{name}^{power}", "wrong": power != 1, "after": " *"}
+        for name, power in zip(("gamma", "inv_std"), powers, strict=True)
+    ]
+    names = ("delta", "mean(delta)", "x_norm * mean(delta * x_norm)")
+    for name, symbol, number in zip(names, symbols, found.coefficients, strict=True):
+        wrong = symbol != "1" if found.symbols else abs(number - 1) > _WRONG
+        shown = f"{number:.6g}" if symbol == "?" else symbol
+        terms.append({"text": f"{shown} * {name}" if wrong else name, "wrong": wrong, "after": ""})
+    return terms
+
+
+def _worst(report: GradcheckReport) -> list[dict[str, Any]]:
+    """The worst elements of every gradient that is wrong, numbered as the maps number them."""
+    rows: list[dict[str, Any]] = []
+    for name, quantity in report.quantities.items():
+        if quantity is None or quantity.passed:
+            continue
+        for place, given, right in quantity.worst:
+            rows.append({
+                "number": len(rows) + 1,
+                "quantity": name,
+                "place": f"({', '.join(map(str, place))})",
+                "given": given,
+                "right": right,
+                "error": None if given is None or right is None else abs(given - right),
+                "relative": _relative(given, right),
+            })  # fmt: skip
+    return rows
+
+
+def _relative(given: float | None, right: float | None) -> float | None:
+    if given is None or right is None:
+        return None
+    size = max(abs(given), abs(right))
+    return abs(given - right) / size if size > 0 else 0.0
+
+
+def _maps(report: GradcheckReport) -> dict[str, Any]:
+    """The maps, and what is drawn darkest: one large error must not leave all others white."""
+    if not report.maps:
+        return {"maps": [], "limit": 0.0, "largest": None}
+    shares = _shares(report.maps)
+    finite = shares[np.isfinite(shares)]
+    largest = float(finite.max(initial=0.0))
+    if largest < _FAINTEST and finite.size == shares.size:
+        return {"maps": [], "limit": 0.0, "largest": largest}
+    errors = finite[finite >= _FAINTEST]
+    limit = float(np.percentile(errors, _USUAL)) if errors.size else 1.0
+    marks = _marks(report.quantities.get("grad_input"))
+    maps = [
+        _map(shares[picture], limit, picture, marks.get(picture, []))
+        for picture in _chosen(shares, marks)
+    ]
+    return {"maps": maps, "limit": limit, "largest": largest}
+
+
+def _marks(quantity: Quantity | None) -> dict[int, list[tuple[int, int, int]]]:
+    """Picture -> number, column and row of its worst elements."""
+    marks: dict[int, list[tuple[int, int, int]]] = {}
+    if quantity is None or quantity.passed:
+        return marks
+    for number, (place, _, _) in enumerate(quantity.worst, 1):
+        if len(place) == _BY_PICTURE:
+            marks.setdefault(place[0], []).append((number, place[1], place[2]))
+    return marks
+
+
+def _chosen(shares: Array, marks: dict[int, list[tuple[int, int, int]]]) -> list[int]:
+    """The pictures with marks, and those of the largest errors, in their order."""
+    sizes = [float(np.nan_to_num(share, nan=np.inf).max()) for share in shares]
+    by_size = sorted(range(len(sizes)), key=lambda picture: (-sizes[picture], picture))
+    return sorted(list(dict.fromkeys([*marks, *by_size]))[:SHOWN])
+
+
+def _map(
+    shares: Array, limit: float, picture: int, marks: list[tuple[int, int, int]]
+) -> dict[str, Any]:
+    width, height, channels = shares.shape
+    upright = shares.swapaxes(0, 1)
+    cells = cell_extremes(lambda first, end: upright[first:end], (width, height, channels))
+    tall = max(_LOWEST, round(_DRAWN * height / width))
+    return {
+        "picture": picture,
+        "address": data_address(encode_png(error_colours(cells, limit))),
+        "width": _DRAWN,
+        "height": min(tall, 2 * _DRAWN),
+        "marks": [
+            {
+                "number": number,
+                "x": round((x + 0.5) / width * _DRAWN, 1),
+                "y": round((y + 0.5) / height * min(tall, 2 * _DRAWN), 1),
+            }
+            for number, x, y in marks
+        ],
+    }

@@ -1,0 +1,256 @@
+"""Preflight: the pictures of a batch, looked at and found to fit together."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import PIL
+
+from bncli.errors import BncliError, DataError, ImageError, LimitError
+from bncli.files import packed_size
+from bncli.images.decode import Decoded, decode
+from bncli.images.folder import Found
+from bncli.images.header import Header, read_headers
+from bncli.images.layout import Shape
+from bncli.images.policy import ReadPolicy
+from bncli.images.stores import is_url
+
+_LISTED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A file that cannot be used, and why."""
+
+    name: str
+    reason: str
+    limit: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture that is still in its file; any process that sees the file can read it."""
+
+    header: Header
+    policy: ReadPolicy
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.header.name
+
+    def read(self) -> Decoded:
+        """Decode it.
+
+        Raises:
+            DataError: it cannot be decoded; the message does not name it.
+        """
+        return decode(self.header, self.policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A file that was not yet looked at."""
+
+    path: str
+    name: str
+    policy: ReadPolicy
+
+    def read(self) -> list[Header]:
+        """The headers of its pictures.
+
+        Raises:
+            DataError, LimitError: it cannot be used; the message does not name it.
+        """
+        return read_headers(self.path, self.name, self.policy)
+
+
+class Looker(Protocol):
+    """What looks at many files at once, such as an Executor of concurrent.futures."""
+
+    def map(
+        self, fn: Callable[[Unread], list[Header] | Fault], files: Sequence[Unread], /
+    ) -> Iterator[list[Header] | Fault]:
+        """What *fn* makes of each, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """The pictures of a batch, in order, all of one shape and dtype.
+
+    Attributes:
+        headers: one for every picture.
+        names: what each picture is called.
+        policy: how they are read.
+        shape: (w, h, c) of the array that each becomes.
+        dtype: of that array: uint8, uint16 or a floating-point type.
+        faults: the files that were left out, because they cannot be used.
+    """
+
+    headers: tuple[Header, ...]
+    names: tuple[str, ...]
+    policy: ReadPolicy
+    shape: Shape
+    dtype: np.dtype[Any]
+    faults: tuple[Fault, ...] = ()
+
+    kind: ClassVar[str] = "pictures"
+
+    @property
+    def paths(self) -> Iterable[Path]:
+        """The local files, one for each picture in one."""
+        return (Path(header.path) for header in self.headers if not is_url(header.path))
+
+    @property
+    def alpha_kept(self) -> bool:
+        """Whether some picture has an alpha channel that is to be copied through."""
+        return self.policy.alpha == "keep" and self.with_alpha > 0
+
+    @property
+    def with_alpha(self) -> int:
+        """How many pictures have an alpha channel."""
+        return sum(header.kind.alpha for header in self.headers)
+
+    @property
+    def largest_file(self) -> int:
+        """Bytes of the largest file."""
+        return max(packed_size(header.state) for header in self.headers)
+
+    @property
+    def unit(self) -> float:
+        """The value that value scale calls 1: 255, 65535, or 1 for floating-point pictures."""
+        return float(np.iinfo(self.dtype).max) if self.dtype.kind == "u" else 1.0
+
+    def picture(self, index: int) -> Picture:
+        """One of the pictures."""
+        return Picture(self.headers[index], self.policy)
+
+    @property
+    def decoders(self) -> dict[str, str]:
+        """The libraries that read the pictures, with their versions."""
+        found = {"pillow": PIL.__version__}
+        if any(header.deep for header in self.headers):
+            from importlib.metadata import version  # takes long to load
+
+            found |= {name: version(name) for name in ("imagecodecs", "tifffile")}
+        return found
+
+    def read(self, index: int) -> Decoded:
+        """Decode one picture.
+
+        Raises:
+            DataError: it cannot be decoded; the message does not name it.
+        """
+        return decode(self.headers[index], self.policy)
+
+
+def preflight(found: Found, policy: ReadPolicy, looker: Looker, *, skip: bool = False) -> ImageSet:
+    """Look at every header; all faults are reported at once.
+
+    Args:
+        found: the files.
+        policy: how they are to be read.
+        looker: where the headers are read.
+        skip: leave out the files that cannot be used, instead of refusing the batch.
+
+    Raises:
+        ImageError: files cannot be used, or the pictures do not agree in mode, depth or size.
+        LimitError: the only fault is that files have too many pixels.
+    """
+    headers: list[Header] = []
+    faults = [Fault(name, reason) for name, reason in found.unreadable]
+    # Absolute paths, since other processes may stand in other folders.
+    files = [
+        # A link stays itself.
+        Unread(path if is_url(path) else os.path.abspath(path), name, policy)  # noqa: PTH100
+        for path, name in found.files
+    ]
+    for result in looker.map(_look, files):
+        if isinstance(result, Fault):
+            faults.append(result)
+        else:
+            headers.extend(result)
+    faults += _disagreements(headers, policy)
+    if faults and not skip:
+        raise faults_error(faults, len(found.files) + len(found.unreadable))
+    left_out = {fault.name for fault in faults}
+    kept = tuple(header for header in headers if header.name not in left_out)
+    if not kept:
+        raise faults_error(faults, len(found.files) + len(found.unreadable))
+    names = tuple(header.name for header in kept)
+    return ImageSet(kept, names, policy, _shape(kept[0], policy), kept[0].kind.dtype, tuple(faults))
+
+
+def _look(file: Unread) -> list[Header] | Fault:
+    try:
+        return file.read()
+    except (DataError, LimitError) as error:
+        return Fault(file.name, str(error), isinstance(error, LimitError))
+
+
+def faults_error(faults: Sequence[Fault], total: int) -> BncliError:
+    """One error for all faults: a line each, at most 20, then a count."""
+    lines = [str(fault) for fault in faults[:_LISTED]]
+    if len(faults) > _LISTED:
+        lines.append(f"and {len(faults) - _LISTED} more of {total} files")
+    kind = LimitError if all(fault.limit for fault in faults) else ImageError
+    return kind(*lines, paths=tuple(fault.name for fault in faults))
+
+
+def _shape(header: Header, policy: ReadPolicy) -> Shape:
+    width, height = policy.resize or header.size
+    mode = header.kind.mode if policy.mode == "keep" else policy.mode
+    alpha = header.kind.alpha and policy.alpha == "normalize"
+    return width, height, (1 if mode == "L" else 3) + alpha
+
+
+def _disagreements(headers: Sequence[Header], policy: ReadPolicy) -> list[Fault]:
+    """The pictures that differ from most: in mode, alpha or depth, then in size."""
+    faults: dict[str, Fault] = {}
+    if policy.mode == "keep":
+        remedy = "choose --mode L or --mode RGB, or move it out of the folder"
+        _compare(headers, lambda h: f"of mode {h.kind.mode}", remedy, faults)
+    if policy.alpha == "normalize":
+        remedy = "choose --alpha keep or --alpha drop"
+        _compare(headers, _alpha_words, remedy, faults)
+    remedy = "convert it to the same depth"
+    _compare(headers, lambda h: f"of {h.kind.dtype.name}", remedy, faults)
+    if policy.resize is None:
+        remedy = "choose --resize WxH, or move it out of the folder"
+        _compare(headers, lambda h: "of size {}x{}".format(*h.size), remedy, faults)
+    return list(faults.values())
+
+
+def _alpha_words(header: Header) -> str:
+    return "with alpha" if header.kind.alpha else "without alpha"
+
+
+def _compare(
+    headers: Iterable[Header],
+    fact: Callable[[Header], str],
+    remedy: str,
+    faults: dict[str, Fault],
+) -> None:
+    facts = [(header.name, fact(header)) for header in headers]
+    counts = Counter(value for _, value in facts)
+    if len(counts) <= 1:
+        return
+    usual, times = counts.most_common(1)[0]
+    tie = sum(count == times for count in counts.values()) > 1
+    # Then nobody is in the majority, but somebody has to be the measure: always the first.
+    first = next(name for name, value in facts if value == usual)
+    measure = f"are {usual}, like {first}, the first, and no more of any other" if tie else (
+        f"are {usual}")  # fmt: skip
+    for name, value in facts:
+        if value != usual and name not in faults:
+            reason = f"it is {value}, but {times} of {len(facts)} {measure}; {remedy}"
+            faults[name] = Fault(name, reason)

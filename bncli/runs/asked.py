@@ -1,0 +1,315 @@
+"""What the user asks of a run: plain facts, checked where that needs no file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from bncli.batchnorm.demands import check_update_options
+from bncli.batchnorm.levels import Scale
+from bncli.errors import OptionError
+from bncli.images.folder import Selection
+from bncli.images.policy import ReadPolicy
+from bncli.images.stores import is_url
+from bncli.runs import options as declared
+from bncli.runs.engine import EngineRequest
+from bncli.runs.showing import ShowRequest
+from bncli.runs.source import Shard
+from bncli.storage.statistics import Running
+
+_STEP = {"lr": 0.01, "momentum": 0.0, "decay": 0.0, "lr_decay": 1.0}
+_MOMENTUM = 0.1
+"""PyTorch's, of running statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Gamma and beta, each a number, ``random`` or a .npy file; the seed of what is random; eps."""
+
+    gamma: str
+    beta: str
+    seed: int
+    eps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The delta of the backward pass, and the step of gradient descent after it."""
+
+    delta: str
+    update: bool
+    lr: float
+    momentum: float
+    decay: float
+    lr_decay: float
+    state: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What is written and where; *picture_format* may be ``auto`` until the statistics are read."""
+
+    folder: Path
+    picture_format: str
+    depth: str
+    scale: Scale
+    dtype: str
+    overwrite: bool
+    resume: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One run of normalize, fit, apply or invert.
+
+    Attributes:
+        selection, policy: which files, and how they are read.
+        output: what is written; of fit, its file.
+        layer, backward: of normalize and fit; no backward pass: None.
+        statistics: the stats.npz of apply and invert.
+        update_from, ddof, shard, running: of fit.
+        exact: of invert.
+        jobs, max_memory, skip, dry_run: how it runs.
+        engine, show: where, and what is drawn of it.
+    """
+
+    selection: Selection
+    policy: ReadPolicy
+    output: Output
+    layer: Layer
+    backward: Step | None
+    statistics: Path
+    update_from: Path | None
+    ddof: int
+    shard: Shard | None
+    running: Running | None
+    exact: bool
+    jobs: int | None
+    max_memory: int | float | None
+    skip: bool
+    dry_run: bool
+    engine: EngineRequest
+    show: ShowRequest
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether files of an earlier run may be replaced."""
+        return self.output.overwrite
+
+    def with_format(self, picture_format: str) -> Asked:
+        """The same, ``auto`` settled."""
+        if picture_format == "npy":
+            self.engine.must_be_local("--format npy", "one array has one writer")
+        return replace(self, output=replace(self.output, picture_format=picture_format))
+
+
+def ask(
+    known: type, sources: str | Path | Sequence[str | Path], out: Path,
+    given: Mapping[str, Any], statistics: str | Path = "",
+) -> Asked:  # fmt: skip
+    """What is asked, each option as declared, and the rules between them kept.
+
+    Raises:
+        OptionError: an option is unknown, has an impossible value, or does not go with another.
+    """
+    options = _with_defaults(known, given)
+    asked = Asked(
+        selection=_selection(sources, options),
+        policy=ReadPolicy(**{
+            name: options[name] for name in ("mode", "alpha", "frames", "resize", "max_pixels")
+            if name in options
+        }),
+        output=_output(out, options),
+        layer=Layer(
+            _text("gamma", options.get("gamma", "1")), _text("beta", options.get("beta", "0")),
+            options.get("seed", 0), options.get("eps", 1e-8),
+        ),
+        backward=_step(given, options),
+        statistics=Path(statistics),
+        update_from=_path(options.get("update_from")),
+        ddof=options.get("ddof", 0),
+        shard=_shard(options.get("shard")),
+        running=_running(options),
+        exact=options.get("exact", False),
+        jobs=options["jobs"],
+        max_memory=options["max_memory"],
+        skip=options.get("on_error") == "skip",
+        dry_run=options["dry_run"],
+        engine=EngineRequest.of(options),
+        show=ShowRequest.of(options),
+    )  # fmt: skip
+    _check_values(asked)
+    _check_rules(asked)
+    return asked
+
+
+def _with_defaults(known: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    hints = get_type_hints(known, include_extras=True)
+    unknown = set(given) - set(hints)
+    if unknown:
+        raise OptionError(f"there is no option {', '.join(sorted(unknown))}")
+    options: dict[str, Any] = {}
+    for name, hint in hints.items():
+        opt = next(iter(get_args(hint)[1:]), declared.Opt(""))
+        value = given.get(name, False if opt.takes is bool else opt.default)
+        if isinstance(opt.takes, tuple) and value not in opt.takes:
+            raise OptionError(
+                f"--{name.replace('_', '-')} is {value}; choose {', '.join(opt.takes)}"
+            )
+        options[name] = value
+    return options
+
+
+def _check_values(asked: Asked) -> None:
+    """What each value must be."""
+    layer, size = asked.layer, asked.policy.resize
+    if not (math.isfinite(layer.eps) and layer.eps > 0):
+        raise OptionError(f"--eps is {layer.eps}; it must be a finite number above 0")
+    if layer.seed < 0:
+        raise OptionError(f"--seed is {layer.seed}; it must be at least 0")
+    pair = size is None or (isinstance(size, tuple) and len(size) == 2)  # noqa: PLR2004 - width, height
+    if not pair or (size is not None and min(size) < 1):
+        raise OptionError(f"--resize is {size}; give a width and a height above 0")
+    if asked.jobs is not None and asked.jobs < 1:
+        raise OptionError(f"--jobs is {asked.jobs}; it must be at least 1, or auto")
+    if asked.max_memory is not None and asked.max_memory <= 0:
+        raise OptionError(f"--max-memory is {asked.max_memory}; it must be above 0")
+    if asked.ddof not in (0, 1):
+        raise OptionError(f"--ddof is {asked.ddof}; choose 0 or 1")
+
+
+def _check_rules(asked: Asked) -> None:
+    """Which options go together."""
+    if asked.backward is not None:
+        asked.engine.must_be_local("--delta", "its sums depend on the order of the pictures")
+        if asked.skip:
+            raise OptionError(
+                "--on-error skip does not go with --delta: its rows would belong to other pictures"
+            )
+    if asked.output.picture_format == "npy":
+        asked.engine.must_be_local("--format npy", "one array has one writer")
+    if asked.running is not None:
+        parts = {"--shard": asked.shard, "--update-from": asked.update_from}
+        for name in [name for name, value in parts.items() if value is not None]:
+            raise OptionError(
+                f"{name} does not go with --batch-size: running statistics depend on the order "
+                "of all pictures"
+            )
+        asked.engine.must_be_local("--batch-size", "running statistics depend on the order")
+        if asked.ddof:
+            raise OptionError(
+                "--ddof 1 does not go with --batch-size: a running variance is unbiased already"
+            )
+
+
+def _selection(sources: str | Path | Sequence[str | Path], options: Mapping[str, Any]) -> Selection:
+    listed = [sources] if isinstance(sources, str | Path) else sources
+    if not all(map(str, listed)):
+        raise OptionError("a source is empty; name folders or files")
+    include, exclude = (
+        (globs,) if isinstance(globs, str) else tuple(globs)
+        for globs in (options["include"], options["exclude"])
+    )
+    return Selection(tuple(map(str, listed)), options["recursive"], include, exclude)
+
+
+def _output(out: Path, options: Mapping[str, Any]) -> Output:
+    picture_format, scale = options.get("format", "png"), options.get("scale")
+    depth = options.get("depth", "auto")
+    if "depth" in options and picture_format != "png":
+        for name, given in (("scale", scale), ("depth", None if depth == "auto" else depth)):
+            if given is not None:
+                raise OptionError(f"--{name} {given} is for --format png; {picture_format} holds y")
+    parsed = Scale.parse(scale or "minmax")
+    if "depth" not in options and scale is not None and parsed.kind != "range":
+        raise OptionError("--scale: give LO:HI, the y that are black and white, or none (0:1)")
+    return Output(
+        out,
+        picture_format,
+        depth,
+        parsed,
+        options.get("dtype", "float64"),
+        options["overwrite"],
+        options.get("resume", False),
+    )
+
+
+def _step(given: Mapping[str, Any], options: Mapping[str, Any]) -> Step | None:
+    if "delta" not in options:
+        return None
+    delta, update, state = options["delta"], options["update"], options["state"]
+    step = {name: given[name] for name in (*_STEP, "state") if given.get(name) is not None}
+    if step and not update:
+        name = next(iter(step)).replace("_", "-")
+        raise OptionError(f"--{name} is of the step that --update takes: give --update too")
+    if update and delta is None:
+        raise OptionError("--update needs the gradients of a backward pass: give --delta")
+    if delta is None:
+        return None
+    for name in _STEP:
+        if not isinstance(step.get(name, 0), int | float):
+            raise OptionError(f"--{name.replace('_', '-')} is {step[name]!r}; it must be a number")
+    numbers = {name: float(step.get(name, usual)) for name, usual in _STEP.items()}
+    check_update_options(**numbers)
+    return Step(str(delta), update, state=_path(state), **numbers)
+
+
+def _running(options: Mapping[str, Any]) -> Running | None:
+    if "batch_size" not in options:
+        return None
+    momentum, size = options["momentum"], options["batch_size"]
+    if size is None:
+        if momentum is not None:
+            raise OptionError("--momentum is of running statistics: give --batch-size too")
+        return None
+    if isinstance(size, bool) or not isinstance(size, int) or size < 2:  # noqa: PLR2004 - several
+        raise OptionError(f"--batch-size is {size}; it must be at least 2")
+    if momentum == "none":
+        return Running(None, size)
+    try:
+        share = _MOMENTUM if momentum is None else float(momentum)
+    except ValueError:
+        share = math.nan
+    if not 0 < share <= 1:
+        raise OptionError(f"--momentum is {momentum}; it must be above 0 and at most 1, or none")
+    return Running(share, size)
+
+
+def _shard(text: str | None) -> Shard | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(text))
+    if match is None:
+        raise OptionError(f"--shard {text}: give I/N with I from 1 to N")
+    return Shard(int(match[1]), int(match[2]))
+
+
+def local_path(out: str | Path, kind: str) -> Path:
+    """Where something is written: *kind*, a folder or a file, and no URL."""
+    if not str(out):
+        raise OptionError(f"--out is empty; name a {kind}")
+    if is_url(out):
+        raise OptionError(f"--out {out}: results go to a local {kind}; name one, and copy it there")
+    return Path(out)
+
+
+def statistics_path(out: str | Path) -> Path:
+    """The file to write; OptionError unless its name ends in .npz."""
+    path = local_path(out, "file")
+    if path.suffix != ".npz":
+        raise OptionError(f"--out {out}: name a file that ends in .npz")
+    return path
+
+
+def _path(given: object) -> Path | None:
+    return None if given is None else Path(str(given))
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, str | int | float | Path):
+        return str(value)
+    raise OptionError(f"{name} must be a number, 'random', or the path of a .npy file")

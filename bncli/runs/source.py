@@ -1,0 +1,228 @@
+"""Where the pictures of a batch come from: a folder of files, or one .npy batch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar, cast
+
+import numpy as np
+
+from bncli.engines.work import Engine, Item
+from bncli.errors import NoPicturesError, OptionError
+from bncli.images.batch import Fault, preflight
+from bncli.images.decode import Decoded
+from bncli.images.folder import Found, Selection, find_pictures
+from bncli.images.layout import Shape, to_raster
+from bncli.images.policy import ReadPolicy
+from bncli.storage.rows import ArrayRows, open_rows
+
+_BATCH_AXES = "(batch, w, h, c)"
+
+
+Files = TypeVar("Files", bound=Sequence[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Every *count*-th file, from the *number*-th on.
+
+    Attributes:
+        number: from 1 to *count*.
+        count: of all shards.
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise OptionError(f"--shard {self}: give I/N with I from 1 to N")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def of(self, files: Files) -> Files:
+        """Those files that are in the shard.
+
+        Raises:
+            NoPicturesError: none is.
+        """
+        taken = cast("Files", files[self.number - 1 :: self.count])
+        if not taken:
+            raise NoPicturesError(
+                f"--shard {self}: there are only {len(files)} pictures; make fewer shards"
+            )
+        return taken
+
+
+class Source(Protocol):
+    """Pictures in order, all of one shape and dtype."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What each picture is called; ends in the suffix that its output loses."""
+
+    @property
+    def shape(self) -> Shape:
+        """(w, h, c) of each picture."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8, uint16 or a floating-point type."""
+
+    @property
+    def unit(self) -> float:
+        """The value that value scale calls 1."""
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The files that cannot be used."""
+
+    @property
+    def paths(self) -> Iterable[Path]:
+        """The files that are read."""
+
+    @property
+    def alpha_kept(self) -> bool:
+        """Whether some picture has an alpha channel that is to be copied through."""
+
+    @property
+    def with_alpha(self) -> int:
+        """How many pictures have an alpha channel."""
+
+    @property
+    def largest_file(self) -> int:
+        """Bytes of the largest file that is read whole."""
+
+    @property
+    def policy(self) -> ReadPolicy:
+        """How the pictures are read."""
+
+    def picture(self, index: int) -> Item:
+        """One picture, still in its file, which any process that sees the file can read."""
+
+    @property
+    def decoders(self) -> dict[str, str]:
+        """The libraries that read the pictures, with their versions."""
+
+    def read(self, index: int) -> Decoded:
+        """Read one picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One picture of a .npy batch."""
+
+    rows: ArrayRows
+    index: int
+    name: str
+    dtype: np.dtype[Any]
+
+    def read(self) -> Decoded:
+        """Read it; its digest is that of its numbers in C order."""
+        numbers = np.ascontiguousarray(self.rows.row(self.index))
+        digest = hashlib.sha256(numbers.data).hexdigest()
+        return Decoded(to_raster(numbers, self.dtype), None, None, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayBatch:
+    """The pictures of one .npy batch, taken as they are: value scale is that of the numbers.
+
+    Attributes:
+        rows: of the file.
+        names: one for each picture.
+        dtype: that they are read as.
+        places: the row of each picture.
+    """
+
+    rows: ArrayRows
+    names: Sequence[str]
+    dtype: np.dtype[Any]
+    places: Sequence[int]
+
+    unit: ClassVar[float] = 1.0
+    alpha_kept: ClassVar[bool] = False
+    with_alpha: ClassVar[int] = 0
+    largest_file: ClassVar[int] = 0
+    faults: ClassVar[tuple[Fault, ...]] = ()
+    policy: ClassVar[ReadPolicy] = ReadPolicy()
+
+    @property
+    def decoders(self) -> dict[str, str]:
+        """None but numpy."""
+        return {}
+
+    @property
+    def paths(self) -> Iterable[Path]:
+        """The one file."""
+        return [self.rows.path]
+
+    @property
+    def shape(self) -> Shape:
+        """(w, h, c) of each picture."""
+        width, height, channels = self.rows.shape[1:]
+        return width, height, channels
+
+    def picture(self, index: int) -> Row:
+        """One picture, still in its file."""
+        rows = replace(self.rows, path=self.rows.path.absolute())
+        return Row(rows, self.places[index], self.names[index], self.dtype)
+
+    def read(self, index: int) -> Decoded:
+        """Read one picture; its digest is that of its numbers in C order."""
+        return self.picture(index).read()
+
+
+def open_source(
+    selection: Selection, policy: ReadPolicy, engine: Engine, shard: Shard | None = None
+) -> tuple[Source, Found]:
+    """Find the pictures and look at them all; those that cannot be used are its faults.
+
+    Args:
+        selection: which files.
+        policy: how they are read.
+        engine: where the headers are read.
+        shard: which of the files, or rows of a .npy batch, are taken; None is all.
+
+    Raises:
+        BncliError: nothing is found, or nothing of it can be used.
+    """
+    batches = [source for source in selection.sources if source.lower().endswith(".npy")]
+    if not batches:
+        found = find_pictures(selection)
+        if shard is not None:
+            found = replace(found, files=shard.of(found.files))
+        if found.files:
+            _check_workers(engine, [path for path, _ in found.files])
+        return preflight(found, policy, engine, skip=True), found
+    if len(selection.sources) > 1:
+        raise OptionError(f"{batches[0]}: a .npy batch must be the only source")
+    searching = Selection(selection.sources) != selection
+    if searching or policy != ReadPolicy(max_pixels=policy.max_pixels):
+        raise OptionError(
+            f"{batches[0]}: -r, --include, --exclude, --mode, --alpha, --frames and --resize are "
+            "for picture files, not for .npy"
+        )
+    path = Path(batches[0])
+    if not os.path.lexists(path):
+        raise NoPicturesError(f"{path}: there is no such file; check the name", paths=(str(path),))
+    _check_workers(engine, [path])
+    rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
+    places = range(len(rows)) if shard is None else shard.of(range(len(rows)))
+    names = [f"{path.name}#{index}" for index in places]  # as of frames
+    native = rows.dtype.newbyteorder("=")
+    dtype = native if native in (np.uint8, np.uint16) else np.dtype(np.float64)
+    found = Found(((str(path), path.name),), 0, 0, (), (path.parent,))
+    return ArrayBatch(rows, names, dtype, places), found
+
+
+def _check_workers(engine: Engine, files: Sequence[str | Path]) -> None:
+    if engine.remote:
+        from bncli.runs.workers import check_workers  # most runs have no workers
+
+        check_workers(engine, files)

@@ -1,0 +1,231 @@
+"""What a run reports: plain data, the document of ``--json`` and of summary.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, overload
+
+from bncli.batchnorm.transform import Channel
+from bncli.images.batch import Fault
+from bncli.images.layout import Shape
+
+SCHEMA = "bncli.normalize/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One picture of the batch: where it came from and where it went."""
+
+    index: int
+    source: str
+    source_sha256: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs(Sequence[Output]):
+    """The outputs of a run, each made when it is asked for: there may be very many.
+
+    Attributes:
+        names: of the pictures.
+        digests: of the pictures, in bytes.
+        paths: where they went; one for all of them in one array.
+        digest_of: from such a path to the digest of the file, hexadecimal.
+    """
+
+    names: Sequence[str]
+    digests: Sequence[bytes]
+    paths: Sequence[str]
+    digest_of: Callable[[str], str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Output: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Output]: ...
+
+    def __getitem__(self, index: int | slice) -> Output | Sequence[Output]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        path = self.paths[index % len(self.paths)]
+        digest = self.digests[index].hex()
+        return Output(index, self.names[index], digest, path, self.digest_of(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How y became pixel values; low and high are None where each picture has its own range."""
+
+    kind: str
+    format: str
+    depth: int | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """What a run will use: threads, bytes of memory at the peak, bytes of disk.
+
+    Attributes:
+        disk_free_bytes: where OUT is or would be, or None where the system does not say.
+        whole_files: files that a run that goes on need not write, or None where none goes on.
+    """
+
+    jobs: int
+    memory_bytes: int
+    disk_bytes: int
+    decodes_each_file: int
+    whole_files: int | None = None
+    disk_free_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """Everything a run of normalize reports.
+
+    Attributes:
+        version: of bncli.
+        count, shape, dtype: of the batch; shape is (w, h, c).
+        ignored, excluded: files that were not taken for pictures, or left out by a glob.
+        eps, gamma, beta, seed: of the layer; gamma and beta say where they come from.
+        alpha: what is made of alpha channels.
+        with_alpha: how many pictures have one.
+        faults: pictures that were skipped at the user's wish.
+        dead_pixels: pixels whose variance is exactly 0.
+        clipped: values that were clipped, for each channel.
+        channels: input statistics and range of y.
+        scaling: how y became pixel values.
+        gradients: name -> Euclidean norm.
+        update: the settings of the step, or None.
+        outputs: one for each picture.
+        arrays: name of each array written -> SHA-256 of the file.
+        run: what decides the bytes of the files, by name.
+        kept: files that an earlier run had left whole; not part of the document.
+        plan: of a dry run, else None: a run leaves the same summary whatever it used.
+        seconds: the whole run took; not part of the document.
+    """
+
+    version: str
+    count: int
+    shape: Shape
+    dtype: str
+    ignored: int
+    excluded: int
+    eps: float
+    gamma: str
+    beta: str
+    seed: int
+    alpha: str = "keep"
+    with_alpha: int = 0
+    faults: tuple[Fault, ...] = ()
+    dead_pixels: int = 0
+    clipped: tuple[int, ...] = ()
+    channels: list[Channel] = field(default_factory=list)
+    scaling: Scaling | None = None
+    gradients: dict[str, float] = field(default_factory=dict)
+    update: Mapping[str, float] | None = None
+    outputs: Sequence[Output] = ()
+    arrays: dict[str, str] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+    kept: int = 0
+    plan: PlanFacts | None = None
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 3 where pictures were skipped."""
+        return 3 if self.faults else 0
+
+    def adopt(self, document: Mapping[str, Any]) -> bool:
+        """Take what the second pass found from the document of the same run, if it is sound."""
+        try:
+            clipped = tuple(int(channel["clipped_values"]) for channel in document["channels"])
+            scaling = Scaling(**document["scale"])
+            gradients = {name: float(g["norm"]) for name, g in document["gradients"].items()}
+            update = document["update"]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return False
+        self.clipped, self.scaling = clipped, scaling
+        self.gradients, self.update = gradients, update
+        return len(clipped) == len(self.channels)
+
+    def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
+        """The JSON document.
+
+        Args:
+            rows: makes what stands for the outputs; ``iter`` for those who take one at a time.
+        """
+        document: dict[str, Any] = {
+            "schema": SCHEMA,
+            "status": "skipped" if self.faults else "ok",
+            "exit_code": self.exit_code,
+            "version": self.version,
+            "images": {
+                "count": self.count,
+                "shape": list(self.shape),
+                "dtype": self.dtype,
+                "order": "natural",
+                "alpha": self.alpha,
+                "with_alpha": self.with_alpha,
+                "ignored_files": self.ignored,
+                "excluded_files": self.excluded,
+            },
+            "layer": {
+                "eps": self.eps,
+                "gamma": self.gamma,
+                "beta": self.beta,
+                "seed": self.seed,
+            },
+            "dead_pixels": self.dead_pixels,
+            "clipped_values": sum(self.clipped),
+            "channels": [
+                {**asdict(channel), "clipped_values": clipped}
+                for channel, clipped in zip(self.channels, self.clipped, strict=True)
+            ],
+            "scale": None if self.scaling is None else asdict(self.scaling),
+            "gradients": {name: {"norm": norm} for name, norm in self.gradients.items()},
+            "update": None if self.update is None else dict(self.update),
+            "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
+            "outputs": rows(asdict(output) for output in self.outputs),
+            "arrays": [{"path": path, "sha256": sha} for path, sha in self.arrays.items()],
+            "run": dict(self.run),
+        }
+        if self.plan is not None:
+            document["plan"] = asdict(self.plan)
+        return document
+
+
+@dataclass(slots=True)
+class ApplySummary(RunSummary):
+    """Everything a run of apply reports; its channels are of the statistics.
+
+    Attributes:
+        statistics: the stats.npz.
+        statistics_sha256: of its bytes.
+        fitted: how many pictures it is of.
+    """
+
+    statistics: str = ""
+    statistics_sha256: str = ""
+    fitted: int = 0
+
+    def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
+        """The JSON document; *rows* as of the summary of normalize."""
+        document = RunSummary.document(self, rows)
+        for name in ("gradients", "update"):
+            del document[name]
+        del document["layer"]["seed"]
+        document["schema"] = "bncli.apply/1"
+        document["statistics"] = {
+            "path": self.statistics,
+            "sha256": self.statistics_sha256,
+            "count": self.fitted,
+        }
+        return document
