@@ -28,7 +28,7 @@ def command(
     """
     from bncli.cli.show import Display
     from bncli.cli.show_statistics import show_inspect
-    from bncli.runs.statistics_report import inspect_statistics
+    from bncli.runs.statistics import inspect_statistics
 
     del debug  # read by the entry point
     display = Display(as_json=as_json, quiet=quiet, verbose=verbose, color=color, progress=progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bncli.cli.plain import pictures, print_warning
 from bncli.cli.show import Display, warn_of_skipped
-from bncli.runs.statistics_report import FitSummary, MergeSummary, StatisticsReport
+from bncli.runs.statistics import FitSummary, MergeSummary, StatisticsReport
 
 Rows = list[tuple[str, str]]
 

@@ -1,4 +1,4 @@
-"""The files in which a run is drawn: ``--contact-sheet`` and ``--report``."""
+"""What is drawn of a run: ``--contact-sheet`` and ``--report``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from bncli.drawing.template import require_templates
 from bncli.errors import OptionError, OutputError
 from bncli.storage.apart import check_file_apart
 from bncli.storage.placing import SUMMARY
-from bncli.storage.side_file import SideFile
+from bncli.storage.whole_file import WholeFile
 
 if TYPE_CHECKING:  # most runs draw nothing
     from bncli.drawing.gallery import Gallery
-    from bncli.runs.asked import Output
 
 _SUFFIXES = {"contact-sheet": (".png",), "report": (".html", ".htm")}
 
@@ -27,7 +26,7 @@ Drawer = Callable[["Gallery", Mapping[str, Any], str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class ShowRequest:
+class DrawingAsked:
     """What is to be drawn.
 
     Attributes:
@@ -57,7 +56,7 @@ class ShowRequest:
         return cls(
             None if sheet is None else Path(sheet),
             None if report is None else Path(report),
-            options.get("command", ""),
+            options.get("command") or "",
         )
 
     @property
@@ -67,46 +66,42 @@ class ShowRequest:
         return {name: path for name, path in both.items() if path is not None}
 
 
-class Showing:
-    """The files of one run, which appear when the run is whole, or not at all.
+class Drawn:
+    """The files in which a run is drawn, which appear when the run is whole, or not at all.
 
     Use it in a with block inside that of the run folder.
 
     Args:
-        request: which files.
-        output: where the run writes, and whether files may be replaced.
+        asked: which files.
+        out: the folder that the run writes.
         names: of what else the run writes there, relative.
+        overwrite, resume: as of the run.
 
     Raises:
         OutputError: one exists, cannot be written, or is another result of the run.
     """
 
-    def __init__(self, request: ShowRequest, output: Output, names: Sequence[str]) -> None:
-        self._request = request
-        self._files: dict[str, SideFile] = {}
+    def __init__(
+        self, asked: DrawingAsked, out: Path, names: Sequence[str], *, overwrite: bool, resume: bool
+    ) -> None:
+        self._asked = asked
+        self._files: dict[str, WholeFile] = {}
         self._entered = ExitStack()
-        taken = {*names, SUMMARY} if request.files else set()
-        for option, path in request.files.items():
-            inner = _name_inside(path, output.folder)
+        taken = {*names, SUMMARY} if asked.files else set()
+        for option, path in asked.files.items():
+            inner = _name_inside(path, out)
             if inner in taken:
                 raise OutputError(f"{path}: the run writes a file of that name; choose another")
             if inner is not None and inner.startswith("."):
                 raise OutputError(f"{path}: hidden names in OUT are bncli's own; choose another")
-            self._files[option] = SideFile(
-                path,
-                overwrite=output.overwrite,
-                resume=output.resume,
-                folder_comes=inner is not None and "/" not in inner,
+            folder_comes = inner is not None and "/" not in inner
+            self._files[option] = WholeFile(
+                path, overwrite=overwrite, resume=resume, folder_comes=folder_comes
             )
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anything is to be drawn."""
-        return bool(self._request.files)
 
     def check_apart(self, searched: Sequence[Path], read: Iterable[Path]) -> None:
         """Raise OptionError if a file is one that is read, or lies in a folder that is read."""
-        for path in self._request.files.values():
+        for path in self._asked.files.values():
             check_file_apart(path, searched, read)
 
     def stage(self, gallery: Gallery, document: Mapping[str, Any]) -> None:
@@ -117,7 +112,7 @@ class Showing:
             document: of the run, complete.
         """
         for option, file in self._files.items():
-            file.stage(_drawer(option)(gallery, document, self._request.command))
+            file.stage(_drawer(option)(gallery, document, self._asked.command))
 
     def place(self) -> None:
         """Bring the files to their places; after the run is committed."""
@@ -144,7 +139,7 @@ def _drawer(option: str) -> Drawer:
         from bncli.drawing.run_page import draw_page
 
         return draw_page
-    from bncli.drawing.run_sheet import draw_sheet
+    from bncli.drawing.sheet import draw_sheet
 
     return draw_sheet
 

@@ -1,4 +1,4 @@
-"""What can be read in a stats.npz: plain data, the documents of fit, merge and inspect."""
+"""What can be read in a stats.npz: the reports of fit, merge and inspect, plain data."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from bncli.batchnorm.transform import Planes, survey
 from bncli.errors import NonFiniteError
 from bncli.images.batch import Fault
 from bncli.machine import allowed_cores
 from bncli.runs.fitted import Fitted, load_fitted
-from bncli.runs.summary import PlanFacts
+from bncli.runs.summary import PlanFacts, Timed
 from bncli.storage.statistics import FORMAT, Facts
 
 
@@ -82,7 +81,7 @@ class StatisticsReport:
 
 
 @dataclass(slots=True)
-class FitSummary:
+class FitSummary(Timed):
     """Everything a run of fit reports.
 
     Attributes:
@@ -95,7 +94,6 @@ class FitSummary:
         faults: pictures that were skipped at the user's wish.
         sha256: of the file; empty where none was written.
         plan: of a dry run, else None.
-        seconds: the whole run took; not part of the document.
     """
 
     report: StatisticsReport
@@ -108,7 +106,6 @@ class FitSummary:
     faults: tuple[Fault, ...]
     sha256: str = ""
     plan: PlanFacts | None = None
-    seconds: float = 0.0
 
     @property
     def exit_code(self) -> int:
@@ -136,7 +133,7 @@ class FitSummary:
 
 
 @dataclass(slots=True)
-class MergeSummary:
+class MergeSummary(Timed):
     """Everything a run of merge reports.
 
     Attributes:
@@ -145,7 +142,6 @@ class MergeSummary:
         merged: the files that were read.
         twins: pictures with the bytes of one in another file, under another name.
         sha256: of the file.
-        seconds: the whole run took; not part of the document.
     """
 
     report: StatisticsReport
@@ -153,7 +149,6 @@ class MergeSummary:
     merged: tuple[str, ...]
     twins: int
     sha256: str = ""
-    seconds: float = 0.0
 
     def document(self) -> dict[str, Any]:
         """The JSON document."""
@@ -197,8 +192,7 @@ def report_on(fitted: Fitted, executor: Executor) -> StatisticsReport:
         NonFiniteError: the pictures' numbers are too large for a standard deviation.
     """
     facts, moments = fitted.facts, fitted.moments
-    planes = Planes.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
-    found = survey(moments, planes, facts.eps, facts.shape, executor)
+    _, found = fitted.transform_by(moments, executor)
     if not np.isfinite([[c.mean, c.std] for c in found.channels]).all():
         raise NonFiniteError("the values are too large: their spread overflows; rescale them")
     channels = facts.shape[2]
