@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from bncli.batchnorm.transform import Planes, Survey, survey
+from bncli.batchnorm.transform import Survey, Transform, survey
 from bncli.engines.work import Engine, Lazily
 from bncli.images.batch import Fault, faults_error
 from bncli.images.folder import Found
@@ -59,7 +59,7 @@ class ApplyJob:
     request: Asked
     source: Source
     plan: Plan
-    planes: Planes
+    planes: Transform
     found: Survey
     folder: RunFolder
     showing: Showing
@@ -150,9 +150,9 @@ def _prepare(request: Asked, engine: Engine) -> ApplyJob:
     showing = Showing(request.show, request.output, [*names, *whole])
     showing.check_apart(selected.roots, [*source.paths, request.statistics])
     facts = fitted.facts
-    planes = Planes.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
+    planes = Transform.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
     moments = fitted.statistics()
-    found = survey(moments, planes, facts.eps, facts.shape, engine.threads)
+    found = survey(moments, planes, facts.eps, facts.shape[2], engine.threads)
     check_finite(found)
     summary = _blank_summary(request, source, selected, facts, found)
     if request.dry_run:
@@ -244,7 +244,7 @@ def _emit(
         else:
             digest, emitted = result
             if job.gallery is not None and emitted.glimpse is not None:
-                job.gallery.add(emitted.glimpse)
+                job.gallery.take(emitted.glimpse)
             noted = recorded(run, engine, outputs, len(written), emitted)
             written.append((bytes.fromhex(digest), noted.clipped))
         progress("write", len(written), len(indexes))

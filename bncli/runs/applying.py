@@ -32,6 +32,6 @@ class Applying:
             return picture
         emitted = self.emitter(place, picture)
         if self.gallery is not None:
-            glimpse = self.gallery.glimpse(place.position, picture, None)
+            glimpse = self.gallery.look(place.position, picture, None)
             emitted = replace(emitted, glimpse=glimpse)
         return picture.digest, emitted

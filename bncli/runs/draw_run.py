@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bncli.batchnorm.levels import Scale
+from bncli.batchnorm.levels import Scale, black_and_white
 from bncli.batchnorm.moments import PixelStatistics
-from bncli.batchnorm.transform import Planes, Survey, black_and_white
+from bncli.batchnorm.transform import Survey, Transform
 from bncli.drawing.gallery import Gallery, Subject
 from bncli.runs.emitters import EmitJob
 from bncli.runs.gradient import Gradient
@@ -14,7 +14,7 @@ from bncli.runs.prepare import Job
 
 
 def gallery_of(
-    job: EmitJob, names: Sequence[str], planes: Planes, found: Survey, moments: PixelStatistics
+    job: EmitJob, names: Sequence[str], planes: Transform, found: Survey, moments: PixelStatistics
 ) -> Gallery:
     """The gallery of a run, before its pictures are written.
 
@@ -32,7 +32,7 @@ def gallery_of(
         names=names,
         shape=source.shape,
         dtype=source.dtype,
-        planes=planes,
+        transform=planes,
         y_range=y_range,
         black_white=ends,
         alpha_last=source.policy.alpha == "normalize" and source.shape[2] in {2, 4},
@@ -43,6 +43,6 @@ def gallery_of(
 def stage_drawings(job: Job, gallery: Gallery, gradient: Gradient | None) -> None:
     """Draw and stage what is wanted of a run whose summary is complete."""
     if gradient is not None:
-        gallery.add_gradient("grad_gamma", gradient.grad_gamma)
-        gallery.add_gradient("grad_beta", gradient.grad_beta)
+        gallery.add_gradient("grad_gamma", gradient.input.grad_gamma)
+        gallery.add_gradient("grad_beta", gradient.input.grad_beta)
     job.showing.stage(gallery, job.summary.document())

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.batchnorm.levels import rescaled, to_levels
-from bncli.batchnorm.transform import Planes
+from bncli.batchnorm.gradients import square_sum
+from bncli.batchnorm.levels import ToLevels
+from bncli.batchnorm.transform import Transform
 from bncli.engines.work import Engine, in_order
 from bncli.images.decode import Decoded
 from bncli.images.encode import png_bytes, tiff_bytes
@@ -46,82 +47,8 @@ class Emitted:
     glimpse: Glimpse | None = None
 
 
-Levels = Callable[[Raster], tuple[Raster, Raster | None]]
-"""From one picture to its pixel values, and which were clipped, or None for none."""
-
 Write = Callable[[str, bytes, tuple[int, ...] | None], str]
 """Writes a picture of the run whole, with its clipped values; returns the SHA-256 of its bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLevels:
-    """Pixel values of one range for the whole batch.
-
-    Attributes:
-        slope, intercept: from source units straight to pixel values, (pixels,).
-        dtype: of the pixel values.
-    """
-
-    slope: Raster
-    intercept: Raster
-    dtype: np.dtype[Any]
-
-    def __call__(self, x: Raster) -> tuple[Raster, Raster | None]:
-        """The pixel values of one picture."""
-        return to_levels(x, self.slope, self.intercept, self.dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class RevivedLevels:
-    """The same for pictures whose dead pixels may have other values than in the statistics.
-
-    Attributes:
-        levels: right for every pixel but those.
-        dead: which pixels.
-        planes: of the statistics, of those pixels alone.
-        low, high: the y that are black and white.
-        dtype: of the pixel values.
-    """
-
-    levels: Levels
-    dead: Raster
-    planes: Planes
-    low: float
-    high: float
-    dtype: np.dtype[Any]
-
-    def __call__(self, x: Raster) -> tuple[Raster, Raster | None]:
-        """The pixel values of one picture."""
-        values, clipped = self.levels(x)
-        changed = x[self.dead] != self.planes.mean
-        if changed.any():
-            places, white = self.dead[changed], int(np.iinfo(self.dtype).max)
-            with np.errstate(all="ignore"):
-                y = self.planes.part(changed).y(x[places])
-                raw = np.rint(rescaled(y, self.low, self.high, white))
-            clipped = np.zeros(len(x), bool) if clipped is None else clipped
-            clipped[places] = (raw < 0) | (raw > white)
-            values[places] = np.clip(raw, 0, white)
-        return values, clipped
-
-
-@dataclass(frozen=True, slots=True)
-class PictureLevels:
-    """Pixel values of a range for each picture: its own least and greatest y.
-
-    Attributes:
-        planes: of the batch.
-        dtype: of the pixel values.
-    """
-
-    planes: Planes
-    dtype: np.dtype[Any]
-
-    def __call__(self, x: Raster) -> tuple[Raster, None]:
-        """The pixel values of one picture."""
-        y = self.planes.y(x)
-        white = int(np.iinfo(self.dtype).max)
-        return np.rint(rescaled(y, y.min(), y.max(), white)).astype(self.dtype), None
 
 
 Emitter = Callable[[Place, Decoded], Emitted]
@@ -140,7 +67,7 @@ class PngEmitter:
 
     write: Write
     shape: Shape
-    levels: Levels
+    levels: ToLevels
 
     def __call__(self, place: Place, picture: Decoded) -> Emitted:
         """Write one picture."""
@@ -162,7 +89,7 @@ class TiffEmitter:
 
     write: Write
     shape: Shape
-    planes: Planes
+    planes: Transform
 
     def __call__(self, place: Place, picture: Decoded) -> Emitted:
         """Write one picture."""
@@ -184,7 +111,7 @@ class ArrayEmitter:
 
     out: RowWriter
     shape: Shape
-    planes: Planes
+    planes: Transform
 
     def __call__(self, place: Place, picture: Decoded) -> Emitted:
         """Write one picture."""
@@ -213,11 +140,12 @@ class Emitting:
         picture = reread(place)
         whole = place.clipped
         emitted = self.emitter(place, picture) if whole is None else Emitted(whole)
+        gradient = None
         if self.gradient is not None:
-            squares = self.gradient.write(place.position, picture.values, self.shape)
-            emitted = replace(emitted, grad_square_sum=squares)
+            gradient = self.gradient.write(place.position, picture.values, self.shape)
+            emitted = replace(emitted, grad_square_sum=square_sum(gradient))
         if self.gallery is not None:
-            glimpse = self.gallery.glimpse(place.position, picture, self.gradient)
+            glimpse = self.gallery.look(place.position, picture, gradient)
             emitted = replace(emitted, glimpse=glimpse)
         return emitted
 

@@ -9,18 +9,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bncli.batchnorm.transform import Planes, Survey, black_and_white, level_planes
+from bncli.batchnorm.levels import Levels, ToLevels, black_and_white, own_levels
+from bncli.batchnorm.transform import Survey, Transform
 from bncli.engines.work import Engine
 from bncli.errors import NonFiniteError
 from bncli.runs.emit import (
     ArrayEmitter,
-    BatchLevels,
     Emitted,
     Emitter,
-    Levels,
-    PictureLevels,
     PngEmitter,
-    RevivedLevels,
     TiffEmitter,
     Write,
 )
@@ -53,7 +50,7 @@ def check_finite(found: Survey) -> None:
 
 
 def make_emitter(
-    job: EmitJob, count: int, planes: Planes, found: Survey, run: RunFolder,
+    job: EmitJob, count: int, planes: Transform, found: Survey, run: RunFolder,
     open_arrays: ExitStack, engine: Engine, *, others: bool = False,
 ) -> Emitter:  # fmt: skip
     """What writes a picture at its place; notes in the summary how y becomes pixel values.
@@ -101,7 +98,9 @@ def recorded(
     return replace(emitted, digest=None, glimpse=None)
 
 
-def _levels(job: EmitJob, planes: Planes, found: Survey, engine: Engine, *, others: bool) -> Levels:
+def _levels(
+    job: EmitJob, planes: Transform, found: Survey, engine: Engine, *, others: bool
+) -> ToLevels:
     """How y becomes pixel values; notes it in the summary."""
     output, scale = job.request.output, job.request.output.scale
     deep = output.depth == "16" or (output.depth == "auto" and job.source.dtype != np.uint8)
@@ -109,12 +108,7 @@ def _levels(job: EmitJob, planes: Planes, found: Survey, engine: Engine, *, othe
     depth = 8 * dtype.itemsize
     if scale.kind == "image":
         job.summary.scaling = Scaling(scale.kind, "png", depth, None, None)
-        return PictureLevels(planes, dtype)
+        return own_levels(planes, dtype)
     low, high = black_and_white(scale, found)
     job.summary.scaling = Scaling(scale.kind, "png", depth, low, high)
-    white = int(np.iinfo(dtype).max)
-    levels = BatchLevels(*level_planes(planes, low, high, white, engine.threads), dtype)
-    dead = np.flatnonzero(planes.dead) if others else np.empty(0, np.intp)
-    if not len(dead):
-        return levels
-    return RevivedLevels(levels, dead, planes.part(dead), low, high, dtype)
+    return Levels(low, high, dtype).straight(planes, engine.threads, revived=others)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from bncli.batchnorm.inference import RunningStatistics, check_batches
+from bncli.batchnorm.statistics import RunningStatistics, check_batches
 from bncli.engines.work import Engine
 from bncli.images.batch import Fault
 from bncli.images.header import pillow_unlimited

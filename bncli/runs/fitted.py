@@ -11,9 +11,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.batchnorm.inference import RunningStatistics, RunningView, UnbiasedMoments
 from bncli.batchnorm.moments import PixelMoments, PixelStatistics
-from bncli.batchnorm.restore import restored_moments
+from bncli.batchnorm.statistics import (
+    RunningStatistics,
+    RunningView,
+    UnbiasedMoments,
+    restored_moments,
+)
 from bncli.errors import ArrayError, SinglePictureError
 from bncli.files import open_regular
 from bncli.images.layout import to_array, to_raster

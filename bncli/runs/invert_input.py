@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bncli.batchnorm.inverse import FloatReading, Inverse, LevelReading, Reading
-from bncli.batchnorm.transform import Planes, survey
+from bncli.batchnorm.inverse import FloatNumbers, Inverse
+from bncli.batchnorm.levels import Levels
 from bncli.errors import DataError, ImageError, OptionError
 from bncli.runs.asked import Asked
 from bncli.runs.fitted import Fitted, statistics_digest
@@ -73,7 +73,9 @@ def earlier_run(folders: Sequence[Path], source: Source, statistics: Path) -> Ea
     return replace(runs[0], clipped=sum(run.clipped for run in runs))
 
 
-def reading_of(request: Asked, source: Source, earlier: EarlierRun | None) -> tuple[Reading, bool]:
+def reading_of(
+    request: Asked, source: Source, earlier: EarlierRun | None
+) -> tuple[Levels | FloatNumbers, bool]:
     """What the numbers of the files mean, and whether black and white may be clipped values.
 
     Raises:
@@ -86,10 +88,9 @@ def reading_of(request: Asked, source: Source, earlier: EarlierRun | None) -> tu
             raise DataError(f"{name}: it holds {stored}; y is floating-point", paths=(name,))
         if request.output.scale.kind == "range":
             raise OptionError("--scale is for PNG; these files hold y itself")
-        return FloatReading(float(np.finfo(stored).eps)), False
-    white = int(np.iinfo(stored).max)
+        return FloatNumbers(float(np.finfo(stored).eps)), False
     if request.output.scale.kind == "range":
-        return LevelReading(request.output.scale.low, request.output.scale.high, white), True
+        return Levels(request.output.scale.low, request.output.scale.high, stored), True
     if earlier is None:
         raise OptionError(
             f"{name}: no summary.json beside it says which y are black and white; "
@@ -104,7 +105,7 @@ def reading_of(request: Asked, source: Source, earlier: EarlierRun | None) -> tu
         )
     if earlier.low is None or earlier.high is None:
         raise OptionError(f"{earlier.path}: it is of files that hold y itself; give --scale LO:HI")
-    return LevelReading(earlier.low, earlier.high, white), earlier.clipped > 0
+    return Levels(earlier.low, earlier.high, stored), earlier.clipped > 0
 
 
 def settled_format(request: Asked, facts: Facts) -> str:
@@ -126,18 +127,20 @@ def named(source: Source, earlier: EarlierRun | None) -> Sequence[str]:
     return source.names
 
 
-def inverse_of(fitted: Fitted, reading: Reading, executor: Executor, *, clipping: bool) -> Inverse:
+def inverse_of(
+    fitted: Fitted, reading: Levels | FloatNumbers, executor: Executor, *, clipping: bool
+) -> Inverse:
     """From y back to the pixel values that were fitted."""
     facts, statistics = fitted.facts, fitted.statistics()
-    planes = Planes.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
-    survey(statistics, planes, facts.eps, facts.shape, executor)
-    spread = np.maximum(statistics.maximum - planes.mean, planes.mean - statistics.minimum)
-    return Inverse(planes, spread, np.dtype(facts.dtype), reading, clipping)
+    return Inverse.of(
+        statistics, fitted.gamma.values, fitted.beta.values, facts.unit, facts.eps, facts.shape[2],
+        np.dtype(facts.dtype), reading, executor, clipping=clipping,
+    )  # fmt: skip
 
 
-def scale_words(reading: Reading) -> str:
+def scale_words(reading: Levels | FloatNumbers) -> str:
     """How y became the numbers of the files."""
-    if isinstance(reading, LevelReading):
+    if isinstance(reading, Levels):
         return f"y {reading.low:.6g} to {reading.high:.6g} in {reading.white + 1:,} levels"
     return "y as it is"
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from bncli.batchnorm.transform import Planes, Survey, survey
+from bncli.batchnorm.gradients import InputGradient, square_sum
+from bncli.batchnorm.transform import Survey, Transform, survey
 from bncli.engines.work import Engine
 from bncli.errors import NonFiniteError
 from bncli.images.header import pillow_unlimited
@@ -25,7 +26,7 @@ from bncli.runs.emit import (
 )
 from bncli.runs.emitters import check_finite, make_emitter, recorded
 from bncli.runs.engine import open_engine
-from bncli.runs.gradient import Gradient, square_sum
+from bncli.runs.gradient import Gradient
 from bncli.runs.identity import delta_digest, survey_digest
 from bncli.runs.options import NormalizeOptions
 from bncli.runs.places import Again, places
@@ -155,7 +156,7 @@ def _finished(job: Job, batch: Batch, run: RunFolder) -> bool:
     return document is not None and job.summary.adopt(document)
 
 
-def _gallery(job: Job, batch: Batch, planes: Planes, found: Survey) -> Gallery | None:
+def _gallery(job: Job, batch: Batch, planes: Transform, found: Survey) -> Gallery | None:
     """Where something is to be drawn; else what draws is not even loaded."""
     if not job.showing.wanted:
         return None
@@ -195,12 +196,12 @@ def _paths(job: Job, batch: Batch) -> list[str]:
     return [job.names[index] for index in batch.indexes] if job.names else []
 
 
-def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
+def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Transform, Survey]:
     """Mean and scale of every pixel, and what the summary says of the batch."""
     source, summary = job.source, job.summary
     assert batch.moments is not None  # noqa: S101 - the first pass has just ended
-    planes = Planes.blank(job.gamma.values, job.beta.values, source.unit)
-    found = survey(batch.moments, planes, job.request.layer.eps, source.shape, executor)
+    planes = Transform.blank(job.gamma.values, job.beta.values, source.unit)
+    found = survey(batch.moments, planes, job.request.layer.eps, source.shape[2], executor)
     check_finite(found)
     summary.count = len(batch.indexes)
     summary.faults = (*source.faults, *batch.faults)
@@ -208,7 +209,7 @@ def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]
 
 
 def _gradient(
-    job: Job, batch: Batch, planes: Planes, run: RunFolder, open_arrays: ExitStack
+    job: Job, batch: Batch, planes: Transform, run: RunFolder, open_arrays: ExitStack
 ) -> Gradient | None:
     if batch.sums is None or job.delta is None:
         return None
@@ -217,7 +218,7 @@ def _gradient(
     out = open_arrays.enter_context(run.array(GRAD_INPUT, whole, job.request.output.dtype))
     sums = batch.sums.gradients(planes.mean, planes.x_scale)
     batch.sums = None
-    return Gradient(job.delta, planes, *sums, count, out)
+    return Gradient(job.delta, InputGradient(planes, *sums, count), out)
 
 
 def _emit(
@@ -233,7 +234,7 @@ def _emit(
     items = places(job.source, known, again)
     for position, result in zip(again, engine.map(task, items), strict=True):
         if gallery is not None and result.glimpse is not None:
-            gallery.add(result.glimpse)
+            gallery.take(result.glimpse)
         emitted[position] = recorded(run, engine, outputs, position, result)
         done += 1
         if done % _TIDIED == 0:
@@ -248,8 +249,8 @@ def _report(job: Job, emitted: list[Emitted], gradient: Gradient | None) -> None
     if gradient is not None:
         squares = {
             "grad_input": sum(e.grad_square_sum for e in emitted),
-            "grad_gamma": square_sum(gradient.grad_gamma),
-            "grad_beta": square_sum(gradient.grad_beta),
+            "grad_gamma": square_sum(gradient.input.grad_gamma),
+            "grad_beta": square_sum(gradient.input.grad_beta),
         }
         summary.gradients = {name: float(np.sqrt(square)) for name, square in squares.items()}
         if not np.isfinite(list(summary.gradients.values())).all():

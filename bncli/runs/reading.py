@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
+from bncli.batchnorm.gradients import GradientSums
 from bncli.batchnorm.moments import Moments, PixelMoments, moments_for, part_for
-from bncli.batchnorm.streaming import GradientSums
 from bncli.engines.work import Engine, Item, Lazily
 from bncli.errors import SinglePictureError
 from bncli.images.batch import Fault, faults_error

@@ -38,8 +38,8 @@ def result_files(job: Job, gradient: Gradient | None) -> dict[str, Writer]:
     parameters = {"gamma": job.gamma.values, "beta": job.beta.values}
     written = {"gamma": job.gamma.random, "beta": job.beta.random}
     if gradient is not None:
-        files[GRAD_GAMMA] = array(gradient.grad_gamma)
-        files[GRAD_BETA] = array(gradient.grad_beta)
+        files[GRAD_GAMMA] = array(gradient.input.grad_gamma)
+        files[GRAD_BETA] = array(gradient.input.grad_beta)
         if job.descent is not None:
             parameters, descent = _stepped(job, job.descent, gradient)
             members = descent.members(shape)
@@ -58,11 +58,11 @@ def _stepped(
     rate = settings.lr * descent.rate_factor
     with np.errstate(all="ignore"):
         gamma, velocity_gamma = descend(
-            job.gamma.values, gradient.grad_gamma, descent.velocity_gamma,
+            job.gamma.values, gradient.input.grad_gamma, descent.velocity_gamma,
             settings.momentum, settings.decay, rate,
         )  # fmt: skip
         beta, velocity_beta = descend(
-            job.beta.values, gradient.grad_beta, descent.velocity_beta,
+            job.beta.values, gradient.input.grad_beta, descent.velocity_beta,
             settings.momentum, settings.decay, rate,
         )  # fmt: skip
     if not (np.isfinite(gamma).all() and np.isfinite(beta).all()):

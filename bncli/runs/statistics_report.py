@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bncli.batchnorm.transform import Planes, survey
+from bncli.batchnorm.transform import Transform, survey
 from bncli.errors import NonFiniteError
 from bncli.images.batch import Fault
 from bncli.machine import allowed_cores
@@ -197,8 +197,8 @@ def report_on(fitted: Fitted, executor: Executor) -> StatisticsReport:
         NonFiniteError: the pictures' numbers are too large for a standard deviation.
     """
     facts, moments = fitted.facts, fitted.moments
-    planes = Planes.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
-    found = survey(moments, planes, facts.eps, facts.shape, executor)
+    planes = Transform.blank(fitted.gamma.values, fitted.beta.values, facts.unit)
+    found = survey(moments, planes, facts.eps, facts.shape[2], executor)
     if not np.isfinite([[c.mean, c.std] for c in found.channels]).all():
         raise NonFiniteError("the values are too large: their spread overflows; rescale them")
     channels = facts.shape[2]
