@@ -6,13 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bncli.batchnorm.tiling import tile_slices
+from bncli.batchnorm.tiling import Raster, tile_slices
 from bncli.errors import NonFiniteError
-
-Raster = NDArray[Any]
-"""Pictures as rows, (batch, pixels), or one value for each pixel, (pixels,)."""
 
 _ALL = slice(None)
 

@@ -10,14 +10,11 @@ from __future__ import annotations
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
-from bncli.batchnorm.tiling import tile_slices
+from bncli.batchnorm.tiling import Raster, tile_slices
 from bncli.errors import LimitError
-
-Raster = NDArray[Any]
-"""Pictures as rows, (batch, pixels), or one value for each pixel, (pixels,)."""
 
 _ROWS_AT_ONCE = 256
 """So many squares of 8-bit or sums of 16-bit values stay below 2**32."""

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from hypothesis.strategies import floats, integers, lists, none, one_of
 
-from bncli.batchnorm.inference import RunningStatistics, UnbiasedMoments
 from bncli.batchnorm.moments import FloatMoments, Moments
-from bncli.batchnorm.restore import restored_moments
+from bncli.batchnorm.statistics import RunningStatistics, UnbiasedMoments, restored_moments
 from bncli.errors import ArrayError, NonFiniteError, SinglePictureError
 
 
