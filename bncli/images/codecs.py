@@ -7,7 +7,7 @@ from io import BytesIO
 from PIL import Image, features
 
 from bncli.images.png import encoder_name
-from bncli.images.policy import FORMATS
+from bncli.images.policy import PILLOW_FORMATS
 
 _LIBRARIES = ("libjpeg_turbo", "libtiff", "webp", "zlib_ng", "zlib")
 _SIZE = (3, 2)
@@ -15,7 +15,7 @@ _SIZE = (3, 2)
 
 def readable_formats() -> dict[str, bool]:
     """Format -> whether a small picture of it, written in memory, could be read back."""
-    return {name: _round_trip(name) for name in FORMATS}
+    return {name: _round_trip(name) for name in PILLOW_FORMATS}
 
 
 def library_versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ from bncli.errors import BncliError, ImageError, LimitError, reason_of
 from bncli.images import deep
 from bncli.images.deep import PixelKind
 from bncli.images.png import late_exif
-from bncli.images.policy import FORMATS, ReadPolicy
+from bncli.images.policy import PILLOW_FORMATS, ReadPolicy
 from bncli.images.quiet import libtiff_silent
 from bncli.images.stores import open_file
 
@@ -167,7 +167,7 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
 
 def open_picture(file: BinaryIO) -> ImageFile.ImageFile:
     """Open an image of a known format; nothing is decoded."""
-    image = Image.open(file, formats=FORMATS)
+    image = Image.open(file, formats=PILLOW_FORMATS)
     if image.format == "PNG" and "exif" not in image.info:
         # Pillow finds what stands after the pixels only once it has decoded them.
         exif = late_exif(file)

@@ -24,7 +24,7 @@ from bncli.runs.fitted import load_fitted, statistics_digest
 from bncli.runs.options import ApplyOptions
 from bncli.runs.places import Place
 from bncli.runs.plan import Plan, limits_of
-from bncli.runs.prepare import NORMALIZED, check_alpha, planned_pictures
+from bncli.runs.prepare import NORMALIZED, planned_pictures
 from bncli.runs.reading import Progress, fault_of, no_progress, refuse
 from bncli.runs.showing import Showing
 from bncli.runs.source import Source, open_source
@@ -142,9 +142,8 @@ def _prepare(request: Asked, engine: Engine) -> ApplyJob:
     check_goes_with(fitted.facts, source, request.statistics)
     plan = apply_plan(request, fitted.facts, source)
     engine.narrow(plan.jobs)
-    check_alpha(request, source)
     whole = [NORMALIZED] if request.output.picture_format == "npy" else []
-    names = planned_pictures(request, source.names, source.shape[2])
+    names = planned_pictures(request, source, source.names)
     check_not_read(out, [*names, *whole], [*source.paths, request.statistics])
     folder = RunFolder(out, [*names, *whole], overwrite=request.output.overwrite)
     showing = Showing(request.show, request.output, [*names, *whole])

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from bncli.errors import ImageError
+from bncli.images.formats import FORMATS
 from bncli.runs.asked import Asked
 from bncli.runs.plan import (
     PLANES_BYTES,
     SHOW_BYTES,
     Needs,
     Plan,
-    emitting_bytes,
     limits_of,
     moments_bytes,
     plan_for,
@@ -56,7 +56,7 @@ def apply_plan(request: Asked, facts: Facts, source: Source) -> Plan:
     moments, levels = moments_bytes(value), 16 * (kind == "png")
 
     def pixel_bytes(jobs: int, _block: int) -> int:
-        under_way = jobs * (9 * value + emitting_bytes(kind, value))
+        under_way = jobs * (9 * value + FORMATS[kind].working_bytes(value))
         return parameters + PLANES_BYTES + max(2 * moments + 8, levels + under_way)
 
     written = {"png": 2 * value, "tiff": 4, "npy": 8}[kind]

@@ -13,7 +13,7 @@ from bncli.batchnorm.levels import rescaled, to_levels
 from bncli.batchnorm.transform import Planes
 from bncli.engines.work import Engine, in_order
 from bncli.images.decode import Decoded
-from bncli.images.encode import png_bytes, tiff_bytes
+from bncli.images.formats import png_bytes, tiff_bytes
 from bncli.images.layout import Shape, to_array
 from bncli.runs.gradient import Gradient
 from bncli.runs.places import Place, reread
@@ -167,7 +167,7 @@ class TiffEmitter:
     def __call__(self, place: Place, picture: Decoded) -> Emitted:
         """Write one picture."""
         y = narrowed(self.planes.y(picture.values), np.dtype(np.float32))
-        content = tiff_bytes(y, picture.alpha, self.shape)
+        content = tiff_bytes(y, picture.alpha, self.shape, None)
         clipped = (0,) * self.shape[2]
         return Emitted(clipped, digest=self.write(place.output, content, clipped))
 

@@ -34,7 +34,7 @@ from bncli.runs.invert_summary import InvertSummary
 from bncli.runs.options import InvertOptions
 from bncli.runs.places import Place
 from bncli.runs.plan import Plan, limits_of
-from bncli.runs.prepare import check_alpha, planned_pictures
+from bncli.runs.prepare import planned_pictures
 from bncli.runs.reading import Progress, no_progress, refuse
 from bncli.runs.restorer import Restorer
 from bncli.runs.source import Source, open_source
@@ -155,8 +155,7 @@ def _prepare(request: Asked, engine: Engine) -> InvertJob:
     request = request.with_format(settled_format(request, facts))
     plan = invert_plan(request, facts, source)
     engine.narrow(plan.jobs)
-    check_alpha(request, source)
-    names = planned_pictures(request, named(source, earlier), source.shape[2]) or [RESTORED]
+    names = planned_pictures(request, source, named(source, earlier)) or [RESTORED]
     check_not_read(request.output.folder, names, [*source.paths, request.statistics])
     folder = RunFolder(request.output.folder, names, overwrite=request.overwrite)
     inverse = inverse_of(fitted, reading, engine.threads, clipping=clipping)

@@ -13,6 +13,7 @@ import numpy as np
 from bncli.batchnorm.inverse import FloatReading, Inverse, LevelReading, Reading
 from bncli.batchnorm.transform import Planes, survey
 from bncli.errors import DataError, ImageError, OptionError
+from bncli.images.formats import FORMATS, format_holding
 from bncli.runs.asked import Asked
 from bncli.runs.fitted import Fitted, statistics_digest
 from bncli.runs.plan import PLANES_BYTES, Needs, Plan, limits_of, moments_bytes, plan_for
@@ -109,12 +110,13 @@ def reading_of(request: Asked, source: Source, earlier: EarlierRun | None) -> tu
 
 def settled_format(request: Asked, facts: Facts) -> str:
     """The format that is written; floating-point values and one array stay what they were."""
-    floats = np.dtype(facts.dtype).kind == "f"
     chosen = request.output.picture_format
     if chosen == "auto":
-        chosen = "npy" if facts.channel_order == "as given" else "tiff" if floats else "png"
-    if chosen == "png" and floats:
-        raise OptionError(f"--format png does not hold the {facts.dtype} values that were fitted")
+        return format_holding(facts.dtype, one_array=facts.channel_order == "as given").name
+    if not FORMATS[chosen].holds(facts.dtype):
+        raise OptionError(
+            f"--format {chosen} does not hold the {facts.dtype} values that were fitted"
+        )
     return chosen
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bncli.errors import LimitError, OutputError
+from bncli.images.formats import FORMATS
 from bncli.limits import Limits
 from bncli.machine import allowed_cores, allowed_memory
 from bncli.runs.asked import Asked, Layer
@@ -200,7 +201,7 @@ def _normalize_bytes(request: Asked, value: int, block: int, jobs: int) -> int:
     sums = 8 * 3 * backward
     planes, levels = PLANES_BYTES, 16 * (request.output.picture_format == "png")
     decoding = decoding_bytes(value, block, jobs) + jobs * 8 * backward
-    emitting = emitting_bytes(request.output.picture_format, value)
+    emitting = FORMATS[request.output.picture_format].working_bytes(value)
     writing = jobs * (emitting + 32 * backward) + 16 * backward
     shown = bool(request.show.files)
     kept = planes * (backward or not levels or shown) + levels
@@ -211,11 +212,6 @@ def _normalize_bytes(request: Asked, value: int, block: int, jobs: int) -> int:
         parameters + kept + writing,
         parameters + 8 * 8 * backward,
     )
-
-
-def emitting_bytes(picture_format: str, value_bytes: int) -> int:
-    """Bytes of one pixel of a picture that is being written."""
-    return {"png": 8 * value_bytes, "tiff": 24, "npy": 24}[picture_format]
 
 
 def _in_large_files(source: Source, pixels: int) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bncli.engines.work import Engine
-from bncli.errors import OptionError, OutputError, SinglePictureError
-from bncli.images.encode import output_name
+from bncli.errors import SinglePictureError
 from bncli.images.folder import Found
+from bncli.images.formats import FORMATS, check_writable, picture_names
 from bncli.images.png import encoder_name
 from bncli.runs.asked import Asked, Output
 from bncli.runs.identity import key_so_far
@@ -27,7 +26,6 @@ from bncli.version import __version__
 
 NORMALIZED, STATS, STATE = "normalized.npy", "stats.npz", "state.npz"
 GRAD_INPUT, GRAD_GAMMA, GRAD_BETA = "grad_input.npy", "grad_gamma.npy", "grad_beta.npy"
-_WRITABLE_CHANNELS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +111,7 @@ def prepare(request: Asked, engine: Engine) -> Job:
     summary = _blank_summary(request, source, found, gamma, beta)
     plan = _planned(request, source, summary)
     engine.narrow(plan.jobs)
-    check_alpha(request, source)
-    pictures = planned_pictures(request, source.names, source.shape[2])
+    pictures = planned_pictures(request, source, source.names)
     names = [*pictures, *array_names(request, gamma, beta)]
     key = key_so_far(request, source, gamma, beta, descent)
     folder = _folder(request, source, names, key)
@@ -166,46 +163,11 @@ def _planned(request: Asked, source: Source, summary: RunSummary) -> Plan:
     return plan
 
 
-def check_alpha(request: WritesPictures, source: Source) -> None:
-    """One array has no place for the alpha channel that is to be copied through."""
-    if request.output.picture_format == "npy" and source.alpha_kept:
-        raise OptionError(
-            "--format npy has no place for the alpha channel of the pictures; choose --alpha drop "
-            "or --alpha normalize, or another format"
-        )
-
-
-def planned_pictures(request: WritesPictures, names: Sequence[str], channels: int) -> list[str]:
-    """The picture files of a run, found to be all different; none for one array.
-
-    Raises:
-        OptionError: the pictures have more channels than picture files.
-        OutputError: two pictures would be written to one file.
-    """
-    picture_format = request.output.picture_format
-    if picture_format == "npy":
-        return []
-    if channels > _WRITABLE_CHANNELS:
-        raise OptionError(
-            f"--format {picture_format}: the pictures have {channels} channels, and "
-            f"picture files at most {_WRITABLE_CHANNELS}; choose --format npy"
-        )
-    outputs = [output_name(name, picture_format) for name in names]
-    times = Counter(outputs)
-    shared = defaultdict(list)
-    for name, output in zip(names, outputs, strict=True):
-        if times[output] > 1:
-            shared[output].append(name)
-    if shared:
-        raise OutputError(
-            *(
-                f"{' and '.join(names)}: all would be written to {output}; rename them or "
-                "choose --format npy"
-                for output, names in shared.items()
-            ),
-            paths=tuple(name for names in shared.values() for name in names),
-        )
-    return outputs
+def planned_pictures(request: WritesPictures, source: Source, names: Sequence[str]) -> list[str]:
+    """The picture files of a run, found possible; none for one array."""
+    fmt = FORMATS[request.output.picture_format]
+    check_writable(fmt, source.shape[2], source.alpha_kept)
+    return picture_names(fmt, names)
 
 
 def array_names(request: Asked, gamma: Parameter, beta: Parameter) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bncli.batchnorm.inverse import Inverse, Restored
 from bncli.images.batch import Fault
-from bncli.images.encode import png_bytes, tiff_bytes
+from bncli.images.formats import png_bytes, tiff_bytes
 from bncli.images.layout import Shape, to_array
 from bncli.runs.emit import Write
 from bncli.runs.places import Place, read_or_fault
@@ -59,5 +59,5 @@ class Restorer:
         if self.picture_format == "png":
             content = png_bytes(values, picture.alpha, self.shape, picture.icc)
         else:
-            content = tiff_bytes(values, picture.alpha, self.shape)
+            content = tiff_bytes(values, picture.alpha, self.shape, None)
         return Undone(picture.digest, told, self.write(place.output, content, None))
