@@ -109,9 +109,6 @@ class Source(Protocol):
     def decoders(self) -> dict[str, str]:
         """The libraries that read the pictures, with their versions."""
 
-    def read(self, index: int) -> Decoded:
-        """Read one picture."""
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -172,10 +169,6 @@ class ArrayBatch:
         """One picture, still in its file."""
         rows = replace(self.rows, path=self.rows.path.absolute())
         return Row(rows, self.places[index], self.names[index], self.dtype)
-
-    def read(self, index: int) -> Decoded:
-        """Read one picture; its digest is that of its numbers in C order."""
-        return self.picture(index).read()
 
 
 def open_source(
