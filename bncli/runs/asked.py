@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from bncli.batchnorm.demands import check_update_options
 from bncli.batchnorm.levels import Scale
@@ -18,7 +18,7 @@ from bncli.images.policy import ReadPolicy
 from bncli.images.stores import is_url
 from bncli.runs.drawn import DrawingAsked
 from bncli.runs.engine import EngineAsked
-from bncli.runs.options import declared
+from bncli.runs.options import Opt
 from bncli.runs.source import Shard
 from bncli.storage.statistics import Running
 
@@ -137,7 +137,7 @@ def ask(
         exact=options.get("exact", False),
         jobs=options["jobs"],
         max_memory=options["max_memory"],
-        skip=options["on_error"] == "skip",
+        skip=options.get("on_error") == "skip",
         overwrite=options["overwrite"],
         resume=options.get("resume", False),
         dry_run=options["dry_run"],
@@ -147,6 +147,14 @@ def ask(
     _check_values(asked)
     _check_rules(asked, options)
     return asked
+
+
+def declared(known: type) -> dict[str, Opt]:
+    """The options of a command, by name, as they are declared."""
+    return {
+        name: next((each for each in get_args(hint)[1:] if isinstance(each, Opt)), Opt(""))
+        for name, hint in get_type_hints(known, include_extras=True).items()
+    }
 
 
 def local_path(out: str | Path, kind: str) -> Path:

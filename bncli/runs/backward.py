@@ -24,7 +24,7 @@ from bncli.runs.reading import DeltaRows
 from bncli.runs.source import Source
 from bncli.storage.arrays import digest_of_file, write_array
 from bncli.storage.members import load_members, write_members
-from bncli.storage.rows import RowWriter, open_rows
+from bncli.storage.arrays import RowWriter, open_rows
 
 Raster = NDArray[Any]
 Writer = Callable[[BinaryIO], None]

@@ -135,7 +135,9 @@ def applying(
     scale, depth = asked.scale or Scale("minmax"), 8 * dtype.itemsize
     if scale.kind == "image":
         levels = own_levels(transform, dtype)
-        return Applying(channels, levels, None, None), Scaling("image", asked.format, depth, None, None)
+        return Applying(channels, levels, None, None), Scaling(
+            "image", asked.format, depth, None, None
+        )
     low, high = black_and_white(scale, found)
     straight = Levels(low, high, dtype).straight(transform, run.engine.threads, revived=others)
     scaling = Scaling(scale.kind, asked.format, depth, low, high)

@@ -28,9 +28,7 @@ from bncli.images.layout import to_array
 from bncli.images.png import encode_png
 from bncli.images.policy import ReadPolicy
 from bncli.machine import allowed_cores, allowed_memory
-from bncli.runs.places import read_or_fault
-from bncli.runs.reading import refuse
-from bncli.runs.source import open_source
+from bncli.runs.source import open_source, read_or_fault, refuse
 from bncli.storage.apart import check_apart, check_file_apart
 from bncli.storage.arrays import load_array, write_array
 

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from bncli.batchnorm.transform import Survey
-from bncli.images.png import encoder_version
 from bncli.runs.backward import Backward
-from bncli.runs.options import declared
+from bncli.runs.asked import declared
 from bncli.runs.parameters import Layer
 from bncli.runs.run import Run
 from bncli.version import __version__
@@ -38,7 +37,8 @@ def key_of(
         layer, backward: of normalize.
         **more: what else decides the bytes.
     """
-    encoder = {"encoder": encoder_version()} if run.asked.format == "png" else {}
+    packer = run.format.packer
+    encoder = {} if packer is None else {"encoder": packer()}
     return {
         "command": name,
         "bncli": __version__,

@@ -12,7 +12,7 @@ import numpy as np
 from bncli.batchnorm.inverse import FloatNumbers, Inverse, Restored
 from bncli.batchnorm.levels import Levels
 from bncli.errors import DataError, ImageError, OptionError
-from bncli.images.formats import FORMATS
+from bncli.images.formats import FORMATS, format_holding
 from bncli.images.policy import ReadPolicy
 from bncli.runs.asked import Asked, ask, check_one_writer, local_path
 from bncli.runs.changes import Restoring
@@ -140,16 +140,18 @@ def _as_normalized(asked: Asked, facts: Facts) -> Asked:
 
 
 def _with_format(asked: Asked, facts: Facts) -> Asked:
-    """What is asked, with the format known: floating-point values and one array stay what they were.
+    """What is asked, with the format known: floating-point values and arrays stay what they were.
 
     Raises:
         OptionError: the format holds no such values, or this engine cannot write it.
     """
-    floats, name = np.dtype(facts.dtype).kind == "f", asked.format
+    name = asked.format
     if name == "auto":
-        name = "npy" if facts.channel_order == "as given" else "tiff" if floats else "png"
-    if floats and not FORMATS[name].floats:
-        raise OptionError(f"--format {name} does not hold the {facts.dtype} values that were fitted")
+        name = format_holding(facts.dtype, one_array=facts.channel_order == "as given").name
+    if not FORMATS[name].holds(facts.dtype):
+        raise OptionError(
+            f"--format {name} does not hold the {facts.dtype} values that were fitted"
+        )
     check_one_writer(asked.engine, name)
     return replace(asked, format=name)
 
@@ -237,10 +239,8 @@ def _numbers_of(
 
 def _called(source: Source, earlier: EarlierRun | None) -> Sequence[str]:
     """What the pictures were called before they were made one array."""
-    if isinstance(source, ArrayBatch) and earlier is not None:
-        if len(earlier.sources) == len(source.names):
-            return earlier.sources
-    return source.names
+    listed = earlier.sources if isinstance(source, ArrayBatch) and earlier is not None else ()
+    return listed if len(listed) == len(source.names) else source.names
 
 
 def _words(numbers: Levels | FloatNumbers) -> str:

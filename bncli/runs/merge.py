@@ -19,8 +19,8 @@ from bncli.runs.fitted import Fitted, load_fitted
 from bncli.runs.parameters import Parameter
 from bncli.runs.statistics import MergeSummary, report_on
 from bncli.storage.apart import check_file_apart
-from bncli.storage.whole_file import WholeFile, write_whole
 from bncli.storage.statistics import Facts, Picture
+from bncli.storage.whole_file import WholeFile, write_whole
 from bncli.version import __version__
 
 _LISTED = 20
@@ -101,7 +101,7 @@ def merge_statistics(
 def _checked(files: Sequence[Path]) -> tuple[list[Path], int]:
     """The files in the order in which they are joined, found to fit; only one is held at a time."""
     first: Layered | None = None
-    pictures: list[tuple[Path, list[Picture]]] = []
+    pictures: list[tuple[Path, Sequence[Picture]]] = []
     for path in files:
         fitted = load_fitted(path)
         layered = Layered(str(path), fitted.facts, fitted.gamma, fitted.beta)

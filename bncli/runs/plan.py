@@ -142,7 +142,7 @@ def normalize_needs(asked: Asked, source: Source) -> Needs:
     backward = asked.backward is not None
     moments, parameters = _moments_bytes(value), _parameters_bytes(asked)
     sums = 8 * 3 * backward
-    levels = _LEVELS_BYTES * written.levels
+    levels = _LEVELS_BYTES * bool(written.levels)
     emitting = written.working_bytes(value) + 32 * backward
     transform = _TRANSFORM_BYTES * (backward or not levels or bool(asked.drawing.files))
 
@@ -185,7 +185,7 @@ def apply_needs(asked: Asked, source: Source, facts: Facts) -> Needs:
     value, written = source.dtype.itemsize, FORMATS[asked.format]
     kept = _saved_bytes(facts) + _TRANSFORM_BYTES
     loading = 2 * _moments_bytes(value) + 8
-    levels = _LEVELS_BYTES * written.levels
+    levels = _LEVELS_BYTES * bool(written.levels)
 
     def pixel_bytes(jobs: int, _block: int) -> int:
         return kept + max(loading, levels + jobs * (9 * value + written.working_bytes(value)))
@@ -232,7 +232,9 @@ def _decoding_bytes(value_bytes: int, block: int, jobs: int) -> int:
 
 
 def _parameters_bytes(asked: Asked) -> int:
-    arrays = (text == "random" or text.lower().endswith(".npy") for text in (asked.gamma, asked.beta))
+    arrays = (
+        text == "random" or text.lower().endswith(".npy") for text in (asked.gamma, asked.beta)
+    )
     return 8 * sum(arrays)
 
 

@@ -1,4 +1,4 @@
-"""The life of a run: opened, checked, planned, told, written and committed, for every command alike."""
+"""The life of a run: opened, checked, planned, told and committed, for every command alike."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Run:
             OptionError, OutputError: they cannot.
         """
         asked, source = self.asked, self.source
-        check_writable(self.format, source.shape[2], alpha_kept=source.alpha_kept)
+        check_writable(self.format, source.shape[2], source.alpha_kept)
         self.pictures = picture_names(self.format, called or source.names)
         self.array = [] if self.format.suffix else [array]
         names = [*self.pictures, *self.array, *others]

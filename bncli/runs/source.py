@@ -18,7 +18,7 @@ from bncli.images.decode import Decoded
 from bncli.images.folder import Found, Selection, find_pictures
 from bncli.images.layout import Shape, to_raster
 from bncli.images.policy import ReadPolicy
-from bncli.storage.rows import ArrayRows, open_rows
+from bncli.storage.arrays import ArrayRows, open_rows
 
 _BATCH_AXES = "(batch, w, h, c)"
 
@@ -109,9 +109,6 @@ class Source(Protocol):
     def decoders(self) -> dict[str, str]:
         """The libraries that read the pictures, with their versions."""
 
-    def read(self, index: int) -> Decoded:
-        """Read one picture."""
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -172,10 +169,6 @@ class ArrayBatch:
         """One picture, still in its file."""
         rows = replace(self.rows, path=self.rows.path.absolute())
         return Row(rows, self.places[index], self.names[index], self.dtype)
-
-    def read(self, index: int) -> Decoded:
-        """Read one picture; its digest is that of its numbers in C order."""
-        return self.picture(index).read()
 
 
 def open_source(

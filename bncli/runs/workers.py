@@ -12,8 +12,8 @@ import numpy as np
 
 from bncli.engines.work import Engine
 from bncli.errors import EngineError, ImageError, OutputError
+from bncli.images.codecs import codec_versions
 from bncli.images.stores import is_url
-from bncli.images.versions import codec_versions
 from bncli.storage.run_folder import RunFolder
 from bncli.storage.stage import Stage
 from bncli.version import __version__

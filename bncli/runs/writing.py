@@ -23,7 +23,7 @@ from bncli.runs.run import Run
 from bncli.runs.source import read_or_fault
 from bncli.runs.summary import Summary
 from bncli.storage.output import RunFolder
-from bncli.storage.rows import RowWriter
+from bncli.storage.arrays import RowWriter
 
 Raster = NDArray[Any]
 
@@ -35,9 +35,10 @@ _LOOKED_AT = 64
 
 
 class Adds(Protocol):
-    """What is noted of pictures, and adds up."""
+    """What is noted of pictures."""
 
-    def __add__(self, other: Self, /) -> Self: ...
+    def __add__(self, other: Self, /) -> Self:
+        """What is noted of both."""
 
 
 Note = TypeVar("Note", bound=Adds)
@@ -50,14 +51,14 @@ class Change(Protocol[Note]):
     def nothing(self) -> Note:
         """What is noted of no picture."""
 
-    def __call__(self, x: Raster) -> tuple[Raster, Note]:
+    def __call__(self, x: Raster, /) -> tuple[Raster, Note]:
         """The values that are written of a picture, (pixels,), and what is to be noted of it."""
 
     def facts(self, note: Note) -> dict[str, Any]:
         """A note as JSON knows it, for a run that goes on with this one."""
 
     def noted(self, facts: Mapping[str, Any]) -> Note | None:
-        """The note whose facts these are; None: they are of none, for anybody may have made them."""
+        """The note whose facts these are, which anybody may have made; None: they are of none."""
 
 
 class Gradient(Protocol):
@@ -159,7 +160,9 @@ class FilePut:
         self, place: Place, values: Raster, picture: Decoded, facts: dict[str, Any]
     ) -> str:
         """Write one picture."""
-        content = FORMATS[self.format].encode(values, picture.alpha, self.shape, picture.icc)
+        encode = FORMATS[self.format].encode
+        assert encode is not None  # noqa: S101 - its pictures are files
+        content = encode(values, picture.alpha, self.shape, picture.icc)
         return self.write(place.output, content, facts)
 
 
@@ -352,8 +355,9 @@ def _known(
     def look(position: int) -> Known | None:
         entry = files.kept(outputs[position])
         facts = entry.facts if entry is not None else None
-        source = facts.get("source") if isinstance(facts, dict) else None
-        return Known(source, change.noted(facts)) if isinstance(source, str) else None
+        if not isinstance(facts, dict) or not isinstance(facts.get("source"), str):
+            return None
+        return Known(facts["source"], change.noted(facts))
 
     found = in_order(run.engine.threads, look, some, _LOOKED_AT)
     return {place: known for place, known in zip(some, found, strict=True) if known is not None}
@@ -362,7 +366,7 @@ def _known(
 def _put(
     run: Run, files: RunFolder, count: int, dtype: np.dtype[Any], open_array: ExitStack
 ) -> Put:
-    """What writes a picture, wherever the engine works; an array is whole when *open_array* is left.
+    """What writes a picture, wherever the engine works; an array is closed with *open_array*.
 
     Raises:
         OutputError: a worker cannot write there.
