@@ -30,8 +30,8 @@ from bncli.runs.showing import Showing
 from bncli.runs.source import Source, open_source
 from bncli.runs.summary import ApplySummary, Outputs, PlanFacts
 from bncli.storage.apart import check_apart, check_not_read
+from bncli.storage.output import RunFolder
 from bncli.storage.placing import settle
-from bncli.storage.run_folder import RunFolder
 from bncli.storage.statistics import Facts
 from bncli.version import __version__
 

@@ -17,9 +17,8 @@ from bncli.images.encode import png_bytes, tiff_bytes
 from bncli.images.layout import Shape, to_array
 from bncli.runs.gradient import Gradient
 from bncli.runs.places import Place, reread
-from bncli.storage.arrays import narrowed
-from bncli.storage.rows import RowWriter
-from bncli.storage.run_folder import RunFolder
+from bncli.storage.arrays import RowWriter, narrowed
+from bncli.storage.output import RunFolder
 
 if TYPE_CHECKING:
     from bncli.drawing.gallery import Gallery, Glimpse

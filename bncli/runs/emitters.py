@@ -27,7 +27,7 @@ from bncli.runs.emit import (
 from bncli.runs.prepare import NORMALIZED, WritesPictures
 from bncli.runs.source import Source
 from bncli.runs.summary import RunSummary, Scaling
-from bncli.storage.run_folder import RunFolder
+from bncli.storage.output import RunFolder
 
 
 class EmitJob(Protocol):

@@ -33,7 +33,7 @@ from bncli.runs.source import Source, open_source
 from bncli.runs.statistics_report import FitSummary, report_on
 from bncli.runs.summary import PlanFacts
 from bncli.storage.apart import check_file_apart
-from bncli.storage.one_file import check_file, write_file
+from bncli.storage.whole_file import WholeFile, write_whole
 
 
 def fit_folder(
@@ -73,7 +73,7 @@ def fit_folder(
     """
     began = time.perf_counter()
     request = ask(FitOptions, sources, statistics_path(out), options)
-    check_file(request.output.folder, overwrite=request.overwrite)
+    WholeFile(request.output.folder, overwrite=request.overwrite).check()
     with (
         pillow_unlimited(),
         limits_of(request.policy.max_pixels, request.max_memory).told(),
@@ -122,7 +122,7 @@ def _fit(
     if request.dry_run:
         summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1)
     else:
-        summary.sha256 = write_file(
+        summary.sha256 = write_whole(
             request.output.folder, fitted.write, overwrite=request.overwrite
         )
     return summary

@@ -12,7 +12,7 @@ from bncli.batchnorm.kernels import input_gradient
 from bncli.batchnorm.transform import Planes
 from bncli.images.layout import Shape, to_array
 from bncli.runs.reading import DeltaRows
-from bncli.storage.rows import RowWriter
+from bncli.storage.arrays import RowWriter
 
 Raster = NDArray[Any]
 

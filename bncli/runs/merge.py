@@ -19,8 +19,8 @@ from bncli.runs.fitted import Fitted, load_fitted
 from bncli.runs.parameters import Parameter
 from bncli.runs.statistics_report import MergeSummary, report_on
 from bncli.storage.apart import check_file_apart
-from bncli.storage.one_file import check_file, write_file
 from bncli.storage.statistics import Facts, Picture
+from bncli.storage.whole_file import WholeFile, write_whole
 from bncli.version import __version__
 
 _LISTED = 20
@@ -84,7 +84,7 @@ def merge_statistics(
     files, target = [Path(path) for path in paths], statistics_path(out)
     if len(files) < 2:  # noqa: PLR2004 - several
         raise OptionError("one file is nothing to merge; give two or more")
-    check_file(target, overwrite=overwrite)
+    WholeFile(target, overwrite=overwrite).check()
     check_file_apart(target, [], files)
     order, twins = _checked(files)
     whole = load_fitted(order[0])
@@ -93,7 +93,7 @@ def merge_statistics(
     with ThreadPoolExecutor(allowed_cores(), thread_name_prefix="bncli") as executor:
         report = report_on(whole, executor)
     summary = MergeSummary(report, str(target), tuple(map(str, files)), twins)
-    summary.sha256 = write_file(target, whole.write, overwrite=overwrite)
+    summary.sha256 = write_whole(target, whole.write, overwrite=overwrite)
     summary.seconds = time.perf_counter() - began
     return summary
 

@@ -42,7 +42,7 @@ from bncli.runs.reading import Batch, Progress, collect, no_progress
 from bncli.runs.results import result_files, statistics_file
 from bncli.runs.summary import Outputs, RunSummary
 from bncli.storage.journal import Inputs
-from bncli.storage.run_folder import RunFolder
+from bncli.storage.output import RunFolder
 
 if TYPE_CHECKING:
     from bncli.drawing.gallery import Gallery

@@ -17,9 +17,8 @@ from bncli.errors import ArrayError, OptionError
 from bncli.images.layout import Shape, to_array, to_raster
 from bncli.number import parse_number
 from bncli.runs.asked import Layer, Step
-from bncli.storage.arrays import load_array
+from bncli.storage.arrays import load_array, open_rows
 from bncli.storage.members import load_members
-from bncli.storage.rows import open_rows
 
 Raster = NDArray[Any]
 

@@ -10,7 +10,7 @@ from bncli.images.encode import png_bytes, tiff_bytes
 from bncli.images.layout import Shape, to_array
 from bncli.runs.emit import Write
 from bncli.runs.places import Place, read_or_fault
-from bncli.storage.rows import RowWriter
+from bncli.storage.arrays import RowWriter
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from bncli.drawing.template import require_templates
 from bncli.errors import OptionError, OutputError
 from bncli.storage.apart import check_file_apart
 from bncli.storage.placing import SUMMARY
-from bncli.storage.side_file import SideFile
+from bncli.storage.whole_file import WholeFile
 
 if TYPE_CHECKING:  # most runs draw nothing
     from bncli.drawing.gallery import Gallery
@@ -83,7 +83,7 @@ class Showing:
 
     def __init__(self, request: ShowRequest, output: Output, names: Sequence[str]) -> None:
         self._request = request
-        self._files: dict[str, SideFile] = {}
+        self._files: dict[str, WholeFile] = {}
         self._entered = ExitStack()
         taken = {*names, SUMMARY} if request.files else set()
         for option, path in request.files.items():
@@ -92,7 +92,7 @@ class Showing:
                 raise OutputError(f"{path}: the run writes a file of that name; choose another")
             if inner is not None and inner.startswith("."):
                 raise OutputError(f"{path}: hidden names in OUT are bncli's own; choose another")
-            self._files[option] = SideFile(
+            self._files[option] = WholeFile(
                 path,
                 overwrite=output.overwrite,
                 resume=output.resume,

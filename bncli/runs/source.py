@@ -18,7 +18,7 @@ from bncli.images.decode import Decoded
 from bncli.images.folder import Found, Selection, find_pictures
 from bncli.images.layout import Shape, to_raster
 from bncli.images.policy import ReadPolicy
-from bncli.storage.rows import ArrayRows, open_rows
+from bncli.storage.arrays import ArrayRows, open_rows
 
 _BATCH_AXES = "(batch, w, h, c)"
 

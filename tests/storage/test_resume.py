@@ -14,8 +14,8 @@ from oracle import tree
 
 from bncli.errors import OutputError
 from bncli.storage.journal import Inputs
+from bncli.storage.output import RunFolder
 from bncli.storage.placing import settle
-from bncli.storage.run_folder import RunFolder
 from bncli.storage.staging import Staging
 
 FILES = {"a.png": b"first", "sub/b.png": b"second", "g.npy": b"third"}
