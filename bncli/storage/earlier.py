@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +43,8 @@ class Remains:
         staging: where those lie that are not at their places.
         past: what its journal tells.
         document: the summary of a run that is whole, or None.
-        listed: the files that this summary names.
+        listed: the files that this summary names; the facts of one that was made from a single
+            picture are ``{"source": SHA-256 of the picture}``, of others None.
     """
 
     staging: Staging
@@ -65,8 +66,7 @@ class Remains:
             remains.past = past
         document = find_summary(out / SUMMARY)
         with contextlib.suppress(KeyError, TypeError, ValueError):  # a file of somebody else
-            files = [*document["outputs"], *document["arrays"]]
-            remains.listed = {f["path"]: Entry(bytes.fromhex(f["sha256"]), None) for f in files}
+            remains.listed = dict(_listed(document))
             remains.document = document
         return remains
 
@@ -275,3 +275,11 @@ class Hold:
         for path in reversed(missing):
             path.mkdir(exist_ok=True)
             self._made.append(path)
+
+
+def _listed(document: Mapping[str, Any]) -> Iterator[tuple[str, Entry]]:
+    """The files that a summary names; arrays after pictures, whose sources may lie in them."""
+    for file in [*document["outputs"], *document["arrays"]]:
+        path, digest = file["path"], bytes.fromhex(file["sha256"])
+        source = file.get("source_sha256")
+        yield path, Entry(digest, {"source": source} if isinstance(source, str) else None)
