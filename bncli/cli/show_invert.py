@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bncli.cli.plain import pictures, print_warning
-from bncli.cli.show import Display
-from bncli.runs.invert_summary import InvertSummary
+from bncli.cli.show import Display, warn_of_skipped
+from bncli.runs.summary import InvertSummary
 
 
 def show_invert(display: Display, summary: InvertSummary, out: str) -> None:
     """The results of a run of invert."""
+    warn_of_skipped(summary.faults)
     for doubt in summary.doubts():
         print_warning(doubt)
     display.document(summary.document())

@@ -22,9 +22,8 @@ from bncli.runs.asked import Asked, Step
 from bncli.runs.parameters import Layer, array_path
 from bncli.runs.reading import DeltaRows
 from bncli.runs.source import Source
-from bncli.storage.arrays import digest_of_file, write_array
+from bncli.storage.arrays import RowWriter, digest_of_file, open_rows, write_array
 from bncli.storage.members import load_members, write_members
-from bncli.storage.arrays import RowWriter, open_rows
 
 Raster = NDArray[Any]
 Writer = Callable[[BinaryIO], None]

@@ -31,6 +31,7 @@ from bncli.machine import allowed_cores, allowed_memory
 from bncli.runs.source import open_source, read_or_fault, refuse
 from bncli.storage.apart import check_apart, check_file_apart
 from bncli.storage.arrays import load_array, write_array
+from bncli.storage.whole_file import write_whole
 
 Array = NDArray[Any]
 _WHITE = 255
@@ -149,14 +150,12 @@ def write_maps(report: GradcheckReport, folder: str | Path) -> list[str]:
     check_maps_folder(folder, files)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            staged = place / f".{name}.part"
-            staged.write_bytes(content)
-            staged.replace(place / name)
     except OSError as problem:
         raise OutputError(
             f"{place}: {problem.strerror}; choose another --heatmap", paths=(str(place),)
         ) from problem
+    for name, content in files.items():
+        write_whole(place / name, content, overwrite=None)
     return list(files)
 
 

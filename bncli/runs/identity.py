@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from bncli.batchnorm.transform import Survey
-from bncli.runs.backward import Backward
 from bncli.runs.asked import declared
+from bncli.runs.backward import Backward
 from bncli.runs.parameters import Layer
 from bncli.runs.run import Run
 from bncli.version import __version__

@@ -28,6 +28,7 @@ class Opt(NamedTuple):
         default: where nothing is given.
         shown: the default in words, where it is not the value itself.
         short: its letter.
+        decides: whether the bytes of a result depend on it.
     """
 
     help: str
@@ -35,6 +36,7 @@ class Opt(NamedTuple):
     default: Any = None
     shown: str = ""
     short: str = ""
+    decides: bool = False
 
 
 class Input(TypedDict, total=False):
@@ -51,29 +53,31 @@ class Frames(TypedDict, total=False):
 
     frames: Annotated[str, Opt(
         "What to do with a file of several frames: refuse it, or take the first or all.",
-        FRAMES, "error")]  # fmt: skip
+        FRAMES, "error", decides=True)]  # fmt: skip
 
 
 class Reading(TypedDict, total=False):
     """Input: how files become arrays."""
 
-    mode: Annotated[str, Opt("Colour mode; keep wants all files to agree.", MODES, "keep")]
+    mode: Annotated[
+        str, Opt("Colour mode; keep wants all files to agree.", MODES, "keep", decides=True)
+    ]
     alpha: Annotated[str, Opt(
         "Copy the alpha channel through, drop it, or normalize it like the others.",
-        ALPHAS, "keep")]  # fmt: skip
+        ALPHAS, "keep", decides=True)]  # fmt: skip
     resize: Annotated[tuple[int, int] | None, Opt(
-        "Bring every picture to this size; else sizes must agree.", ":size")]  # fmt: skip
+        "Bring every picture to this size; else sizes must agree.", ":size", decides=True)]  # fmt: skip
 
 
 class Layer(TypedDict, total=False):
     """Layer: gamma, beta and eps."""
 
     gamma: Annotated[str | float | Path, Opt(
-        "Scale, of shape (w, h, c).", "NUMBER|random|FILE.npy", "1")]  # fmt: skip
+        "Scale, of shape (w, h, c).", "NUMBER|random|FILE.npy", "1", decides=True)]  # fmt: skip
     beta: Annotated[str | float | Path, Opt(
-        "Shift, of shape (w, h, c).", "NUMBER|random|FILE.npy", "0")]  # fmt: skip
-    seed: Annotated[int, Opt("Of everything random.", 0, 0)]
-    eps: Annotated[float, Opt("Added to the variance, above 0.", float, 1e-8)]
+        "Shift, of shape (w, h, c).", "NUMBER|random|FILE.npy", "0", decides=True)]  # fmt: skip
+    seed: Annotated[int, Opt("Of everything random.", 0, 0, decides=True)]
+    eps: Annotated[float, Opt("Added to the variance, above 0.", float, 1e-8, decides=True)]
 
 
 class Training(TypedDict, total=False):
@@ -81,15 +85,19 @@ class Training(TypedDict, total=False):
 
     delta: Annotated[str | Path | None, Opt(
         "Run the backward with this gradient of the loss, of shape (batch, w, h, c).",
-        "FILE.npy|ones|random")]  # fmt: skip
-    update: Annotated[bool, Opt("Take a step of SGD on gamma and beta.")]
-    lr: Annotated[float | None, Opt("Learning rate of the step.", float, shown="0.01")]
+        "FILE.npy|ones|random", decides=True)]  # fmt: skip
+    update: Annotated[bool, Opt("Take a step of SGD on gamma and beta.", decides=True)]
+    lr: Annotated[
+        float | None, Opt("Learning rate of the step.", float, shown="0.01", decides=True)
+    ]
     momentum: Annotated[float | None, Opt("How much of the last step is kept.", float, shown="0")]
-    decay: Annotated[float | None, Opt("Weight decay.", float, shown="0")]
-    lr_decay: Annotated[float | None, Opt("Factor on the rate after each step.", float, shown="1")]
+    decay: Annotated[float | None, Opt("Weight decay.", float, shown="0", decides=True)]
+    lr_decay: Annotated[
+        float | None, Opt("Factor on the rate after each step.", float, shown="1", decides=True)
+    ]
     state: Annotated[str | Path | None, Opt(
         "The state.npz of the last run: momentum and rate go on from there.",
-        ":file FILE.npz")]  # fmt: skip
+        ":file FILE.npz", decides=True)]  # fmt: skip
 
 
 class Fitting(TypedDict, total=False):
@@ -119,10 +127,10 @@ class Writing(TypedDict, total=False):
     scale: Annotated[str | None, Opt(
         "Which y are black and white: the least and greatest of the batch, or of each picture; "
         "mean -/+ K standard deviations; LO and HI; 0 and 1.",
-        "minmax|image|sigma:K|LO:HI|none", shown="minmax")]  # fmt: skip
-    format: Annotated[str, Opt("Of the results.", tuple(FORMATS), "png")]
-    depth: Annotated[str, Opt("Bits of PNG.", DEPTHS, "auto")]
-    dtype: Annotated[str, Opt("Of all arrays.", DTYPES, "float64")]
+        "minmax|image|sigma:K|LO:HI|none", shown="minmax", decides=True)]  # fmt: skip
+    format: Annotated[str, Opt("Of the results.", tuple(FORMATS), "png", decides=True)]
+    depth: Annotated[str, Opt("Bits of PNG.", DEPTHS, "auto", decides=True)]
+    dtype: Annotated[str, Opt("Of all arrays.", DTYPES, "float64", decides=True)]
 
 
 class Restoring(TypedDict, total=False):
@@ -130,10 +138,10 @@ class Restoring(TypedDict, total=False):
 
     scale: Annotated[str | None, Opt(
         "The y that are black and white, where no summary.json beside the PNG files says so.",
-        "LO:HI|none")]  # fmt: skip
+        "LO:HI|none", decides=True)]  # fmt: skip
     format: Annotated[str, Opt(
         "Of the results; auto is png, tiff for floating-point pictures, npy for a .npy batch.",
-        RESTORED_FORMATS, "auto")]  # fmt: skip
+        RESTORED_FORMATS, "auto", decides=True)]  # fmt: skip
     exact: Annotated[bool, Opt("Refuse what cannot be restored exactly.")]
 
 
@@ -195,11 +203,11 @@ class FitOptions(Input, Reading, Frames, Layer, Fitting, Parts, Skipping, Runnin
     """The options of ``bncli fit``, by the names they have on the command line."""
 
 
-class ApplyOptions(Input, Frames, Writing, Skipping, Running, Drawing, total=False):
+class ApplyOptions(Input, Frames, Writing, Skipping, Running, Resuming, Drawing, total=False):
     """The options of ``bncli apply``, by the names they have on the command line."""
 
 
-class InvertOptions(Input, Restoring, Running, total=False):
+class InvertOptions(Input, Restoring, Skipping, Running, Resuming, total=False):
     """The options of ``bncli invert``, by the names they have on the command line."""
 
 

@@ -22,8 +22,8 @@ from bncli.runs.reading import Batch, check_faults
 from bncli.runs.run import Run
 from bncli.runs.source import read_or_fault
 from bncli.runs.summary import Summary
-from bncli.storage.output import RunFolder
 from bncli.storage.arrays import RowWriter
+from bncli.storage.output import RunFolder
 
 Raster = NDArray[Any]
 
@@ -310,7 +310,8 @@ def write_all(
                 done.faults.append(result)
             else:
                 if files is not None and outputs:
-                    _record(run, files, outputs[position], result, change)
+                    name = run.source.names[batch.indexes[position]]
+                    _record(run, files, outputs[position], name, result, change)
                 if observer is not None:
                     observer.take(result.seen)
                 if not batch.digests:
@@ -377,21 +378,22 @@ def _put(
         return RowPut(open_array.enter_context(array), shape)
     if not run.engine.remote:
         return FilePut(files.write, run.asked.format, shape)
-    from bncli.runs.workers import shared_stage  # most runs have no workers
+    from bncli.runs.workers import shared_staging  # most runs have no workers
 
-    return FilePut(shared_stage(files, run.engine).write, run.asked.format, shape)
+    return FilePut(shared_staging(files, run.engine).write, run.asked.format, shape)
 
 
 def _record(
-    run: Run, files: RunFolder, output: str, written: Written[Note], change: Change[Note]
-) -> None:
+    run: Run, files: RunFolder, output: str, name: str, written: Written[Note],
+    change: Change[Note],
+) -> None:  # fmt: skip
     """Note the file of a picture where another process has staged it.
 
     Raises:
         OutputError: an earlier run, with which this one goes on, had made it of another picture.
     """
     if written.changed and not run.asked.overwrite:
-        raise files.changed_input(output)
+        raise files.changed_input(name)
     if run.engine.remote and written.file is not None:
         facts = {"source": written.digest, **change.facts(written.note)}
         files.record(output, written.file, facts)

@@ -18,7 +18,7 @@ OPTIONS = ("--delta", "random", "--gamma", "random", "--update", "--jobs", "1")
 
 SLOW = """
 import os, sys, time
-from bncli.storage.run_folder import RunFolder
+from bncli.storage.output import RunFolder
 write, count = RunFolder.write, 0
 def slowly(self, *arguments):
     global count

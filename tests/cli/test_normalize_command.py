@@ -318,7 +318,7 @@ def test_signals(folder, tmp_path, number, code):
 
 SLOW = """
 import sys, time
-from bncli.storage.run_folder import RunFolder
+from bncli.storage.output import RunFolder
 write = RunFolder.write
 def slowly(self, *arguments):
     time.sleep(0.05)

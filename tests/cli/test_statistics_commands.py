@@ -133,8 +133,8 @@ def test_a_killed_fit_leaves_no_file(folder, tmp_path, monkeypatch):
     """Killed before the file has its name: none is there, and the next run writes it whole."""
     out = tmp_path / "s.npz"
     code = (
-        "import os, signal, bncli.storage.one_file as f\n"
-        "f._place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal, bncli.storage.whole_file as f\n"
+        "f.WholeFile.place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"import bncli; bncli.fit_folder({str(folder)!r}, {str(out)!r})"
     )
     killed = subprocess.run([sys.executable, "-c", code], check=False)

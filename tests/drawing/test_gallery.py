@@ -206,7 +206,7 @@ def test_files_inside_the_output_folder(folder, tmp_path):
 
 def test_a_run_that_fails_leaves_no_drawing(folder, tmp_path, monkeypatch):
     """Whatever goes wrong while it is drawn or committed, neither drawing nor output is there."""
-    from bncli.storage.run_folder import RunFolder
+    from bncli.storage.output import RunFolder
 
     wanted = {"contact_sheet": tmp_path / "s.png"}
 

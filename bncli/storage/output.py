@@ -20,16 +20,13 @@ from typing import Any, BinaryIO, Self
 from numpy.typing import DTypeLike
 
 from bncli.errors import OutputError
-from bncli.storage.disk import digest_of, uninterrupted, writing
-from bncli.storage.document import document_pieces, write_document
-from bncli.storage.earlier import Earlier
-from bncli.storage.flushing import Flusher
-from bncli.storage.hold import Hold
+from bncli.storage.arrays import RowWriter
+from bncli.storage.disk import Flusher, digest_of, uninterrupted, writing
+from bncli.storage.earlier import Hold, Remains
 from bncli.storage.journal import Entry, Inputs, Journal, Key, as_read_back
-from bncli.storage.names import check_folder, check_lengths, check_names
-from bncli.storage.placing import SUMMARY
-from bncli.storage.rows import RowWriter
+from bncli.storage.placing import SUMMARY, check_folder, check_lengths, check_names
 from bncli.storage.staging import Staging
+from bncli.storage.summary_file import summary_pieces
 
 _LEAVE_SECONDS = 10.0
 
@@ -81,7 +78,7 @@ class RunFolder:
         with writing(self.path):
             existing = check_folder(self.path)
             check_lengths(self.path, existing, self._names)
-            earlier = Earlier.read(self.path)
+            earlier = Remains.read(self.path)
             if self._resume:
                 self._refuse_other(earlier)
             check_names(
@@ -107,7 +104,7 @@ class RunFolder:
         Raises:
             OutputError: the run that was begun here is another.
         """
-        earlier = Earlier.read(self.path)
+        earlier = Remains.read(self.path)
         self._refuse_other(earlier)
         earlier.forget_other(self.key)
         return sum(earlier.kept(name) is not None for name in self._names[:-1])
@@ -192,6 +189,10 @@ class RunFolder:
                 self._flusher.add(self.staging.new(name))
             return entry
 
+    def changed_input(self, name: str) -> OutputError:
+        """What refuses a run that goes on, where its input *name* is another than before."""
+        return self._hold.earlier.other_run(f"input changed: {name}")
+
     def finished(self, names: Sequence[str]) -> dict[str, Any] | None:
         """The summary of this same run, where nothing is left to do.
 
@@ -222,14 +223,14 @@ class RunFolder:
         if self._staged or not self._in_place:
             return False
         whole = hashlib.sha256()
-        for piece in document_pieces(summary):
+        for piece in summary_pieces(summary):
             whole.update(piece)
         self._hold.committed = digest_of(self.path / SUMMARY) == whole.digest()
         return self._hold.committed
 
     def commit(self, summary: Mapping[str, Any]) -> None:
         """Flush everything, bring it to its place, and write the summary last."""
-        self.write_with(SUMMARY, lambda file: write_document(file, summary))
+        self.write_with(SUMMARY, lambda file: file.writelines(summary_pieces(summary)))
         with writing(self.path):
             self._flusher.wait()
             check_names(self.path, list(self._staged), self._may_replace)
@@ -259,6 +260,7 @@ class RunFolder:
             self._in_place[name] = entry.digest
             return
         self._staged[name] = entry.digest
+        self._kept.discard(name)
         self._journal().whole(name, entry)
         self._flusher.add(staged)
 
@@ -289,9 +291,9 @@ class RunFolder:
         with contextlib.suppress(OSError, OutputError):
             self._hold.leave(self._staged, keep=self._resume)
 
-    def _may_replace(self, name: str, earlier: Earlier | None = None) -> bool:
+    def _may_replace(self, name: str, earlier: Remains | None = None) -> bool:
         return self._overwrite or (earlier or self._hold.earlier).at_its_place(name)
 
-    def _refuse_other(self, earlier: Earlier) -> None:
+    def _refuse_other(self, earlier: Remains) -> None:
         if earlier.under_way or not self._overwrite:
             earlier.refuse_other(self.key, self._inputs if "inputs" in self.key else None)

@@ -14,7 +14,7 @@ import pytest
 from oracle import tree
 
 from bncli.errors import OutputError
-from bncli.storage.run_folder import RunFolder
+from bncli.storage.output import RunFolder
 
 NAMES = ["a.png", "sub/b.png", "g.npy"]
 
@@ -217,7 +217,7 @@ def test_a_file_size_limit(tmp_path):
         import resource, sys
         from pathlib import Path
         from bncli.errors import OutputError
-        from bncli.storage.run_folder import RunFolder
+        from bncli.storage.output import RunFolder
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
         for write in (

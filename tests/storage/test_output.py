@@ -13,7 +13,7 @@ import pytest
 from oracle import tree
 
 from bncli.errors import OutputError
-from bncli.storage.run_folder import RunFolder
+from bncli.storage.output import RunFolder
 
 NAMES = ["a.png", "sub/b.png", "gamma.npy"]
 
