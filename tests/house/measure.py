@@ -7,6 +7,7 @@ commands (it needs what the package depends on), and --list names what is counte
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,12 +29,14 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="what runs the commands")
     parser.add_argument("--list", action="store_true", help="name what is counted")
     asked = parser.parse_args()
+    python = shutil.which(asked.python) or parser.error(f"there is no {asked.python}")
+    python = str(Path(python).absolute())  # not resolved: a link is what makes a venv
     package = Package(asked.root or _own())
-    counted = _counted(package, asked.python)
+    counted = _counted(package, python)
     rows = [(what, len(one) if isinstance(one, list) else one) for what, one in counted.items()]
     _table(("", package.name), rows)
     _table(("room", "files", "lines of code", "import floors"), _rooms(package))
-    walks = tracing.walks(package.root, asked.python)
+    walks = tracing.walks(package.root, python)
     _table(("main thread of", "functions entered", "in files", "calls between files"), walks)
     for what, found in counted.items() if asked.list else ():
         if isinstance(found, list):

@@ -64,7 +64,7 @@ class Module:
         """The tokens of each line of code; a long string is code wherever it is not blank."""
         lines: dict[int, list[tokenize.TokenInfo]] = {}
         written = self.text.splitlines()
-        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+        for token in _whole_strings(tokenize.generate_tokens(io.StringIO(self.text).readline)):
             if token.type in _NO_CODE:
                 continue
             for line in range(token.start[0], token.end[0] + 1):
@@ -137,6 +137,21 @@ class Package:
             for file in below if name != self.name else ():
                 above[file].add(name)
         return above
+
+
+def _whole_strings(tokens: Iterable[tokenize.TokenInfo]) -> Iterator[tokenize.TokenInfo]:
+    """An f-string as one token, which from Python 3.12 on comes in pieces."""
+    begun: list[tokenize.TokenInfo] = []
+    for token in tokens:
+        kind = tokenize.tok_name[token.type]
+        if kind == "FSTRING_START":
+            begun.append(token)
+        elif kind == "FSTRING_END":
+            first = begun.pop()
+            if not begun:
+                yield token._replace(type=tokenize.STRING, string="", start=first.start)
+        elif not begun:
+            yield token
 
 
 def from_where(module: Module, node: ast.ImportFrom) -> str:
