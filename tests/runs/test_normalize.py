@@ -332,16 +332,16 @@ def test_skipping_is_as_if_they_were_not_there(folder, tmp_path, spoil):
 
 def test_a_source_that_changes_during_the_run(folder, tmp_path, monkeypatch):
     """A file changed between the two passes: exit 5, nothing mixed, nothing written."""
-    from bncli.runs import emitters
+    from bncli.runs import changes
 
     limit = too_little_to_keep_pictures(folder, tmp_path)
-    original = emitters.black_and_white
+    original = changes.black_and_white
 
     def meddle(*arguments):
         (folder / "p3.png").write_bytes((folder / "p2.png").read_bytes())
         return original(*arguments)
 
-    monkeypatch.setattr(emitters, "black_and_white", meddle)
+    monkeypatch.setattr(changes, "black_and_white", meddle)
     with pytest.raises(ImageError, match=r"p3\.png: it was changed"):
         normalize_folder(folder, tmp_path / "out", max_memory=limit)
     assert not (tmp_path / "out").exists()
