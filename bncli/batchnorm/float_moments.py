@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +84,12 @@ class FloatMoments:
             "minimum": self.minimum,
             "maximum": self.maximum,
         }
+
+    def restore(self, count: int, planes: Mapping[str, Raster]) -> None:
+        """Become the moments whose count and planes these are; neither checked nor copied."""
+        self.count = count
+        self._mean, self.square_deviation = planes["mean"], planes["square_deviation"]
+        self.minimum, self.maximum = planes["minimum"], planes["maximum"]
 
     def join(self, part: FloatBlocks) -> None:
         """Take in blocks of pictures, in their order.

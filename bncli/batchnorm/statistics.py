@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from bncli.batchnorm.float_moments import FloatMoments
 from bncli.batchnorm.moments import Moments, PixelMoments, moments_for
 from bncli.batchnorm.tiling import Raster, tile_slices
 from bncli.errors import ArrayError, SinglePictureError
@@ -156,15 +155,7 @@ def restored_moments(count: int, dtype: DTypeLike, planes: Mapping[str, Raster])
     check = _check_integers if isinstance(moments, Moments) else _check_floats
     for tile in tile_slices(len(planes["minimum"]), 64):
         check(count, {name: plane[tile] for name, plane in planes.items()}, tile.start)
-    if isinstance(moments, Moments):
-        moments._make_room(count)  # noqa: SLF001 - a second way to make one
-        moments.total = planes["total"].astype(moments.total.dtype)
-        moments.square_total = planes["square_total"].astype(moments.square_total.dtype)
-    elif isinstance(moments, FloatMoments):
-        moments._mean = planes["mean"]  # noqa: SLF001 - likewise
-        moments.square_deviation = planes["square_deviation"]
-    moments.count = count
-    moments.minimum, moments.maximum = planes["minimum"], planes["maximum"]
+    moments.restore(count, planes)
     return moments
 
 

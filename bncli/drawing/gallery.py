@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bncli.batchnorm.moments import PixelStatistics
-from bncli.batchnorm.tiling import fixed_slices
+from bncli.batchnorm.tiling import Raster, fixed_slices
 from bncli.batchnorm.transform import Transform
 from bncli.drawing.histogram import Histogram
 from bncli.drawing.thumbnails import (
@@ -29,8 +29,8 @@ from bncli.drawing.thumbnails import (
 from bncli.images.decode import Decoded
 from bncli.images.layout import Shape, to_file_order
 
-Raster = NDArray[Any]
 Picture = NDArray[np.uint8]
+"""(h, w, 1 or 3)."""
 
 SHOWN = 8
 _SATURATED = 99.0  # percentile: a pixel of hardly any variance must not make all others white

@@ -139,7 +139,7 @@ def _drawer(option: str) -> Drawer:
         from bncli.drawing.run_page import draw_page
 
         return draw_page
-    from bncli.drawing.run_sheet import draw_sheet
+    from bncli.drawing.sheet import draw_sheet
 
     return draw_sheet
 

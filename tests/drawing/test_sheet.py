@@ -10,14 +10,9 @@ from hypothesis import given
 from hypothesis.strategies import integers, text
 from PIL import Image, ImageFont
 
-from bncli.drawing.contact_sheet import (
-    Legend,
-    Sheet,
-    SheetPlane,
-    contact_sheet,
-    drawable,
-    elided,
-)
+from bncli.drawing.gallery import PlaneView
+from bncli.drawing.sheet import Sheet, contact_sheet, drawable, elided
+from bncli.drawing.thumbnails import Range
 
 FONT = ImageFont.load_default(13)
 RED, GREEN, GREY = (200, 16, 16), (16, 160, 16), 90
@@ -67,8 +62,8 @@ def sheet(count=8, height=40, width=60, title="t", label="name.png"):
         labels=[label] * count,
         rows={"original": [plain(RED, height, width)] * count,
               "normalized": [plain(GREEN, height, width)] * count},
-        legends={"gradient": Legend("-1", "1", signed=True)},
-        planes=[SheetPlane("mean", plain(GREY, height, width), Legend("0", "1"))],
+        legends=[PlaneView("gradient", plain(GREY, height, width), Range(-1, 1), signed=True)],
+        planes=[PlaneView("mean", plain(GREY, height, width), Range(0, 1))],
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A contact sheet: small pictures in rows and columns, with labels, as one PNG."""
+"""The contact sheet of a run: small pictures in rows and columns, with labels, as one PNG."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from bncli.drawing.gallery import Gallery, Picture, PlaneView
 from bncli.drawing.thumbnails import signed_colours
 from bncli.visible import escaped
-
-Picture = NDArray[np.uint8]
-"""(h, w, 1 or 3)."""
 
 _PAPER, _FRAME = (247, 247, 245), (205, 205, 200)
 _INK, _FAINT = (28, 28, 30), (96, 96, 100)
@@ -29,28 +26,36 @@ _BAR = 10
 _MISSING = "\uffff"
 
 
-@dataclass(frozen=True, slots=True)
-class Legend:
-    """A bar of colours with the values of its ends.
+def draw_sheet(gallery: Gallery, document: Mapping[str, Any], _command: str) -> bytes:
+    """The bytes of a PNG file."""
+    pictures, gradients = gallery.pictures, gallery.gradients
+    names = [f"{seen.position + 1}  {gallery.subject.names[seen.position]}" for seen in pictures]
+    rows = {
+        "original": [seen.before for seen in pictures if seen.before is not None],
+        "normalized": [seen.after for seen in pictures if seen.after is not None],
+    }
+    if gradients:
+        rows["grad_input"] = [view.picture for view in gradients]
+    return contact_sheet(
+        Sheet(
+            title=_title(document),
+            facts=_facts(document, len(pictures)),
+            labels=names,
+            rows=rows,
+            legends=gradients[:1],
+            planes=gallery.planes,
+        )
+    )
 
-    Attributes:
-        low, high: the values, in words.
-        signed: blue over white to red, else black to white.
-    """
 
-    low: str
-    high: str
-    signed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SheetPlane:
-    """One value for each pixel: its name, its picture, what the colours mean, and a remark."""
-
-    name: str
-    picture: Picture
-    legend: Legend
-    remark: str = ""
+def scale_words(document: Mapping[str, Any]) -> str:
+    """How y became pixel values."""
+    scale = document["scale"]
+    if scale is None or scale["format"] != "png":
+        return "scale: y as it is"
+    if scale["low"] is None:
+        return f"scale {scale['kind']}: the range of y of each picture"
+    return f"scale {scale['kind']}: y {scale['low']:.6g} is black, {scale['high']:.6g} white"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Sheet:
         title: one line; and facts: some smaller ones.
         labels: of the columns, a picture of the batch each; any text.
         rows: name -> one picture for each column.
-        legends: name of a row -> what its colours mean.
+        legends: of the rows whose colours have a meaning, one plane of each.
         planes: of the whole batch.
     """
 
@@ -69,8 +74,8 @@ class Sheet:
     facts: Sequence[str]
     labels: Sequence[str]
     rows: Mapping[str, Sequence[Picture]]
-    legends: Mapping[str, Legend]
-    planes: Sequence[SheetPlane]
+    legends: Sequence[PlaneView]
+    planes: Sequence[PlaneView]
 
 
 def contact_sheet(sheet: Sheet) -> bytes:
@@ -165,10 +170,10 @@ class _Paper:
 
     def _draw_legends(self, image: Image.Image, pen: ImageDraw.ImageDraw) -> None:
         top = self.top + self.bands * self.band
-        for name, legend in self.sheet.legends.items():
-            self._write(pen, (_MARGIN, top), name, _TEXT, self.names, _FAINT)
+        for view in self.sheet.legends:
+            self._write(pen, (_MARGIN, top), view.name, _TEXT, self.names, _FAINT)
             left = _MARGIN + self.names
-            self._draw_legend(image, pen, legend, (left, top + 4))
+            self._draw_legend(image, pen, view, (left, top + 4))
 
     def _draw_planes(self, image: Image.Image, pen: ImageDraw.ImageDraw) -> None:
         start = self.top + self.bands * self.band + self.legend
@@ -180,20 +185,21 @@ class _Paper:
             self._write(pen, (left, top), plane.name, _LABEL, self.box.width)
             self._paste(image, pen, plane.picture, left, top + _LINE)
             bar = top + _LINE + self.box.height + _PAD
-            self._draw_legend(image, pen, plane.legend, (left, bar))
+            self._draw_legend(image, pen, plane, (left, bar))
             place = (left, bar + _BAR + _LINE)
-            self._write(pen, place, plane.remark, _LABEL, self.box.width, _FAINT)
+            self._write(pen, place, _remark(plane), _LABEL, self.box.width, _FAINT)
 
     def _draw_legend(
-        self, image: Image.Image, pen: ImageDraw.ImageDraw, legend: Legend, place: tuple[int, int]
+        self, image: Image.Image, pen: ImageDraw.ImageDraw, view: PlaneView, place: tuple[int, int]
     ) -> None:
         left, top = place
-        image.paste(_ramp(legend, self.box.width), place)
+        low, high = f"{view.shown.low:.4g}", f"{view.shown.high:.4g}"
+        image.paste(_ramp(view.signed, self.box.width), place)
         pen.rectangle((left - 1, top - 1, left + self.box.width, top + _BAR), outline=_FRAME)
         below = top + _BAR + 3
-        self._write(pen, (left, below), legend.low, _LABEL, self.box.width // 2, _FAINT)
-        end = left + self.box.width - self._length(legend.high, _LABEL)
-        self._write(pen, (end, below), legend.high, _LABEL, self.box.width // 2, _FAINT)
+        self._write(pen, (left, below), low, _LABEL, self.box.width // 2, _FAINT)
+        end = left + self.box.width - self._length(high, _LABEL)
+        self._write(pen, (end, below), high, _LABEL, self.box.width // 2, _FAINT)
 
     def _paste(
         self, image: Image.Image, pen: ImageDraw.ImageDraw, picture: Picture, left: int, top: int
@@ -249,11 +255,32 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
-def _ramp(legend: Legend, width: int) -> Image.Image:
-    steps = np.linspace(-1, 1, width) if legend.signed else np.linspace(0, 255, width)
-    line = signed_colours(steps[None], 1.0) if legend.signed else np.rint(steps)[None, :, None]
+def _ramp(signed: bool, width: int) -> Image.Image:
+    steps = np.linspace(-1, 1, width) if signed else np.linspace(0, 255, width)
+    line = signed_colours(steps[None], 1.0) if signed else np.rint(steps)[None, :, None]
     return Image.fromarray(_three(np.repeat(line.astype(np.uint8), _BAR, axis=0)))
 
 
 def _three(picture: Picture) -> Picture:
     return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+
+
+def _title(document: Mapping[str, Any]) -> str:
+    width, height, channels = document["images"]["shape"]
+    count, dtype = document["images"]["count"], document["images"]["dtype"]
+    noun = "picture" if count == 1 else "pictures"
+    return f"{count:,} {noun}, {width}x{height}, {channels} x {dtype}"
+
+
+def _facts(document: Mapping[str, Any], shown: int) -> list[str]:
+    layer = document["layer"]
+    words = f"eps {layer['eps']:g}, gamma {layer['gamma']}, beta {layer['beta']}"
+    dead, clipped = document["dead_pixels"], document["clipped_values"]
+    return [
+        f"{words}; {scale_words(document)}",
+        f"{dead:,} dead pixels, {clipped:,} clipped values; {shown} pictures shown",
+    ]
+
+
+def _remark(view: PlaneView) -> str:
+    return f"largest {view.largest:.4g}" if view.largest > view.shown.high else ""
