@@ -129,6 +129,7 @@ def test_output_names(name, output):
         (np.array([0, 128, 255], np.uint8), [0, 32896, 65535]),
         (np.array([0, 5, 65535], np.uint16), [0, 5, 65535]),
         (np.array([0, 0.5, 1.5]), [0, 32768, 65535]),
+        (np.array([0, 0.5, 1], np.float16), [0, 32768, 65535]),
     ],
 )
 def test_alpha_follows_the_depth_of_the_picture(write, read_one, alpha, expected):
