@@ -47,4 +47,6 @@ def _in_dtype(alpha: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if dtype.kind != "u":
         return (alpha / np.float64(opaque)).astype(dtype)
     white = np.iinfo(dtype).max
+    if alpha.dtype == np.float16:  # it ends below 65535
+        alpha = alpha.astype(np.float32)
     return np.clip(np.rint(alpha * (white / opaque)), 0, white).astype(dtype)
