@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bncli.checking.calling import TargetFailure
 from bncli.checking.compare import Quantity
-from bncli.checking.conformance import ForwardModel
 from bncli.checking.counts import name_count
 from bncli.checking.diagnosis import Diagnosis, Evidence, diagnose_input
+from bncli.checking.forward import ForwardModel
 from bncli.checking.measure import run_backward
 from bncli.checking.patterns import formula, matches
 from bncli.checking.phrases import FORMULA
-from bncli.checking.probe import PROBE_SHAPE, SECOND_SHAPE, Array, Question, probe
+from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE, Array, Question, probe
 from bncli.checking.session import Gradients, Target, numbers_or_reason
+from bncli.checking.target import TargetFailure
 
 _LOCAL = 0.5
 _NEAR = {"float64": 1e-7, "float32": 1e-3}

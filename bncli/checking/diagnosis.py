@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bncli.checking.conformance import ForwardModel
 from bncli.checking.counts import Shape, name_count, value_of
+from bncli.checking.forward import ForwardModel
 from bncli.checking.patterns import eps_pattern, near_misses
 from bncli.checking.phrases import Sentence, coefficient_sentence, power_sentence
-from bncli.checking.probe import Array, Question
+from bncli.checking.question import Array, Question
 
 POWERS = tuple((p, q) for p in (1, 0, 2) for q in (1, 0, 2, 3))
 _EXACT = {"float64": 1e-9, "float32": 2e-4}

@@ -11,30 +11,29 @@ from numpy.typing import ArrayLike
 
 from bncli.batchnorm.layer import BatchNorm
 from bncli.checking.blame import blame_input, blame_parameter
-from bncli.checking.calling import Announce, Caller, TargetFailure, announce_nothing
-from bncli.checking.conformance import ForwardModel, recognise
 from bncli.checking.detect import find_out
-from bncli.checking.leak import scan
-from bncli.checking.making import ClassMaker
+from bncli.checking.forward import ForwardModel, recognise
+from bncli.checking.identities import Finding, habits, identities
+from bncli.checking.makers import ClassMaker
 from bncli.checking.measure import Measured, Terms, gradient_or_nan, measure, run_backward
-from bncli.checking.metamorphic import Finding, identities
-from bncli.checking.oracle import QUANTITIES
-from bncli.checking.probe import (
+from bncli.checking.oracle import QUANTITIES, scan
+from bncli.checking.protocol import GAMMA_NAMES, LayerProtocol, said
+from bncli.checking.question import (
     LEAST_BATCH,
     PROBE_SHAPE,
     Array,
     Question,
+    Request,
+    checked_batch,
+    cost_in_forwards,
     draw_delta,
     draw_parameters,
     probe,
     vacuous,
 )
-from bncli.checking.protocol import GAMMA_NAMES, LayerProtocol, said
 from bncli.checking.report import GradcheckReport
-from bncli.checking.request import Request, checked_batch, cost_in_forwards
 from bncli.checking.session import Gradients, Target, numbers_or_reason
-from bncli.checking.states import habits
-from bncli.checking.target import load_target
+from bncli.checking.target import Announce, Caller, TargetFailure, announce_nothing, load_target
 
 _EPS = 1e-8
 _OWN = LayerProtocol(

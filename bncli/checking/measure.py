@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.calling import TargetFailure
 from bncli.checking.compare import Allowed, Quantity, compare, unusable
 from bncli.checking.derive import Asked, derive, precision_noise
-from bncli.checking.leak import Leaks, scan
-from bncli.checking.oracle import QUANTITIES, Derivatives
-from bncli.checking.probe import Array, Question
+from bncli.checking.oracle import QUANTITIES, Derivatives, Leaks, scan
+from bncli.checking.question import Array, Question
 from bncli.checking.session import Gradients, Target, numbers_or_reason
+from bncli.checking.target import TargetFailure
 
 _BACKWARD_SLACK = 4
 Tick = Callable[[], None]

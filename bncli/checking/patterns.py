@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bncli.checking.phrases import EPS_OUTSIDE_FORWARD, FORMULA, Sentence
-from bncli.checking.probe import Array
+from bncli.checking.question import Array
 
 if TYPE_CHECKING:
     from bncli.checking.diagnosis import Evidence

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 
 from bncli.checking.compare import Quantity
 from bncli.checking.diagnosis import Diagnosis
-from bncli.checking.report import GradcheckReport
-from bncli.checking.wording import fact_rows, quantity_words, remark_lines, verdict_line
+from bncli.checking.report import (
+    GradcheckReport,
+    fact_rows,
+    quantity_words,
+    remark_lines,
+    verdict_line,
+)
 from bncli.errors import OptionError
 from bncli.images.png import encode_png
 from bncli.images.thumbnails import cell_extremes, error_colours

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from bncli import gradcheck
-from bncli.checking.battery import run_battery
 from bncli.checking.counts import count_values, name_count
-from bncli.checking.faults import OTHERS, STUDIED, planted
-from bncli.checking.probe import PROBE_SHAPE, SECOND_SHAPE
+from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE
+from bncli.checking.self_test import OTHERS, STUDIED, planted, run_battery
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bncli.checking.probe import Array, Question
+from bncli.checking.question import Array, Question
 
 _OVER = {
     "each channel over the batch and all its pixels": (0, 1, 2),
