@@ -85,6 +85,11 @@ class Question:
             delta=self.delta.astype(dtype),
         )
 
+    def without_parameters(self) -> Question:
+        """With gamma 1 and beta 0, as of a layer that takes none."""
+        ones = np.ones_like(self.gamma)
+        return replace(self, gamma=ones, beta=np.zeros_like(ones))
+
 
 def draw_parameters(shape: tuple[int, ...], seed: int) -> tuple[Array, Array]:
     """Gamma in +-[0.5, 1.5) and beta in [-1, 1), each (w, h, c)."""
