@@ -11,10 +11,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from bncli.checking.battery import Trialled, run_battery
-from bncli.checking.report import GradcheckReport
-from bncli.checking.request import Request
-from bncli.checking.wording import (
+from bncli.checking.question import Request
+from bncli.checking.report import (
+    GradcheckReport,
     diagnosis_lines,
     fact_rows,
     quantity_words,
@@ -22,6 +21,7 @@ from bncli.checking.wording import (
     verdict_line,
     worst_words,
 )
+from bncli.checking.self_test import Trialled, run_battery
 from bncli.cli.plain import print_aside, printable
 from bncli.cli.show import Display
 from bncli.drawing.check_page import page_file, write_page

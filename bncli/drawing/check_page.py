@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 
 from bncli.checking.compare import Quantity
 from bncli.checking.diagnosis import Diagnosis
-from bncli.checking.report import GradcheckReport
-from bncli.checking.wording import fact_rows, quantity_words, remark_lines, verdict_line
+from bncli.checking.report import (
+    GradcheckReport,
+    fact_rows,
+    quantity_words,
+    remark_lines,
+    verdict_line,
+)
 from bncli.drawing.template import data_address, render, require_templates
 from bncli.drawing.thumbnails import cell_extremes, error_colours
 from bncli.errors import OptionError

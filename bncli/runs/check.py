@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.checking.calling import Caller
+from bncli.checking.child import guarded_check
 from bncli.checking.examine import Examination, Progress
-from bncli.checking.guard import guarded_check
-from bncli.checking.probe import PROBE_SHAPE
+from bncli.checking.question import (
+    PROBE_SHAPE,
+    Request,
+    checked_batch,
+    cost_in_bytes,
+    cost_in_forwards,
+)
 from bncli.checking.report import GradcheckReport
-from bncli.checking.request import Request, checked_batch, cost_in_bytes, cost_in_forwards
+from bncli.checking.target import Caller
 from bncli.drawing.check_page import error_limit, page_file
 from bncli.engines.threads import Threads
 from bncli.engines.work import Lazily

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from bncli.checking.calling import Caller
 from bncli.checking.protocol import (
     BETA_NAMES,
     EPS_NAMES,
@@ -17,7 +16,7 @@ from bncli.checking.protocol import (
     LayerProtocol,
     is_named,
 )
-from bncli.checking.target import Pair
+from bncli.checking.target import Caller, Pair
 from bncli.errors import TargetError
 
 _OPTIONS_NAMES = ("bn_param", "param", "params", "bn_params")
@@ -59,7 +58,7 @@ def maker_for(target: Any, protocol: LayerProtocol, call: Caller) -> Maker:
     """
     kind = torch_kind(target)
     if kind:
-        from bncli.checking.torch_target import TorchMaker
+        from bncli.checking.torch_makers import TorchMaker
 
         return TorchMaker(target, kind, protocol, call)
     if isinstance(target, Pair):

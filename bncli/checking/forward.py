@@ -1,4 +1,4 @@
-"""The second verdict: whether a forward is standard batch normalization, or which other one."""
+"""Which normalization a forward is, and the right backward of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bncli.checking.probe import Array, Question
+from bncli.checking.question import Array, Question
 
 _OVER = {
     "each channel over the batch and all its pixels": (0, 1, 2),
@@ -39,16 +39,25 @@ class ForwardModel:
     outside: bool = False
     per_pixel: bool = True
 
+    def variance(self, question: Question) -> Array:
+        """As this forward takes it, (w, h, c)."""
+        variance: Array = question.variance * self.unbiased(len(question.x))
+        return variance
+
+    def unbiased(self, batch: int) -> float:
+        """What makes a mean over the batch one divided by ``batch - ddof``."""
+        return batch / (batch - self.ddof)
+
     def inv_std(self, question: Question) -> Array:
         """The factor on ``x - mean``, (w, h, c)."""
         eps = question.eps if self.eps is None else self.eps
-        batch = len(question.x)
-        variance = question.variance * (batch / (batch - self.ddof))
-        if self.outside:
-            inverse: Array = 1 / (np.sqrt(variance) + eps)
-        else:
-            inverse = 1 / np.sqrt(variance + eps)
-        return inverse
+        return inverse_root(self.variance(question), eps, outside=self.outside)
+
+
+def inverse_root(variance: Array, eps: float, *, outside: bool) -> Array:
+    """One over the root of the variance, with eps under the root or outside of it."""
+    inverse: Array = 1 / (np.sqrt(variance) + eps) if outside else 1 / np.sqrt(variance + eps)
+    return inverse
 
 
 def recognise(question: Question, output: Array, tolerance: float) -> ForwardModel:
@@ -94,7 +103,7 @@ def _models(question: Question, output: Array) -> Iterator[ForwardModel]:
 def _fitted_eps(question: Question, output: Array, ddof: int) -> float | None:
     """The eps that explains the pixel of least variance above 0."""
     batch = len(question.x)
-    variance = (question.variance * (batch / (batch - ddof))).reshape(-1)
+    variance = question.variance.reshape(-1) * (batch / (batch - ddof))
     order = [int(p) for p in np.argsort(variance) if variance[p] > 0]
     if not order:
         return None

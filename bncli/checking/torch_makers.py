@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.calling import Caller
-from bncli.checking.making import Wanted
-from bncli.checking.probe import Array
+from bncli.checking.makers import Wanted
 from bncli.checking.protocol import LayerProtocol
+from bncli.checking.question import Array
+from bncli.checking.target import Caller
 from bncli.errors import MissingExtraError, TargetError
 
 _WIDTH_NAMES = ("num_features", "normalized_shape", "features", "pixels")
