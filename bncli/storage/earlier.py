@@ -100,13 +100,8 @@ class Remains:
         """Whether a file of this name was once whole."""
         return name in self.past.files or name in self.listed
 
-    def kept(self, name: str, source: str | None = None) -> tuple[Entry, bool] | None:
-        """A file that is whole, and whether it is at its place; its bytes are read to know.
-
-        Args:
-            name: of the file.
-            source: SHA-256 of the input that its facts must name, hexadecimal, or None.
-        """
+    def kept(self, name: str) -> tuple[Entry, bool] | None:
+        """A file that is whole, and whether it is at its place; its bytes are read to know."""
         out = self.staging.path.parent
         for files, path, placed in (
             (self.past.files, self.staging.new(name), False),
@@ -114,9 +109,7 @@ class Remains:
             (self.listed, out / name, True),
         ):
             entry = files.get(name)
-            if entry is None or (source is not None and entry.source != source):
-                continue
-            if digest_of(path) == entry.digest:
+            if entry is not None and digest_of(path) == entry.digest:
                 return entry, placed
         return None
 

@@ -66,11 +66,6 @@ class Entry(NamedTuple):
     digest: bytes
     facts: Any
 
-    @property
-    def source(self) -> Any:
-        """SHA-256 of the input that it was made from, where its facts name one."""
-        return self.facts.get("source") if isinstance(self.facts, dict) else None
-
 
 class Journal:
     """A journal that is written; lines may come from any thread.

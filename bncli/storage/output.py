@@ -169,20 +169,15 @@ class RunFolder:
         """Whether an earlier run has written a file of this name, which may be whole."""
         return self._hold.earlier.knows(name)
 
-    def kept(self, name: str, source: str | None = None) -> Entry | None:
+    def kept(self, name: str) -> Entry | None:
         """What is known of a file that an earlier run has left whole; its bytes are read to know.
 
         It belongs to the run then, and need not be written.
-
-        Args:
-            name: of the file.
-            source: SHA-256 of the input, hexadecimal, that its facts must name as ``source``; None
-                where the key of the run vouches for all inputs.
         """
         if not self._hold.earlier.knows(name):
             return None
         with self._busy(), writing(self.path / name):
-            found = self._hold.earlier.kept(name, source)
+            found = self._hold.earlier.kept(name)
             if found is None:
                 return None
             entry, placed = found
