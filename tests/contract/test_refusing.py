@@ -63,11 +63,14 @@ def test_names_that_clash(desk, dry):
 
 
 @DRY
-@asked_of(*FOLDERS, formats=("tiff",))
+@asked_of(*FOLDERS, formats=("png", "tiff"))
 def test_a_name_too_long(desk, dry):
-    """A suffix that makes a name too long for the file system: exit 6."""
+    """A suffix that makes a name too long for the file system: exit 6; one byte less is none."""
     last = desk.twin("p11")
     last.rename(desk.source / ("x" * 251 + last.suffix))
+    if desk.cell.format == "png":
+        assert desk.ask(*dry).code == 0
+        return
     assert "too long" in desk.refused(6, *dry, lines=1).err
 
 
@@ -81,7 +84,7 @@ def test_output_and_input_stay_apart(desk, dry):
         ran = desk.refused(2, "--overwrite", *dry, out=out, lines=1)
         assert "output folder" in ran.err
     ran = desk.refused(2, *dry, source=desk.picture("p1"), out=desk.source, lines=1)
-    assert "input files" in ran.err or "only picture" in ran.err
+    assert "input files" in ran.err
 
 
 @DRY
@@ -167,17 +170,18 @@ def test_faults_are_said_together(desk, dry):
 def test_skipping_is_as_if_they_were_not_there(desk):
     """--on-error skip: exit 3, each skipped picture told; the rest as if alone."""
     desk.truncate("p2")
+    desk.swap("p3")
     desk.picture("p11").write_bytes(b"")
     ran = desk.ask("--on-error", "skip", "--json")
     assert ran.code == 3
     assert (ran.document["status"], ran.document["exit_code"]) == ("skipped", 3)
-    names = {desk.picture(name).name for name in ("p2", "p11")}
+    names = {desk.picture(name).name for name in ("p2", "p3", "p11")}
     assert {row["source"] for row in ran.document["skipped"]} == names
     assert all(row["reason"] for row in ran.document["skipped"])
     assert sorted(ran.err.splitlines()) == sorted(
         f"Warning: skipped {row['source']}: {row['reason']}" for row in ran.document["skipped"]
     )
-    assert ran.document["images"]["count"] == 3
+    assert ran.document["images"]["count"] == 2
     for name in names:
         (desk.source / name).unlink()
     alone = desk.done(out=desk.place / f"alone{desk.out.suffix}")
