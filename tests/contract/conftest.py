@@ -3,6 +3,9 @@ from __future__ import annotations
 import pytest
 from contract.desk import Desk, World
 
+collect_ignore = ["cases.py", "compare.py", "inputs.py"]
+"""They are run by hand, not by the suite."""
+
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from contract.cases import KILLED
 from oracle import Ran, tree
 from PIL import Image
 
@@ -22,19 +23,6 @@ NAMES = ("p1", "p2", "p3", "p10", "p11")
 """In natural order."""
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-
-KILLED = """
-import os, signal, sys, bncli
-command, after, *places = sys.argv[1:]
-
-def progress(stage, done, total):
-    if stage not in ("read", "check") and done == int(after):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-options = eval(places.pop())
-getattr(bncli, f"{command}_folder")(*places, progress=progress, **options)
-"""
-"""The Python twin of a command, killed when the writing has come so far."""
 
 
 def ask(*words) -> Ran:
