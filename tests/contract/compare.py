@@ -14,7 +14,6 @@ import difflib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,11 +21,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from itertools import chain
 from pathlib import Path
+from queue import Queue
 
 from cases import Case, Step, cases
 from inputs import make, make_results
+from interpreter import Interpreter
 from PIL import Image
+
+Idle = Queue[tuple[Interpreter, ...]]
 
 FREE = [
     (r"\d[\d.,]* s, [\d.,]+ pictures per second", "<time>"),
@@ -76,19 +80,16 @@ def content(path: Path, name: str) -> bytes:
     return path.read_bytes()
 
 
-def run_case(python: str, done: Sequence[Step], inputs: Path, place: Path) -> Outcome:
+def run_case(python: Interpreter, done: Sequence[Step], inputs: Path, place: Path) -> Outcome:
     """Run the steps in a new copy of the inputs, and take it away again."""
     shutil.copytree(inputs, place, symlinks=True)
-    env = {**environment(place.parent), "PYTHON": python}
-    how = {"command": [python, "-m", "bncli"], "python": [python, "-c"], "shell": ["sh", "-c"]}
     ran = []
     for step in done:
-        process = subprocess.run(
-            [*how[step.how], *step.words], cwd=place, env=env, capture_output=True,
-            stdin=subprocess.DEVNULL, timeout=300, check=False,
-        )  # fmt: skip
-        streams = (settled(stream) for stream in (process.stdout, process.stderr))
-        ran.append((process.returncode, *streams))
+        if step.how == "command":
+            code, out, err = python.command(step.words, place)
+        else:
+            code, out, err = python.other(step.words, place, step.how)
+        ran.append((code, settled(out), settled(err)))
     names = {os.fsencode(path.relative_to(place)): path for path in place.rglob("*")}
     files = {
         name.decode(errors="replace"): content(path, os.fsdecode(name))
@@ -147,11 +148,15 @@ def _lines(one: str, other: str) -> Iterator[str]:
         yield f"    and {len(changed) - SHOWN} lines more"
 
 
-def compared(case: Case, pythons: Sequence[str], inputs: Path, root: Path) -> list[str]:
-    """The differences of a case."""
+def compared(case: Case, idle: Idle, inputs: Path, root: Path) -> list[str]:
+    """The differences of a case, found by a pair of interpreters that has nothing to do."""
     name, done = case
     place = root / re.sub(r"[^\w.-]+", "_", name)[:120]
-    old, new = (run_case(python, done, inputs, place) for python in pythons)
+    pair = idle.get()
+    try:
+        old, new = (run_case(python, done, inputs, place) for python in pair)
+    finally:
+        idle.put(pair)
     return list(differences(old, new))
 
 
@@ -182,13 +187,22 @@ def main() -> int:
         root, inputs = Path(made), Path(made) / "inputs"
         inputs.mkdir()
         make(inputs)
-        make_results(pythons[0], inputs, environment(root))
+        pairs = [
+            tuple(Interpreter(python, environment(root)) for python in pythons)
+            for _ in range(options.jobs)
+        ]
+        idle: Idle = Queue()
+        for pair in pairs:
+            idle.put(pair)
+        make_results(pairs[0][0], inputs)
         with ThreadPoolExecutor(options.jobs) as pool:
-            found = pool.map(lambda case: compared(case, pythons, inputs, root), chosen)
+            found = pool.map(lambda case: compared(case, idle, inputs, root), chosen)
             for (name, done), lines in zip(chosen, found, strict=True):
                 if lines:
                     different += 1
                     print(f"{name}  ({len(done)} steps)", *lines, sep="\n  ", flush=True)
+        for python in chain(*pairs):
+            python.end()
     steps = sum(len(done) for _, done in chosen)
     took = time.monotonic() - began
     print(f"{different} of {len(chosen)} cases differ; {steps} commands, {took:.0f} s")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from contract.desk import Desk, World
 
-collect_ignore = ["cases.py", "compare.py", "inputs.py"]
+collect_ignore = ["cases.py", "compare.py", "inputs.py", "interpreter.py"]
 """They are run by hand, not by the suite."""
 
 

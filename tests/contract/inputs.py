@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import tifffile
+from interpreter import Interpreter
 from PIL import Image
 
 HERE = Path(__file__).parent
@@ -170,11 +170,12 @@ def _arrays(maker: _Maker) -> None:
         np.save(maker.place / f"{name}.npy", array)
 
 
-def make_results(python: str, place: Path, env: dict[str, str]) -> None:
+def make_results(python: Interpreter, place: Path) -> None:
     """What MADE says, in the folder of the rest."""
     for words in MADE:
-        command = [python, "-m", "bncli", *words.split(), "-q"]
-        subprocess.run(command, cwd=place, env=env, check=True)
+        code, _, err = python.command([*words.split(), "-q"], place)
+        if code != 0:
+            raise RuntimeError(f"{words}: {err.decode()}")
 
 
 RIGHT = '''"""A layer whose gradients are right."""
