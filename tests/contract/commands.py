@@ -27,6 +27,7 @@ class Command:
         array: what `--format npy` is called.
         array_value: bytes of a value in that array, with no options.
         every_array: options with which it writes all arrays it can.
+        arrays: how many these are, beside that of `--format npy`.
         keys: of its document, beside those that all have.
     """
 
@@ -37,6 +38,7 @@ class Command:
     array: str = "normalized.npy"
     array_value: int = 8
     every_array: tuple[str, ...] = ()
+    arrays: int = 0
     keys: frozenset[str] = frozenset()
 
 
@@ -47,6 +49,7 @@ _OF_LEVELS = {"clipped_values", "scale", "run"}
 NORMALIZE = Command(
     "normalize",
     every_array=("--delta", "random", "--gamma", "random", "--update"),
+    arrays=5,
     keys=frozenset(_OF_PIXELS | _OF_PICTURES | _OF_LEVELS | {"gradients", "update"}),
 )
 APPLY = Command(
