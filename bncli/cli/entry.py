@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bncli.cli.command import Command, Wishes, did_you_mean
+from bncli.cli.command import Wishes, did_you_mean
 from bncli.cli.help_page import write_page
 from bncli.cli.plain import print_document, print_error, printable
 from bncli.errors import BncliError, OutputError
@@ -86,7 +86,9 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         place, summary = _COMMANDS[cmd_name]
-        return Command.of(importlib.import_module(place).command, summary)
+        command: click.Command = importlib.import_module(place).command
+        command.short_help = summary
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -15,7 +15,9 @@ FORMATS = ("png", "tiff", "npy")
 DEPTHS = ("auto", "8", "16")
 DTYPES = ("float64", "float32")
 ENGINES = ("local", "processes", "dask")
+SHELLS = ("bash", "zsh", "fish")
 RESTORED_FORMATS = ("auto", *FORMATS)
+_WHEN = ("auto", "always", "never")
 
 
 class Opt(NamedTuple):
@@ -24,10 +26,14 @@ class Opt(NamedTuple):
     Attributes:
         help: one sentence.
         takes: words to choose from; ``bool``, ``float``, or the least whole number; what a value
-            may be, as the help shows it; or the name of a type of the command line: ``:size``.
+            may be, as the help shows it; or a type of the command line by its name, and what the
+            help calls a value: ``:size``, ``:file FILE.png``.
         default: where nothing is given.
         shown: the default in words, where it is not the value itself.
         short: its letter.
+        decides: whether the bytes of a result depend on it, given the pictures of a run: those of
+            equal pictures and equal options of this kind are equal.
+        required: whether there is no run without it.
     """
 
     help: str
@@ -35,14 +41,45 @@ class Opt(NamedTuple):
     default: Any = None
     shown: str = ""
     short: str = ""
+    decides: bool = False
+    required: bool = False
+
+
+class Arg(NamedTuple):
+    """An argument of a command, known by its place.
+
+    Attributes:
+        takes: as of :class:`Opt`.
+        many: whether it is all that is named.
+        required: whether there is no run without it.
+    """
+
+    takes: Any
+    many: bool = False
+    required: bool = True
+
+
+class Statistics(TypedDict):
+    """Input: saved statistics."""
+
+    statistics: Annotated[str, Arg(":file FILE.npz")]
+
+
+class Sources(TypedDict):
+    """Input: where pictures are."""
+
+    sources: Annotated[Sequence[str], Arg(":file [SRC]...", many=True, required=False)]
+    files_from: Annotated[str | None, Opt(
+        "Also take the files named in FILE, one a line (or ended by NUL); - is stdin.",
+        ":list FILE")]  # fmt: skip
 
 
 class Input(TypedDict, total=False):
     """Input: which files."""
 
     recursive: Annotated[bool, Opt("Search the folders inside SRC too.", short="-r")]
-    include: Annotated[Sequence[str], Opt("Only files that match.", ":globs", ())]
-    exclude: Annotated[Sequence[str], Opt("No files that match.", ":globs", ())]
+    include: Annotated[Sequence[str], Opt("Only files that match.", ":texts GLOB", ())]
+    exclude: Annotated[Sequence[str], Opt("No files that match.", ":texts GLOB", ())]
     max_pixels: Annotated[int, Opt("Refuse larger pictures unread.", 1, MAX_PIXELS)]
 
 
@@ -51,29 +88,31 @@ class Frames(TypedDict, total=False):
 
     frames: Annotated[str, Opt(
         "What to do with a file of several frames: refuse it, or take the first or all.",
-        FRAMES, "error")]  # fmt: skip
+        FRAMES, "error", decides=True)]  # fmt: skip
 
 
 class Reading(TypedDict, total=False):
     """Input: how files become arrays."""
 
-    mode: Annotated[str, Opt("Colour mode; keep wants all files to agree.", MODES, "keep")]
+    mode: Annotated[str, Opt(
+        "Colour mode; keep wants all files to agree.", MODES, "keep", decides=True)]  # fmt: skip
     alpha: Annotated[str, Opt(
         "Copy the alpha channel through, drop it, or normalize it like the others.",
-        ALPHAS, "keep")]  # fmt: skip
+        ALPHAS, "keep", decides=True)]  # fmt: skip
     resize: Annotated[tuple[int, int] | None, Opt(
-        "Bring every picture to this size; else sizes must agree.", ":size")]  # fmt: skip
+        "Bring every picture to this size; else sizes must agree.",
+        ":size", decides=True)]  # fmt: skip
 
 
 class Layer(TypedDict, total=False):
     """Layer: gamma, beta and eps."""
 
     gamma: Annotated[str | float | Path, Opt(
-        "Scale, of shape (w, h, c).", "NUMBER|random|FILE.npy", "1")]  # fmt: skip
+        "Scale, of shape (w, h, c).", "NUMBER|random|FILE.npy", "1", decides=True)]  # fmt: skip
     beta: Annotated[str | float | Path, Opt(
-        "Shift, of shape (w, h, c).", "NUMBER|random|FILE.npy", "0")]  # fmt: skip
-    seed: Annotated[int, Opt("Of everything random.", 0, 0)]
-    eps: Annotated[float, Opt("Added to the variance, above 0.", float, 1e-8)]
+        "Shift, of shape (w, h, c).", "NUMBER|random|FILE.npy", "0", decides=True)]  # fmt: skip
+    seed: Annotated[int, Opt("Of everything random.", 0, 0, decides=True)]
+    eps: Annotated[float, Opt("Added to the variance, above 0.", float, 1e-8, decides=True)]
 
 
 class Training(TypedDict, total=False):
@@ -81,15 +120,18 @@ class Training(TypedDict, total=False):
 
     delta: Annotated[str | Path | None, Opt(
         "Run the backward with this gradient of the loss, of shape (batch, w, h, c).",
-        "FILE.npy|ones|random")]  # fmt: skip
-    update: Annotated[bool, Opt("Take a step of SGD on gamma and beta.")]
-    lr: Annotated[float | None, Opt("Learning rate of the step.", float, shown="0.01")]
-    momentum: Annotated[float | None, Opt("How much of the last step is kept.", float, shown="0")]
-    decay: Annotated[float | None, Opt("Weight decay.", float, shown="0")]
-    lr_decay: Annotated[float | None, Opt("Factor on the rate after each step.", float, shown="1")]
+        "FILE.npy|ones|random", decides=True)]  # fmt: skip
+    update: Annotated[bool, Opt("Take a step of SGD on gamma and beta.", decides=True)]
+    lr: Annotated[float | None, Opt(
+        "Learning rate of the step.", float, shown="0.01", decides=True)]  # fmt: skip
+    momentum: Annotated[float | None, Opt(
+        "How much of the last step is kept.", float, shown="0", decides=True)]  # fmt: skip
+    decay: Annotated[float | None, Opt("Weight decay.", float, shown="0", decides=True)]
+    lr_decay: Annotated[float | None, Opt(
+        "Factor on the rate after each step.", float, shown="1", decides=True)]  # fmt: skip
     state: Annotated[str | Path | None, Opt(
         "The state.npz of the last run: momentum and rate go on from there.",
-        ":file FILE.npz")]  # fmt: skip
+        ":file FILE.npz", decides=True)]  # fmt: skip
 
 
 class Fitting(TypedDict, total=False):
@@ -97,20 +139,33 @@ class Fitting(TypedDict, total=False):
 
     ddof: Annotated[int, Opt(
         "1: apply and invert divide the variance by the count less 1, as the paper infers.",
-        ":0-1", 0)]  # fmt: skip
+        ":0-1", 0, decides=True)]  # fmt: skip
     batch_size: Annotated[int | None, Opt(
         "Keep running statistics over batches of N, as the training mode of BatchNorm does.",
-        2)]  # fmt: skip
+        2, decides=True)]  # fmt: skip
     momentum: Annotated[float | str | None, Opt(
-        "Of running statistics; none averages.", "M|none", shown="0.1")]  # fmt: skip
+        "Of running statistics; none averages.", "M|none", shown="0.1", decides=True)]  # fmt: skip
+
+
+class OutFolder(TypedDict):
+    """Output: where pictures go."""
+
+    out: Annotated[str, Opt("Folder for the results.", ":file OUT", short="-o", required=True)]
+
+
+class OutFile(TypedDict):
+    """Output: where statistics go."""
+
+    out: Annotated[str, Opt("The file to write.", ":file FILE.npz", short="-o", required=True)]
 
 
 class Parts(TypedDict, total=False):
     """Output: statistics in parts."""
 
-    shard: Annotated[str | None, Opt("Every N-th picture from the I-th on, to be merged.", "I/N")]
+    shard: Annotated[str | None, Opt(
+        "Every N-th picture from the I-th on, to be merged.", "I/N", decides=True)]  # fmt: skip
     update_from: Annotated[str | Path | None, Opt(
-        "Add the pictures to those of this file.", ":file FILE.npz")]  # fmt: skip
+        "Add the pictures to those of this file.", ":file FILE.npz", decides=True)]  # fmt: skip
 
 
 class Writing(TypedDict, total=False):
@@ -119,10 +174,10 @@ class Writing(TypedDict, total=False):
     scale: Annotated[str | None, Opt(
         "Which y are black and white: the least and greatest of the batch, or of each picture; "
         "mean -/+ K standard deviations; LO and HI; 0 and 1.",
-        "minmax|image|sigma:K|LO:HI|none", shown="minmax")]  # fmt: skip
-    format: Annotated[str, Opt("Of the results.", FORMATS, "png")]
-    depth: Annotated[str, Opt("Bits of PNG.", DEPTHS, "auto")]
-    dtype: Annotated[str, Opt("Of all arrays.", DTYPES, "float64")]
+        "minmax|image|sigma:K|LO:HI|none", shown="minmax", decides=True)]  # fmt: skip
+    format: Annotated[str, Opt("Of the results.", FORMATS, "png", decides=True)]
+    depth: Annotated[str, Opt("Bits of PNG.", DEPTHS, "auto", decides=True)]
+    dtype: Annotated[str, Opt("Of all arrays.", DTYPES, "float64", decides=True)]
 
 
 class Restoring(TypedDict, total=False):
@@ -130,11 +185,12 @@ class Restoring(TypedDict, total=False):
 
     scale: Annotated[str | None, Opt(
         "The y that are black and white, where no summary.json beside the PNG files says so.",
-        "LO:HI|none")]  # fmt: skip
+        "LO:HI|none", decides=True)]  # fmt: skip
     format: Annotated[str, Opt(
         "Of the results; auto is png, tiff for floating-point pictures, npy for a .npy batch.",
-        RESTORED_FORMATS, "auto")]  # fmt: skip
-    exact: Annotated[bool, Opt("Refuse what cannot be restored exactly.")]
+        RESTORED_FORMATS, "auto", decides=True)]  # fmt: skip
+    # What a run without it has left was not all found exact, so one with it may not go on there.
+    exact: Annotated[bool, Opt("Refuse what cannot be restored exactly.", decides=True)]
 
 
 class Skipping(TypedDict, total=False):
@@ -148,16 +204,18 @@ class Skipping(TypedDict, total=False):
 class Running(TypedDict, total=False):
     """Running: how a run goes, and where."""
 
-    jobs: Annotated[int | None, Opt("How many threads.", ":jobs")]
+    jobs: Annotated[int | None, Opt("How many threads.", ":jobs", shown="auto")]
     max_memory: Annotated[int | float | None, Opt(
-        "Memory the run may take: 512M, 2GiB, 50% of what is available.", ":memory")]  # fmt: skip
+        "Memory the run may take: 512M, 2GiB, 50% of what is available.",
+        ":memory", shown="auto")]  # fmt: skip
     overwrite: Annotated[bool, Opt("Replace the files of an earlier run.")]
     dry_run: Annotated[bool, Opt("Decode and check all, write nothing.", short="-n")]
     engine: Annotated[str, Opt(
         "Where pictures are read and written: on threads, in processes that may crash or stall, or "
         "on a Dask cluster.", ENGINES, "local")]  # fmt: skip
     timeout: Annotated[float | None, Opt(
-        "What one file may take, with --engine processes.", ":seconds", shown="60")]  # fmt: skip
+        "What one file may take, with --engine processes.",
+        ":number SECONDS", shown="60")]  # fmt: skip
     scheduler: Annotated[str | None, Opt(
         "Of the Dask cluster; without it, workers are started on this machine.",
         "ADDRESS|FILE")]  # fmt: skip
@@ -195,24 +253,139 @@ class FitOptions(Input, Reading, Frames, Layer, Fitting, Parts, Skipping, Runnin
     """The options of ``bncli fit``, by the names they have on the command line."""
 
 
-class ApplyOptions(Input, Frames, Writing, Skipping, Running, Drawing, total=False):
+class ApplyOptions(Input, Frames, Writing, Skipping, Running, Resuming, Drawing, total=False):
     """The options of ``bncli apply``, by the names they have on the command line."""
 
 
-class InvertOptions(Input, Restoring, Running, total=False):
+class InvertOptions(Input, Restoring, Skipping, Running, Resuming, total=False):
     """The options of ``bncli invert``, by the names they have on the command line."""
 
 
+class Merged(TypedDict):
+    """Input: the files to join."""
+
+    files: Annotated[Sequence[str], Arg(":file FILE.npz...", many=True)]
+
+
+class MergeOptions(TypedDict, total=False):
+    """Output: what becomes of an earlier file."""
+
+    overwrite: Annotated[bool, Opt("Replace an earlier file.")]
+
+
+class Inspected(TypedDict):
+    """Input: the file to look into."""
+
+    file: Annotated[str, Arg(":file FILE.npz")]
+
+
+class CheckTarget(TypedDict):
+    """Target: code, so it may stand on the command line alone."""
+
+    target: Annotated[str | None, Arg(":target", required=False)]
+
+
+class Question(TypedDict):
+    """Question: on what a backward pass is checked."""
+
+    images: Annotated[Sequence[str], Opt(
+        "Check on these pictures at full size: a folder, file, glob, or .npy batch.",
+        ":files SRC", ())]  # fmt: skip
+    shape: Annotated[tuple[int, int, int, int] | None, Opt(
+        "Of the probe, where there is no SRC.", ":shape", shown="5,3,4,2")]  # fmt: skip
+    delta: Annotated[str, Opt("Gradient of the loss.", "FILE.npy|random", "random")]
+    eps: Annotated[float | None, Opt(
+        "To make the layer with.", float, shown="the layer's own, or 1e-8")]  # fmt: skip
+    dtype: Annotated[str, Opt("Of the backward.", DTYPES, "float64")]
+    seed: Annotated[int, Opt("Of everything random.", 0, 0)]
+    tolerance: Annotated[float | None, Opt(
+        "Relative error allowed.", float, shown="derived per pixel")]  # fmt: skip
+
+
+class Calling(TypedDict):
+    """Target: how it is called."""
+
+    timeout: Annotated[float, Opt(
+        "The longest that any one call into TARGET may take.",
+        ":above-0 SECONDS", 60.0, "60")]  # fmt: skip
+    protocol: Annotated[Sequence[tuple[str, str]], Opt(
+        "What cannot be found out: gamma, beta, eps, input_shape, grad_gamma, grad_beta "
+        "(names), layout (image, flat), delta (argument, attribute), "
+        "grad_input (returned, overwritten, added, attribute:NAME).",
+        ":pairs KEY=VALUE", ())]  # fmt: skip
+    argument: Annotated[Sequence[tuple[str, str]], Opt(
+        "A further argument of the constructor or forward; VALUE is a Python literal or text.",
+        ":pairs NAME=VALUE", ())]  # fmt: skip
+    self_test: Annotated[bool, Opt("Put planted bugs to the checker itself.")]
+
+
+class CheckFiles(TypedDict):
+    """Output: what is drawn of a check."""
+
+    heatmap: Annotated[str | None, Opt("Write error maps there.", ":file DIR")]
+    report: Annotated[str | None, Opt("Write a page to read.", ":file FILE.html")]
+
+
+class GradcheckOptions(Question, Calling, CheckFiles):
+    """The options of ``bncli gradcheck``, by the names they have on the command line."""
+
+
+class Shell(TypedDict):
+    """Input: which shell."""
+
+    shell: Annotated[str, Arg(SHELLS)]
+
+
+class Streams(TypedDict):
+    """Streams: what is printed."""
+
+    json: Annotated[bool, Opt("Print one JSON document on stdout.")]
+    quiet: Annotated[bool, Opt("Print nothing but warnings, errors and --json.", short="-q")]
+    verbose: Annotated[bool, Opt("Say what was decided, on stderr.", short="-v")]
+    color: Annotated[str, Opt(
+        "Colours and boxes; auto wants a terminal, and minds NO_COLOR and FORCE_COLOR.",
+        _WHEN, "auto")]  # fmt: skip
+    progress: Annotated[str, Opt(
+        "A bar on a terminal, else a line on stderr every 30 s; always: also with -q.",
+        _WHEN, "auto")]  # fmt: skip
+    debug: Annotated[bool, Opt("Show the trace of a bug.")]
+
+
+class Config(TypedDict):
+    """Options: where others come from."""
+
+    config: Annotated[str | None, Opt(
+        "Options that are not given here nor in the environment.",
+        ":config FILE.toml")]  # fmt: skip
+
+
 _GROUPS: tuple[Any, ...] = (
-    Input, Reading, Frames, Layer, Training, Fitting, Parts, Writing, Restoring, Skipping, Running,
-    Resuming, Drawing,
+    Statistics, Merged, Inspected, CheckTarget, Shell, Sources, Input, Reading, Frames, Layer,
+    Training, Fitting, OutFolder, OutFile, MergeOptions, Parts, Writing, Restoring, Skipping,
+    Running, Resuming, Drawing, Question, Calling, CheckFiles, Streams, Config,
 )  # fmt: skip
+"""In the order of every help page."""
+
+COMMANDS: dict[str, tuple[Any, ...]] = {
+    "normalize": (Sources, OutFolder, NormalizeOptions, Streams, Config),
+    "fit": (Sources, OutFile, FitOptions, Streams, Config),
+    "merge": (Merged, OutFile, MergeOptions, Streams, Config),
+    "inspect": (Inspected, Streams, Config),
+    "apply": (Statistics, Sources, OutFolder, ApplyOptions, Streams, Config),
+    "invert": (Statistics, Sources, OutFolder, InvertOptions, Streams, Config),
+    "gradcheck": (CheckTarget, GradcheckOptions, Streams, Config),
+    "doctor": (Streams, Config),
+    "completion": (Shell, Config),
+}
+"""Command -> what it takes; of those with a Python twin the keywords of that are one of them."""
 
 
-def groups_of(command: Any) -> list[Any]:
+def groups_of(command: str) -> list[Any]:
     """The groups that the options of a command are made of, in the order of its help."""
-    names = command.__annotations__
+    names = {
+        name: hint for part in COMMANDS[command] for name, hint in part.__annotations__.items()
+    }
     return [
         group for group in _GROUPS
-        if all(names.get(name) is hint for name, hint in group.__annotations__.items())
+        if all(names.get(name) == hint for name, hint in group.__annotations__.items())
     ]  # fmt: skip
