@@ -15,7 +15,7 @@ from bncli.cli.command import Command, take_config, variables_of
 from bncli.cli.display import Display
 from bncli.cli.help_page import Option
 from bncli.cli.values import MANY, type_of
-from bncli.runs.options import Arg, Opt, groups_of
+from bncli.runs.options import Arg, Drawing, Opt, Sources, Streams, groups_of
 
 _UTF_16, _UTF_8_MARK = (b"\xff\xfe", b"\xfe\xff"), b"\xef\xbb\xbf"
 
@@ -30,14 +30,15 @@ def as_declared(name: str) -> Callable[[Callable[..., int]], Command]:
     Args:
         name: of the command.
     """
+    groups = groups_of(name)
 
     def decorate(work: Callable[..., int]) -> Command:
         def callback(**given: Any) -> int:
-            if "files_from" in given:
+            if Sources in groups:
                 given["sources"] = _all_sources(given["sources"], given.pop("files_from"))
-            if "contact_sheet" in given:
+            if Drawing in groups:
                 given["command"] = shlex.join(["bncli", *sys.argv[1:]])
-            if "debug" in given:
+            if Streams in groups:
                 given["display"] = Display.of(given)
             return work(**given)
 
@@ -45,15 +46,15 @@ def as_declared(name: str) -> Callable[[Callable[..., int]], Command]:
             name,
             context_settings={"show_default": True},
             callback=callback,
-            params=list(_parameters(name)),
+            params=list(_parameters(name, groups)),
             help=work.__doc__,
         )
 
     return decorate
 
 
-def _parameters(command: str) -> Iterator[click.Parameter]:
-    for group in groups_of(command):
+def _parameters(command: str, groups: list[Any]) -> Iterator[click.Parameter]:
+    for group in groups:
         section = (group.__doc__ or "").partition(":")[0]
         for name, hint in get_type_hints(group, include_extras=True).items():
             for declared in get_args(hint)[1:]:
