@@ -21,10 +21,9 @@ from bncli.cli.help_page import write_page
 from bncli.cli.plain import print_note, print_warning
 from bncli.errors import BncliError
 
-PREFIX = "BNCLI_"
+_PREFIX = "BNCLI_"
 _CONFIG = "bncli.config"
 _YES = {"1", "true", "t", "yes", "y", "on"}
-_GIVEN = {ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP}
 
 
 @dataclass(slots=True)
@@ -44,23 +43,6 @@ class Wishes:
 
 class Command(click.Command):
     """A command with examples first in its help, and with options from anywhere."""
-
-    @classmethod
-    def of(cls, plain: click.Command, summary: str) -> Command:
-        """The same command, with all that every command can; *summary* is for lists of commands."""
-        made = cls(
-            plain.name,
-            context_settings={"show_default": True, **plain.context_settings},
-            callback=plain.callback,
-            params=[*plain.params, _config_option()],
-            help=plain.help,
-            short_help=summary,
-        )
-        for option in made.params:
-            if isinstance(option, click.Option):
-                word = key_of(option).upper().replace("-", "_")
-                option.envvar = [f"{PREFIX}{str(plain.name).upper()}_{word}", PREFIX + word]
-        return made
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Examples right after the summary."""
@@ -90,7 +72,7 @@ class Command(click.Command):
                 opts, _, _ = self.make_parser(ctx).parse_args(list(args))
                 ctx.set_parameter_source(error.param.name, error.param.consume_value(ctx, opts)[1])
             raise click.UsageError(_blame(ctx, error), ctx) from None
-        wishes.as_json = ctx.params.get("as_json", False)
+        wishes.as_json = ctx.params.get("json", False)
         wishes.debug = ctx.params.get("debug", False)
         return rest
 
@@ -114,6 +96,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(spelled[name] for name in found)}?" if found else ""
 
 
+def variables_of(command: str, option: str) -> list[str]:
+    """The environment variables of an option by its long name, the more direct one first."""
+    word = option.strip("-").upper().replace("-", "_")
+    return [f"{_PREFIX}{command.upper()}_{word}", _PREFIX + word]
+
+
 def variables(command: click.Command) -> set[str]:
     """The environment variables that a command reads."""
     return {
@@ -124,19 +112,12 @@ def variables(command: click.Command) -> set[str]:
     }
 
 
-def _config_option() -> click.Option:
-    return click.Option(
-        ["--config"],
-        metavar="FILE.toml",
-        type=click.Path(dir_okay=False, readable=False),
-        is_eager=True,
-        expose_value=False,
-        callback=_take_config,
-        help="Options that are not given here nor in the environment.",
-    )
+def take_config(ctx: click.Context, option: click.Parameter, path: str | None) -> None:
+    """Read the file that ``--config`` names, as the defaults of what is parsed after it.
 
-
-def _take_config(ctx: click.Context, option: click.Parameter, path: str | None) -> None:
+    Raises:
+        OptionError: it cannot be used.
+    """
     del option
     if path is None or ctx.resilient_parsing:
         return
@@ -148,12 +129,11 @@ def _take_config(ctx: click.Context, option: click.Parameter, path: str | None) 
     ctx.default_map = {parameter.name: value for parameter, value in found.items()}
     ctx.meta[_CONFIG] = path
     wishes = ctx.find_root().ensure_object(Wishes)
-    wishes.as_json |= bool(ctx.default_map.get("as_json"))
+    wishes.as_json |= bool(ctx.default_map.get("json"))
 
 
 def _wished_by_environment(command: click.Command, flag: str) -> bool:
-    word = flag.strip("-").upper()
-    names = (f"{PREFIX}{str(command.name).upper()}_{word}", PREFIX + word)
+    names = variables_of(str(command.name), flag)
     value = next((os.environ[name] for name in names if os.environ.get(name)), "")
     return value.lower() in _YES
 
@@ -213,7 +193,7 @@ def _with_origins(line: str, origins: dict[str, str]) -> str:
 
 def _warn_of_unknown_variables(ctx: click.Context) -> None:
     """A misspelled variable would else be left out in silence."""
-    unknown = {name for name in os.environ if name.startswith(PREFIX)} - variables(ctx.command)
+    unknown = {name for name in os.environ if name.startswith(_PREFIX)} - variables(ctx.command)
     group, root = ctx.find_root().command, ctx.find_root()
     if not unknown or not isinstance(group, click.Group):
         return

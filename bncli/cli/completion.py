@@ -5,15 +5,12 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from bncli.cli.declared import as_declared
 from bncli.cli.plain import print_result
 
-_SHELLS = ("bash", "zsh", "fish")
 
-
-@click.command("completion")
-@click.argument("shell", type=click.Choice(_SHELLS))
-@click.pass_context
-def command(ctx: click.Context, shell: str) -> int:
+@as_declared("completion")
+def command(shell: str) -> int:
     """Print the script by which SHELL completes commands, options, their values and files.
 
     \b
@@ -24,5 +21,6 @@ def command(ctx: click.Context, shell: str) -> int:
     """
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click has all three
-    print_result(kind(ctx.find_root().command, {}, "bncli", "_BNCLI_COMPLETE").source() + "\n")
+    group = click.get_current_context().find_root().command
+    print_result(kind(group, {}, "bncli", "_BNCLI_COMPLETE").source() + "\n")
     return 0

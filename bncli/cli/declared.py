@@ -1,112 +1,123 @@
-"""From the declared options of a run to its command: parsed, run, shown."""
+"""From the options that are declared of a command to the command."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import click
 
-from bncli.cli import drawing, options
-from bncli.cli.help_page import section
-from bncli.cli.values import Jobs, Memory, Number, OneOf, Size, Whole
-from bncli.runs.options import Opt, groups_of
+from bncli.cli.command import Command, take_config, variables_of
+from bncli.cli.display import Display
+from bncli.cli.help_page import Option
+from bncli.cli.values import MANY, type_of
+from bncli.runs.options import Arg, Drawing, Opt, Sources, Streams, groups_of
 
-_TYPES: dict[str, Callable[[], Any]] = {
-    ":jobs": Jobs, ":memory": Memory, ":size": Size, ":seconds": Number,
-    ":globs": lambda: click.STRING, ":0-1": lambda: Whole(0, 1),
-}  # fmt: skip
-_METAVARS = {":globs": "GLOB", ":seconds": "SECONDS"}
+_UTF_16, _UTF_8_MARK = (b"\xff\xfe", b"\xfe\xff"), b"\xef\xbb\xbf"
 
 
-def run_command(
-    name: str, declared: type, work: str, *, out: Any, show: str, statistics: bool = False
-) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command that is a run over pictures; the function decorated gives only its help.
+def as_declared(name: str) -> Callable[[Callable[..., int]], Command]:
+    """A command with its declared options, of the function that does its work.
+
+    The docstring of the function is the help page, and what it returns the exit code. It is given
+    all options by name, but for those of the streams, for which it is given a *display*, and for
+    ``--files-from``, whose names come after those of *sources*.
 
     Args:
         name: of the command.
-        declared: its options, a TypedDict of ``bncli.runs.options``.
-        work: ``module:function`` that does it.
-        out: the option that says where the results go.
-        show: ``module:function`` that shows its summary.
-        statistics: whether its first argument is a stats.npz.
     """
+    groups = groups_of(name)
 
-    def decorate(helping: Callable[..., Any]) -> click.Command:
-        def callback(
-            sources: tuple[str, ...], files_from: str | None, out: str, **chosen: Any
-        ) -> int:
-            from bncli.cli.plain import print_warning
-            from bncli.cli.show import Display
+    def decorate(work: Callable[..., int]) -> Command:
+        def callback(**given: Any) -> int:
+            if Sources in groups:
+                given["sources"] = _all_sources(given["sources"], given.pop("files_from"))
+            if Drawing in groups:
+                given["command"] = shlex.join(["bncli", *sys.argv[1:]])
+            if Streams in groups:
+                given["display"] = Display.of(given)
+            return work(**given)
 
-            display = Display.of(chosen)
-            listed = options.all_sources(sources, files_from)
-            first = [chosen.pop("statistics")] if statistics else []
-            if "report" in chosen:
-                chosen["command"] = drawing.command_line()
-            with display.following() as follow:
-                summary = _loaded(work)(
-                    *first, listed, out, progress=follow, tell=display.tell, warn=print_warning,
-                    **chosen,
-                )  # fmt: skip
-            _loaded(show)(display, summary, out)
-            return int(summary.exit_code)
-
-        callback.__doc__ = helping.__doc__
-        function: Any = options.streams(callback)
-        for group in reversed(groups_of(declared)):
-            title = (group.__doc__ or "").partition(":")[0]
-            function = section(title, *_group(group))(function)
-            if title == "Output":
-                function = section(title, out)(function)
-        function = options.sources(function)
-        if statistics:
-            argument = click.argument(
-                "statistics", metavar="FILE.npz", type=click.Path(readable=False)
-            )
-            function = argument(function)
-        return click.command(name)(function)
+        return Command(
+            name,
+            context_settings={"show_default": True},
+            callback=callback,
+            params=list(_parameters(name, groups)),
+            help=work.__doc__,
+        )
 
     return decorate
 
 
-def _group(group: type) -> list[Any]:
-    hints = get_type_hints(group, include_extras=True)
-    return [_option(name, get_args(hint)[1]) for name, hint in hints.items() if get_args(hint)[1:]]
+def _parameters(command: str, groups: list[Any]) -> Iterator[click.Parameter]:
+    for group in groups:
+        section = (group.__doc__ or "").partition(":")[0]
+        for name, hint in get_type_hints(group, include_extras=True).items():
+            for declared in get_args(hint)[1:]:
+                if isinstance(declared, Arg):
+                    yield _argument(name, declared)
+                elif isinstance(declared, Opt):
+                    yield _option(command, name, declared, section)
 
 
-def _option(name: str, opt: Opt) -> Any:
-    flags = [*([opt.short] if opt.short else []), "--" + name.replace("_", "-")]
+def _argument(name: str, arg: Arg) -> click.Argument:
+    kind, metavar = type_of(arg.takes)
+    count = -1 if arg.many else 1
+    return click.Argument([name], type=kind, metavar=metavar, nargs=count, required=arg.required)
+
+
+def _option(command: str, name: str, opt: Opt, section: str) -> Option:
+    long = "--" + name.replace("_", "-")
+    facts: dict[str, Any] = {
+        "help": opt.help, "section": section, "envvar": variables_of(command, long),
+    }  # fmt: skip
     if opt.takes is bool:
-        return click.option(*flags, is_flag=True, help=opt.help)
-    facts: dict[str, Any] = {"help": opt.help, "default": opt.default}
+        facts["is_flag"] = True
+    else:
+        facts["type"], facts["metavar"] = type_of(opt.takes)
+        kind = str(opt.takes).partition(" ")[0]
+        facts["multiple"] = kind in MANY
+        if kind == ":config":
+            facts |= {"is_eager": True, "expose_value": False, "callback": take_config}
+    if opt.required:
+        facts["required"] = True
+    elif opt.takes is not bool:
+        facts["default"] = opt.default
     if opt.shown:
         facts["show_default"] = opt.shown
-    takes = opt.takes
-    if isinstance(takes, tuple):
-        facts["type"] = click.Choice(takes)
-    elif takes is float:
-        facts["type"] = Number()
-    elif isinstance(takes, int):
-        facts["type"] = Whole(min=takes)
-        facts["metavar"] = "N"
-    elif takes.startswith(":file"):
-        facts["type"], facts["metavar"] = click.Path(readable=False), takes.partition(" ")[2]
-    elif takes in _TYPES:
-        facts["type"], facts["metavar"] = _TYPES[takes](), _METAVARS.get(takes)
-        facts["multiple"] = takes == ":globs"
-        if takes in {":jobs", ":memory"}:
-            facts["default"] = "auto"
-    elif "|" in takes:
-        facts["type"] = OneOf(takes)
-    else:
-        facts["metavar"] = takes
-    return click.option(*flags, **facts)
+    return Option(*([opt.short] if opt.short else []), long, **facts)
 
 
-def _loaded(place: str) -> Any:
-    import importlib
+def _all_sources(named: tuple[str, ...], files_from: str | None) -> list[str]:
+    """The sources on the command line and those that a file lists.
 
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
+    Raises:
+        UsageError: there are none at all.
+    """
+    listed = [] if files_from is None else _listed(files_from)
+    if not named and files_from is None:
+        raise click.UsageError("Missing argument 'SRC': give a folder, files, or --files-from.")
+    return [*named, *listed]
+
+
+def _listed(files_from: str) -> list[str]:
+    try:
+        content = sys.stdin.buffer.read() if files_from == "-" else Path(files_from).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"--files-from {files_from}: {error.strerror}.") from error
+    return [os.fsdecode(line) for line in _lines(content) if line.strip()]
+
+
+def _lines(content: bytes) -> list[bytes]:
+    if content.startswith(_UTF_16):  # what PowerShell makes of `dir > list`
+        content = content.decode("utf-16", errors="replace").encode()
+    content = content.removeprefix(_UTF_8_MARK)
+    if b"\0" in content:
+        return content.split(b"\0")
+    # A name may end in a carriage return, but where all lines do, Windows has made them.
+    windows = content.count(b"\n") == content.count(b"\r\n")
+    return content.split(b"\r\n" if windows else b"\n")

@@ -2,103 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+import ast
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Unpack
 
-import click
+from bncli.cli.declared import as_declared
+from bncli.cli.display import Display
+from bncli.cli.plain import print_aside
+from bncli.runs.options import GradcheckOptions
 
-from bncli.cli import check_types, options
-from bncli.cli.help_page import section
-from bncli.cli.values import Number, OneOf, Whole
-from bncli.runs.options import DTYPES
+if TYPE_CHECKING:
+    from bncli.checking.report import GradcheckReport
+    from bncli.runs.check import Check
+
+_LONG = 1_000_000  # elements
 
 
-@click.command("gradcheck")
-@click.argument("target", required=False, type=check_types.Target())
-@section(
-    "Question",
-    click.option(
-        "--images",
-        metavar="SRC",
-        multiple=True,
-        type=click.Path(readable=False),
-        help="Check on these pictures at full size: a folder, file, glob, or .npy batch.",
-    ),
-    click.option(
-        "--shape",
-        type=check_types.BatchShape(),
-        show_default="5,3,4,2",
-        help="Of the probe, where there is no SRC.",
-    ),
-    click.option(
-        "--delta", type=OneOf("FILE.npy|random"), default="random", help="Gradient of the loss."
-    ),
-    click.option(
-        "--eps",
-        type=Number(),
-        show_default="the layer's own, or 1e-8",
-        help="To make the layer with.",
-    ),
-    click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of the backward."),
-    click.option("--seed", type=Whole(min=0), default=0, help="Of everything random."),
-    click.option(
-        "--tolerance",
-        type=Number(),
-        show_default="derived per pixel",
-        help="Relative error allowed.",
-    ),
-)
-@section(
-    "Target",
-    click.option(
-        "--timeout",
-        metavar="SECONDS",
-        type=click.FloatRange(min=0, min_open=True),
-        default=60.0,
-        show_default="60",
-        help="The longest that any one call into TARGET may take.",
-    ),
-    click.option(
-        "--protocol",
-        metavar="KEY=VALUE",
-        multiple=True,
-        type=check_types.KeyValue(),
-        help="What cannot be found out: gamma, beta, eps, input_shape, grad_gamma, grad_beta "
-        "(names), layout (image, flat), delta (argument, attribute), "
-        "grad_input (returned, overwritten, added, attribute:NAME).",
-    ),
-    click.option(
-        "--argument",
-        metavar="NAME=VALUE",
-        multiple=True,
-        type=check_types.KeyValue(),
-        help="A further argument of the constructor or forward; VALUE is a Python literal or text.",
-    ),
-    click.option("--self-test", is_flag=True, help="Put planted bugs to the checker itself."),
-)
-@section(
-    "Output",
-    click.option(
-        "--heatmap", metavar="DIR", type=click.Path(readable=False), help="Write error maps there."
-    ),
-    click.option(
-        "--report",
-        metavar="FILE.html",
-        type=click.Path(readable=False),
-        help="Write a page to read.",
-    ),
-)
-@options.streams
-def command(
-    target: str | None,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-    color: str,
-    progress: str,
-    debug: bool,
-    self_test: bool,
-    **chosen: Any,
-) -> int:
+@as_declared("gradcheck")
+def command(display: Display, target: str | None, **chosen: Unpack[GradcheckOptions]) -> int:
     """Check the backward pass of TARGET against the derivative of its own forward.
 
     TARGET is module:Class, file.py:Class, or file.py:forward,backward; without it, bncli's own
@@ -111,11 +35,77 @@ def command(
       bncli gradcheck --images sample_images
       bncli gradcheck my_layer.py:BatchNorm
     """
-    from bncli.cli.show import Display
-    from bncli.cli.show_gradcheck import check_and_show, self_test_and_show
+    from bncli.checking.self_test import run_battery
+    from bncli.cli.check_tables import show_check, show_self_test
 
-    del debug  # read by the entry point
-    display = Display(as_json=as_json, quiet=quiet, verbose=verbose, color=color, progress=progress)
-    if self_test:
-        return self_test_and_show(display, chosen["seed"])
-    return check_and_show(display, target, chosen)
+    if chosen["self_test"]:
+        with display.following() as follow:
+            results = run_battery(chosen["seed"], follow)
+        return show_self_test(display, chosen["seed"], results)
+    report, maps = _check(display, target, chosen)
+    show_check(display, report, maps, chosen["heatmap"])
+    return report.exit_code
+
+
+def _check(
+    display: Display, target: str | None, chosen: GradcheckOptions
+) -> tuple[GradcheckReport, list[str]]:
+    """Check as the options say, and give the report and the error maps that were written."""
+    from bncli.checking.question import Request
+    from bncli.drawing.check_page import page_file, write_page
+    from bncli.runs.check import Inputs, prepare_check, run_check, write_maps
+
+    request = Request(
+        shape=chosen["shape"],
+        eps=chosen["eps"],
+        dtype=chosen["dtype"],
+        seed=chosen["seed"],
+        tolerance=chosen["tolerance"],
+        protocol=dict(chosen["protocol"]),
+        arguments={name: _literal(value) for name, value in chosen["argument"]},
+    )
+    heatmap, page = chosen["heatmap"], chosen["report"]
+    inputs = Inputs(tuple(chosen["images"]), chosen["delta"], heatmap, page)
+    check = prepare_check(target, request, inputs)
+    _say_cost(display, check)
+    with display.following() as follow:
+        wants_maps = heatmap is not None or page is not None
+        report = run_check(check, timeout=chosen["timeout"], maps=wants_maps, progress=follow)
+    report.command = _command(target, chosen)
+    maps = write_maps(report, heatmap) if heatmap is not None else []
+    if page is not None:
+        write_page(report, page_file(page))
+    return report, maps
+
+
+def _say_cost(display: Display, check: Check) -> None:
+    if display.quiet or not (display.verbose or math.prod(check.shape) > _LONG):
+        return
+    sizes = "x".join(map(str, check.shape))
+    print_aside(f"about {check.forwards} forwards of {sizes}, {check.memory / 1e6:,.0f} MB")
+
+
+def _literal(text: str) -> Any:
+    try:
+        value = ast.literal_eval(text)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text  # what is no plain literal is the text itself
+    return value
+
+
+def _command(target: str | None, chosen: GradcheckOptions) -> str:
+    """The command that asks the same again."""
+    words = ["bncli", "gradcheck", *([target] if target is not None else [])]
+    for source in chosen["images"]:
+        words += ["--images", source]
+    if chosen["shape"] is not None:
+        words += ["--shape", ",".join(map(str, chosen["shape"]))]
+    given: Mapping[str, Any] = chosen
+    for option in ("delta", "eps", "dtype", "seed", "tolerance"):
+        if given[option] is not None:
+            words += [f"--{option}", str(given[option])]
+    for option in ("protocol", "argument"):
+        for name, value in given[option]:
+            words += [f"--{option}", f"{name}={value}"]
+    return shlex.join(words)

@@ -5,36 +5,30 @@ from __future__ import annotations
 import inspect
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from bncli.cli.plain import printable
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-_SECTION_OF: dict[click.Parameter, str] = {}
 _OTHER = "Options"
 _EXAMPLES = "Examples:"
 _WIDEST_TERM = 30
 _SHORT_TYPES = {"INTEGER RANGE": "N", "INTEGER": "N", "FLOAT RANGE": "X", "FLOAT": "X"}
 
 
-def section(
-    title: str, *decorators: Callable[[Decorated], Decorated]
-) -> Callable[[Decorated], Decorated]:
-    """Options that stand together on the help page, under *title*."""
+class Option(click.Option):
+    """An option that knows where it stands on the help page.
 
-    def decorate(function: Decorated) -> Decorated:
-        before = len(getattr(function, "__click_params__", ()))
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        for parameter in getattr(function, "__click_params__", ())[before:]:
-            _SECTION_OF[parameter] = title
-        return function
+    Args:
+        section: the title over it, and over others.
+        given: as of click.
+    """
 
-    return decorate
+    def __init__(self, *names: str, section: str, **given: Any) -> None:
+        super().__init__(names, **given)
+        self.section = section
 
 
 def write_page(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -87,7 +81,7 @@ def _write_options(
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx)
         if record is not None and isinstance(parameter, click.Option):
-            title = _SECTION_OF.get(parameter, _OTHER)
+            title = getattr(parameter, "section", _OTHER)
             sections[title].append((_term(record[0]), _explanation(parameter, ctx)))
     terms = [len(term) for rows in sections.values() for term, _ in rows]
     width = min(_WIDEST_TERM, max(terms, default=0))

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import click
+from bncli.cli.declared import as_declared
+from bncli.cli.display import Display
 
-from bncli.cli import options
 
-
-@click.command("inspect")
-@click.argument("file", metavar="FILE.npz", type=click.Path(readable=False))
-@options.streams
-def command(
-    file: str,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-    color: str,
-    progress: str,
-    debug: bool,
-) -> int:
+@as_declared("inspect")
+def command(display: Display, file: str) -> int:
     """Say what is in the statistics that fit, merge or normalize have saved, found sound.
 
     \b
@@ -26,11 +15,8 @@ def command(
       bncli inspect stats.npz
       bncli inspect stats.npz --json
     """
-    from bncli.cli.show import Display
-    from bncli.cli.show_statistics import show_inspect
+    from bncli.cli.tables import show_inspect
     from bncli.runs.statistics import inspect_statistics
 
-    del debug  # read by the entry point
-    display = Display(as_json=as_json, quiet=quiet, verbose=verbose, color=color, progress=progress)
     show_inspect(display, file, inspect_statistics(file))
     return 0

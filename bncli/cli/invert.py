@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from bncli.cli import options
-from bncli.cli.declared import run_command
+from typing import Unpack
+
+from bncli.cli.declared import as_declared
+from bncli.cli.display import Display
 from bncli.runs.options import InvertOptions
 
 
-@run_command(
-    "invert",
-    InvertOptions,
-    "bncli.runs.invert:invert_folder",
-    out=options.out_folder,
-    show="bncli.cli.show_invert:show_invert",
-    statistics=True,
-)
-def command() -> None:
+@as_declared("invert")
+def command(
+    display: Display, statistics: str, sources: list[str], out: str, **chosen: Unpack[InvertOptions]
+) -> int:
     """Restore the pixel values that the normalized pictures of SRC had.
 
     SRC is what normalize or apply wrote with the statistics of FILE.npz. From TIFF and .npy 8 and
@@ -27,3 +24,10 @@ def command() -> None:
       bncli invert out/stats.npz out -o restored
       bncli invert stats.npz out/normalized.npy -o restored
     """
+    from bncli.cli.tables import show_invert
+    from bncli.runs.invert import invert_folder
+
+    with display.told() as told:
+        summary = invert_folder(statistics, sources, out, **told, **chosen)
+    show_invert(display, summary, out)
+    return summary.exit_code

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,9 +14,19 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _WHOLE = 100.0
+_Value = TypeVar("_Value")
 
 
-class OneOf(click.ParamType[str]):
+class Spelled(click.ParamType[_Value]):
+    """A value that the help shows by the name of its type."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """As it is: words are small."""
+        del param, ctx
+        return self.name
+
+
+class OneOf(Spelled[str]):
     """Text that may be one of some words, which the shell completes; it is checked elsewhere.
 
     Args:
@@ -24,11 +35,6 @@ class OneOf(click.ParamType[str]):
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """As it is: words are small."""
-        del param, ctx
-        return self.name
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -65,15 +71,10 @@ class Whole(click.IntRange):
         return super().convert(value, param, ctx)
 
 
-class Size(click.ParamType[tuple[int, int]]):
+class Size(Spelled[tuple[int, int]]):
     """``WxH``: a width and a height in pixels."""
 
     name = "WxH"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """As it is: the x is small."""
-        del param, ctx
-        return self.name
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -85,15 +86,10 @@ class Size(click.ParamType[tuple[int, int]]):
         return int(match[1]), int(match[2])
 
 
-class Jobs(click.ParamType["int | None"]):
+class Jobs(Spelled["int | None"]):
     """``auto`` or a number of threads."""
 
     name = "auto|N"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """As it is: words are small."""
-        del param, ctx
-        return self.name
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -106,15 +102,10 @@ class Jobs(click.ParamType["int | None"]):
         return int(value)
 
 
-class Memory(click.ParamType["Memory"]):
+class Memory(Spelled["int | float | None"]):
     """``auto``, bytes with a unit, or a share of what is available."""
 
     name = "auto|SIZE|N%"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """As it is: words are small."""
-        del param, ctx
-        return self.name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """None for auto, else bytes, or a share between 0 and 1 as a float."""
@@ -132,3 +123,87 @@ class Memory(click.ParamType["Memory"]):
         # As in dd and GNU sort: M and MiB count in 1024, MB in 1000.
         base = 1000 if unit.endswith("b") and "i" not in unit and power else 1024
         return int(number * base**power)
+
+
+class Target(Spelled[str]):
+    """``module:Class`` or ``file.py:Class``: code, so it may stand on the command line alone."""
+
+    name = "TARGET"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Files."""
+        from click.shell_completion import CompletionItem
+
+        del ctx, param
+        return [CompletionItem(incomplete, type="file")]
+
+
+class BatchShape(Spelled["tuple[int, ...]"]):
+    """``B,W,H,C``: the shape of a batch."""
+
+    name = "B,W,H,C"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Four whole numbers above 0."""
+        if re.fullmatch(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8}){3}", str(value)) is None:
+            self.fail(f"{value} is no shape; give it as 5,64,48,3", param, ctx)
+        return tuple(int(length) for length in str(value).split(","))
+
+
+class KeyValue(click.ParamType["tuple[str, str]"]):
+    """``KEY=VALUE``."""
+
+    name = "KEY=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Key and value."""
+        key, equals, rest = str(value).partition("=")
+        if not key or not equals:
+            self.fail(f"{value} has no =; give it as KEY=VALUE", param, ctx)
+        return key, rest
+
+
+TYPES: dict[str, Callable[[], click.ParamType[Any]]] = {
+    ":file": lambda: click.Path(readable=False),
+    ":files": lambda: click.Path(readable=False),
+    ":list": lambda: click.Path(dir_okay=False, readable=False, allow_dash=True),
+    ":config": lambda: click.Path(dir_okay=False, readable=False),
+    ":texts": lambda: click.STRING,
+    ":pairs": KeyValue,
+    ":number": Number,
+    ":above-0": lambda: click.FloatRange(min=0, min_open=True),
+    ":0-1": lambda: Whole(0, 1),
+    ":jobs": Jobs,
+    ":memory": Memory,
+    ":size": Size,
+    ":shape": BatchShape,
+    ":target": Target,
+}
+"""The types by the names that the declaration of the options has for them."""
+
+MANY = {":files", ":texts", ":pairs"}
+"""Those of options that may be repeated."""
+
+
+def type_of(takes: Any) -> tuple[click.ParamType[Any], str | None]:
+    """The type of a value, and what the help calls it where its type does not say so.
+
+    Args:
+        takes: as declared: see :class:`bncli.runs.options.Opt`.
+    """
+    if isinstance(takes, tuple):
+        return click.Choice(takes), None
+    if takes is float:
+        return Number(), None
+    if isinstance(takes, int):
+        return Whole(min=takes), "N"
+    if takes.startswith(":"):
+        kind, _, metavar = takes.partition(" ")
+        return TYPES[kind](), metavar or None
+    return (OneOf(takes), None) if "|" in takes else (click.STRING, takes)

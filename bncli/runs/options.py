@@ -15,7 +15,9 @@ from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
 DEPTHS = ("auto", "8", "16")
 DTYPES = ("float64", "float32")
 ENGINES = ("local", "processes", "dask")
+SHELLS = ("bash", "zsh", "fish")
 RESTORED_FORMATS = ("auto", *FORMATS)
+_WHEN = ("auto", "always", "never")
 
 
 class Opt(NamedTuple):
@@ -24,11 +26,14 @@ class Opt(NamedTuple):
     Attributes:
         help: one sentence.
         takes: words to choose from; ``bool``, ``float``, or the least whole number; what a value
-            may be, as the help shows it; or the name of a type of the command line: ``:size``.
+            may be, as the help shows it; or a type of the command line by its name, and what the
+            help calls a value: ``:size``, ``:file FILE.png``.
         default: where nothing is given.
         shown: the default in words, where it is not the value itself.
         short: its letter.
-        decides: whether the bytes of a result depend on it.
+        decides: whether the bytes of a result depend on it, given the pictures of a run: those of
+            equal pictures and equal options of this kind are equal.
+        required: whether there is no run without it.
     """
 
     help: str
@@ -37,14 +42,44 @@ class Opt(NamedTuple):
     shown: str = ""
     short: str = ""
     decides: bool = False
+    required: bool = False
+
+
+class Arg(NamedTuple):
+    """An argument of a command, known by its place.
+
+    Attributes:
+        takes: as of :class:`Opt`.
+        many: whether it is all that is named.
+        required: whether there is no run without it.
+    """
+
+    takes: Any
+    many: bool = False
+    required: bool = True
+
+
+class Statistics(TypedDict):
+    """Input: saved statistics."""
+
+    statistics: Annotated[str, Arg(":file FILE.npz")]
+
+
+class Sources(TypedDict):
+    """Input: where pictures are."""
+
+    sources: Annotated[Sequence[str], Arg(":file [SRC]...", many=True, required=False)]
+    files_from: Annotated[str | None, Opt(
+        "Also take the files named in FILE, one a line (or ended by NUL); - is stdin.",
+        ":list FILE")]  # fmt: skip
 
 
 class Input(TypedDict, total=False):
     """Input: which files."""
 
     recursive: Annotated[bool, Opt("Search the folders inside SRC too.", short="-r")]
-    include: Annotated[Sequence[str], Opt("Only files that match.", ":globs", ())]
-    exclude: Annotated[Sequence[str], Opt("No files that match.", ":globs", ())]
+    include: Annotated[Sequence[str], Opt("Only files that match.", ":texts GLOB", ())]
+    exclude: Annotated[Sequence[str], Opt("No files that match.", ":texts GLOB", ())]
     max_pixels: Annotated[int, Opt("Refuse larger pictures unread.", 1, MAX_PIXELS)]
 
 
@@ -59,14 +94,14 @@ class Frames(TypedDict, total=False):
 class Reading(TypedDict, total=False):
     """Input: how files become arrays."""
 
-    mode: Annotated[
-        str, Opt("Colour mode; keep wants all files to agree.", MODES, "keep", decides=True)
-    ]
+    mode: Annotated[str, Opt(
+        "Colour mode; keep wants all files to agree.", MODES, "keep", decides=True)]  # fmt: skip
     alpha: Annotated[str, Opt(
         "Copy the alpha channel through, drop it, or normalize it like the others.",
         ALPHAS, "keep", decides=True)]  # fmt: skip
     resize: Annotated[tuple[int, int] | None, Opt(
-        "Bring every picture to this size; else sizes must agree.", ":size", decides=True)]  # fmt: skip
+        "Bring every picture to this size; else sizes must agree.",
+        ":size", decides=True)]  # fmt: skip
 
 
 class Layer(TypedDict, total=False):
@@ -87,14 +122,13 @@ class Training(TypedDict, total=False):
         "Run the backward with this gradient of the loss, of shape (batch, w, h, c).",
         "FILE.npy|ones|random", decides=True)]  # fmt: skip
     update: Annotated[bool, Opt("Take a step of SGD on gamma and beta.", decides=True)]
-    lr: Annotated[
-        float | None, Opt("Learning rate of the step.", float, shown="0.01", decides=True)
-    ]
-    momentum: Annotated[float | None, Opt("How much of the last step is kept.", float, shown="0")]
+    lr: Annotated[float | None, Opt(
+        "Learning rate of the step.", float, shown="0.01", decides=True)]  # fmt: skip
+    momentum: Annotated[float | None, Opt(
+        "How much of the last step is kept.", float, shown="0", decides=True)]  # fmt: skip
     decay: Annotated[float | None, Opt("Weight decay.", float, shown="0", decides=True)]
-    lr_decay: Annotated[
-        float | None, Opt("Factor on the rate after each step.", float, shown="1", decides=True)
-    ]
+    lr_decay: Annotated[float | None, Opt(
+        "Factor on the rate after each step.", float, shown="1", decides=True)]  # fmt: skip
     state: Annotated[str | Path | None, Opt(
         "The state.npz of the last run: momentum and rate go on from there.",
         ":file FILE.npz", decides=True)]  # fmt: skip
@@ -105,20 +139,33 @@ class Fitting(TypedDict, total=False):
 
     ddof: Annotated[int, Opt(
         "1: apply and invert divide the variance by the count less 1, as the paper infers.",
-        ":0-1", 0)]  # fmt: skip
+        ":0-1", 0, decides=True)]  # fmt: skip
     batch_size: Annotated[int | None, Opt(
         "Keep running statistics over batches of N, as the training mode of BatchNorm does.",
-        2)]  # fmt: skip
+        2, decides=True)]  # fmt: skip
     momentum: Annotated[float | str | None, Opt(
-        "Of running statistics; none averages.", "M|none", shown="0.1")]  # fmt: skip
+        "Of running statistics; none averages.", "M|none", shown="0.1", decides=True)]  # fmt: skip
+
+
+class OutFolder(TypedDict):
+    """Output: where pictures go."""
+
+    out: Annotated[str, Opt("Folder for the results.", ":file OUT", short="-o", required=True)]
+
+
+class OutFile(TypedDict):
+    """Output: where statistics go."""
+
+    out: Annotated[str, Opt("The file to write.", ":file FILE.npz", short="-o", required=True)]
 
 
 class Parts(TypedDict, total=False):
     """Output: statistics in parts."""
 
-    shard: Annotated[str | None, Opt("Every N-th picture from the I-th on, to be merged.", "I/N")]
+    shard: Annotated[str | None, Opt(
+        "Every N-th picture from the I-th on, to be merged.", "I/N", decides=True)]  # fmt: skip
     update_from: Annotated[str | Path | None, Opt(
-        "Add the pictures to those of this file.", ":file FILE.npz")]  # fmt: skip
+        "Add the pictures to those of this file.", ":file FILE.npz", decides=True)]  # fmt: skip
 
 
 class Writing(TypedDict, total=False):
@@ -142,7 +189,8 @@ class Restoring(TypedDict, total=False):
     format: Annotated[str, Opt(
         "Of the results; auto is png, tiff for floating-point pictures, npy for a .npy batch.",
         RESTORED_FORMATS, "auto", decides=True)]  # fmt: skip
-    exact: Annotated[bool, Opt("Refuse what cannot be restored exactly.")]
+    # What a run without it has left was not all found exact, so one with it may not go on there.
+    exact: Annotated[bool, Opt("Refuse what cannot be restored exactly.", decides=True)]
 
 
 class Skipping(TypedDict, total=False):
@@ -156,16 +204,18 @@ class Skipping(TypedDict, total=False):
 class Running(TypedDict, total=False):
     """Running: how a run goes, and where."""
 
-    jobs: Annotated[int | None, Opt("How many threads.", ":jobs")]
+    jobs: Annotated[int | None, Opt("How many threads.", ":jobs", shown="auto")]
     max_memory: Annotated[int | float | None, Opt(
-        "Memory the run may take: 512M, 2GiB, 50% of what is available.", ":memory")]  # fmt: skip
+        "Memory the run may take: 512M, 2GiB, 50% of what is available.",
+        ":memory", shown="auto")]  # fmt: skip
     overwrite: Annotated[bool, Opt("Replace the files of an earlier run.")]
     dry_run: Annotated[bool, Opt("Decode and check all, write nothing.", short="-n")]
     engine: Annotated[str, Opt(
         "Where pictures are read and written: on threads, in processes that may crash or stall, or "
         "on a Dask cluster.", ENGINES, "local")]  # fmt: skip
     timeout: Annotated[float | None, Opt(
-        "What one file may take, with --engine processes.", ":seconds", shown="60")]  # fmt: skip
+        "What one file may take, with --engine processes.",
+        ":number SECONDS", shown="60")]  # fmt: skip
     scheduler: Annotated[str | None, Opt(
         "Of the Dask cluster; without it, workers are started on this machine.",
         "ADDRESS|FILE")]  # fmt: skip
@@ -211,16 +261,131 @@ class InvertOptions(Input, Restoring, Skipping, Running, Resuming, total=False):
     """The options of ``bncli invert``, by the names they have on the command line."""
 
 
+class Merged(TypedDict):
+    """Input: the files to join."""
+
+    files: Annotated[Sequence[str], Arg(":file FILE.npz...", many=True)]
+
+
+class MergeOptions(TypedDict, total=False):
+    """Output: what becomes of an earlier file."""
+
+    overwrite: Annotated[bool, Opt("Replace an earlier file.")]
+
+
+class Inspected(TypedDict):
+    """Input: the file to look into."""
+
+    file: Annotated[str, Arg(":file FILE.npz")]
+
+
+class CheckTarget(TypedDict):
+    """Target: code, so it may stand on the command line alone."""
+
+    target: Annotated[str | None, Arg(":target", required=False)]
+
+
+class Question(TypedDict):
+    """Question: on what a backward pass is checked."""
+
+    images: Annotated[Sequence[str], Opt(
+        "Check on these pictures at full size: a folder, file, glob, or .npy batch.",
+        ":files SRC", ())]  # fmt: skip
+    shape: Annotated[tuple[int, int, int, int] | None, Opt(
+        "Of the probe, where there is no SRC.", ":shape", shown="5,3,4,2")]  # fmt: skip
+    delta: Annotated[str, Opt("Gradient of the loss.", "FILE.npy|random", "random")]
+    eps: Annotated[float | None, Opt(
+        "To make the layer with.", float, shown="the layer's own, or 1e-8")]  # fmt: skip
+    dtype: Annotated[str, Opt("Of the backward.", DTYPES, "float64")]
+    seed: Annotated[int, Opt("Of everything random.", 0, 0)]
+    tolerance: Annotated[float | None, Opt(
+        "Relative error allowed.", float, shown="derived per pixel")]  # fmt: skip
+
+
+class Calling(TypedDict):
+    """Target: how it is called."""
+
+    timeout: Annotated[float, Opt(
+        "The longest that any one call into TARGET may take.",
+        ":above-0 SECONDS", 60.0, "60")]  # fmt: skip
+    protocol: Annotated[Sequence[tuple[str, str]], Opt(
+        "What cannot be found out: gamma, beta, eps, input_shape, grad_gamma, grad_beta "
+        "(names), layout (image, flat), delta (argument, attribute), "
+        "grad_input (returned, overwritten, added, attribute:NAME).",
+        ":pairs KEY=VALUE", ())]  # fmt: skip
+    argument: Annotated[Sequence[tuple[str, str]], Opt(
+        "A further argument of the constructor or forward; VALUE is a Python literal or text.",
+        ":pairs NAME=VALUE", ())]  # fmt: skip
+    self_test: Annotated[bool, Opt("Put planted bugs to the checker itself.")]
+
+
+class CheckFiles(TypedDict):
+    """Output: what is drawn of a check."""
+
+    heatmap: Annotated[str | None, Opt("Write error maps there.", ":file DIR")]
+    report: Annotated[str | None, Opt("Write a page to read.", ":file FILE.html")]
+
+
+class GradcheckOptions(Question, Calling, CheckFiles):
+    """The options of ``bncli gradcheck``, by the names they have on the command line."""
+
+
+class Shell(TypedDict):
+    """Input: which shell."""
+
+    shell: Annotated[str, Arg(SHELLS)]
+
+
+class Streams(TypedDict):
+    """Streams: what is printed."""
+
+    json: Annotated[bool, Opt("Print one JSON document on stdout.")]
+    quiet: Annotated[bool, Opt("Print nothing but warnings, errors and --json.", short="-q")]
+    verbose: Annotated[bool, Opt("Say what was decided, on stderr.", short="-v")]
+    color: Annotated[str, Opt(
+        "Colours and boxes; auto wants a terminal, and minds NO_COLOR and FORCE_COLOR.",
+        _WHEN, "auto")]  # fmt: skip
+    progress: Annotated[str, Opt(
+        "A bar on a terminal, else a line on stderr every 30 s; always: also with -q.",
+        _WHEN, "auto")]  # fmt: skip
+    debug: Annotated[bool, Opt("Show the trace of a bug.")]
+
+
+class Config(TypedDict):
+    """Options: where others come from."""
+
+    config: Annotated[str | None, Opt(
+        "Options that are not given here nor in the environment.",
+        ":config FILE.toml")]  # fmt: skip
+
+
 _GROUPS: tuple[Any, ...] = (
-    Input, Reading, Frames, Layer, Training, Fitting, Parts, Writing, Restoring, Skipping, Running,
-    Resuming, Drawing,
+    Statistics, Merged, Inspected, CheckTarget, Shell, Sources, Input, Reading, Frames, Layer,
+    Training, Fitting, OutFolder, OutFile, MergeOptions, Parts, Writing, Restoring, Skipping,
+    Running, Resuming, Drawing, Question, Calling, CheckFiles, Streams, Config,
 )  # fmt: skip
+"""In the order of every help page."""
+
+COMMANDS: dict[str, tuple[Any, ...]] = {
+    "normalize": (Sources, OutFolder, NormalizeOptions, Streams, Config),
+    "fit": (Sources, OutFile, FitOptions, Streams, Config),
+    "merge": (Merged, OutFile, MergeOptions, Streams, Config),
+    "inspect": (Inspected, Streams, Config),
+    "apply": (Statistics, Sources, OutFolder, ApplyOptions, Streams, Config),
+    "invert": (Statistics, Sources, OutFolder, InvertOptions, Streams, Config),
+    "gradcheck": (CheckTarget, GradcheckOptions, Streams, Config),
+    "doctor": (Streams, Config),
+    "completion": (Shell, Config),
+}
+"""Command -> what it takes; of those with a Python twin the keywords of that are one of them."""
 
 
-def groups_of(command: Any) -> list[Any]:
+def groups_of(command: str) -> list[Any]:
     """The groups that the options of a command are made of, in the order of its help."""
-    names = command.__annotations__
+    names = {
+        name: hint for part in COMMANDS[command] for name, hint in part.__annotations__.items()
+    }
     return [
         group for group in _GROUPS
-        if all(names.get(name) is hint for name, hint in group.__annotations__.items())
+        if all(names.get(name) == hint for name, hint in group.__annotations__.items())
     ]  # fmt: skip

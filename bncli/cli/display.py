@@ -1,19 +1,21 @@
-"""Tables, progress, and what is said on stderr."""
+"""Where a run is shown: on a terminal or in a pipe, as a table or a document, and how far it is."""
 
 from __future__ import annotations
 
 import io
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
-from bncli.cli.plain import print_document, print_note, print_result, print_warning
+from bncli.cli.plain import print_document, print_note, print_result, print_warning, printable
 from bncli.cli.progress import Follower, no_progress, progress_bar, progress_lines
-from bncli.cli.terminal import colours_forced, colours_unwanted, is_dumb, is_terminal
 
 if TYPE_CHECKING:  # rich takes a tenth of a second to load, and --quiet and --json need none of it
     from rich.console import Console
+    from rich.table import Table
 
     from bncli.images.batch import Fault
 
@@ -34,32 +36,43 @@ class _Paper(io.StringIO):
         return str(self._encoding)
 
 
+class Told(TypedDict):
+    """Whom a run tells of itself: keywords of its function."""
+
+    progress: Follower
+    tell: Callable[[str], None]
+    warn: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Display:
     """What the user sees of a run, as the stream options say.
 
-    Args:
-        as_json: a document instead of a table.
+    Attributes:
+        json: a document instead of a table.
         quiet: no table, no progress.
         verbose: say what was decided.
         color: ``auto``, ``always`` or ``never``.
         progress: ``auto``, ``always`` or ``never``.
     """
 
-    def __init__(
-        self, *, as_json: bool, quiet: bool, verbose: bool, color: str, progress: str
-    ) -> None:
-        self.as_json = as_json
-        self.quiet = quiet
-        self.verbose = verbose
-        self.color = color
-        self.progress = progress
+    json: bool
+    quiet: bool
+    verbose: bool
+    color: str
+    progress: str
 
     @classmethod
-    def of(cls, chosen: dict[str, Any]) -> Self:
-        """As the stream options say, which are taken out of *chosen*."""
-        chosen.pop("debug")  # read by the entry point
-        names = ("as_json", "quiet", "verbose", "color", "progress")
-        return cls(**{name: chosen.pop(name) for name in names})
+    def of(cls, given: dict[str, Any]) -> Self:
+        """As the stream options say, which are taken out of what is *given*."""
+        given.pop("debug")  # read by the entry point
+        return cls(**{field.name: given.pop(field.name) for field in fields(cls)})
+
+    @contextmanager
+    def told(self) -> Iterator[Told]:
+        """All that a run may tell, said as the user wants it."""
+        with self.following() as follow:
+            yield {"progress": follow, "tell": self.tell, "warn": print_warning}
 
     @contextmanager
     def following(self) -> Iterator[Follower]:
@@ -79,13 +92,13 @@ class Display:
 
     def document(self, document: dict[str, Any]) -> None:
         """Print the document where the user wants one."""
-        if self.as_json:
+        if self.json:
             print_document(document)
 
     @property
     def wants_tables(self) -> bool:
         """Whether the user wants tables and lines on stdout."""
-        return not (self.as_json or self.quiet)
+        return not (self.json or self.quiet)
 
     def table(self, *parts: Any) -> None:
         """Print tables and lines on stdout, unless the user wants none."""
@@ -148,3 +161,46 @@ def _unboxed(part: Any) -> Any:
         part.box = None
         part.pad_edge = False
     return part
+
+
+def facts_table(rows: Iterable[tuple[str, str]]) -> Table:
+    """Names and what is to be said of them.
+
+    Raises:
+        ImportError: rich is not installed.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    facts.add_column(style="bold cyan", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, words in rows:
+        facts.add_row(name, Text(printable(words)))
+    return facts
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether somebody looks at it now; a stream that is closed is none."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):
+        return False
+
+
+def is_dumb() -> bool:
+    """Whether the terminal moves no cursor."""
+    return os.environ.get("TERM", "") in {"dumb", "unknown"}
+
+
+def colours_unwanted() -> bool:
+    """By NO_COLOR (https://no-color.org), CLICOLOR=0, or a terminal that has none."""
+    if os.environ.get("NO_COLOR"):
+        return True
+    return not colours_forced() and (is_dumb() or os.environ.get("CLICOLOR") == "0")
+
+
+def colours_forced() -> bool:
+    """By FORCE_COLOR (https://force-color.org) or CLICOLOR_FORCE, unless NO_COLOR is set."""
+    forced = os.environ.get("FORCE_COLOR") or os.environ.get("CLICOLOR_FORCE", "0") != "0"
+    return bool(forced) and not os.environ.get("NO_COLOR")
