@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bncli.cli.display import Display, facts_table, warn_of_skipped
 from bncli.cli.plain import pictures, print_warning
 from bncli.runs.statistics import FitSummary, MergeSummary, StatisticsReport
-from bncli.runs.summary import ApplySummary, InvertSummary, PlanFacts, RunSummary
+from bncli.runs.summary import ApplySummary, InvertSummary, PlanFacts, RunSummary, Summary
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,22 +52,34 @@ def channel_table(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> Ta
 
 
 def _facts(summary: RunSummary, out: str) -> Rows:
+    layer = f"gamma {summary.gamma}, beta {summary.beta}, eps {summary.eps:g}"
+    rows = [_batch_row(summary), ("layer", layer)]
+    if isinstance(summary, ApplySummary):
+        rows.append(("statistics", f"{summary.statistics}: of {pictures(summary.fitted)}"))
+    rows += _input_rows(summary)
+    if summary.plan is not None:
+        return [*rows, *_plan_rows(summary.plan)]
+    return [*rows, *_done_rows(summary), *_written_rows(summary, out)]
+
+
+def _batch_row(summary: Summary) -> tuple[str, str]:
     width, height, channels = summary.shape
     others = "other file" if summary.ignored == 1 else "other files"
     ignored = f", {summary.ignored} {others} ignored" if summary.ignored else ""
     excluded = f", {summary.excluded} excluded" if summary.excluded else ""
     batch = f"{pictures(summary.count)}, {width}x{height}, {channels} x {summary.dtype}"
-    layer = f"gamma {summary.gamma}, beta {summary.beta}, eps {summary.eps:g}"
-    rows = [("batch", f"{batch}, natural order{ignored}{excluded}"), ("layer", layer)]
-    if isinstance(summary, ApplySummary):
-        rows.append(("statistics", f"{summary.statistics}: of {pictures(summary.fitted)}"))
+    return "batch", f"{batch}, natural order{ignored}{excluded}"
+
+
+def _input_rows(summary: Summary) -> Rows:
+    rows = []
     if summary.with_alpha:
-        rows.append(("alpha", _alpha_words(summary)))
+        done = {"keep": "copied through", "drop": "dropped", "normalize": "normalized"}
+        counted = f"{summary.with_alpha} of {summary.count} pictures have it"
+        rows.append(("alpha", f"{done[summary.alpha]}; {counted}"))
     if summary.faults:
         rows.append(("skipped", f"{len(summary.faults)} pictures that cannot be used"))
-    if summary.plan is not None:
-        return [*rows, *_plan_rows(summary.plan), ("dry run", "nothing was written")]
-    return [*rows, *_done_rows(summary, out)]
+    return rows
 
 
 def _plan_rows(plan: PlanFacts) -> Rows:
@@ -78,10 +90,25 @@ def _plan_rows(plan: PlanFacts) -> Rows:
     rows = [("plan", words)]
     if plan.whole_files is not None:
         rows.append(("resume", f"{plan.whole_files:,} files are whole already"))
-    return rows
+    return [*rows, ("dry run", "nothing was written")]
 
 
-def _done_rows(summary: RunSummary, out: str) -> Rows:
+def _written_rows(summary: Summary, out: str) -> Rows:
+    files = len({output.path for output in summary.outputs} - set(summary.arrays))
+    counted = [pictures(files)] if files else []
+    rows = [("written", f"{out}: " + ", ".join([*counted, *summary.arrays, "summary.json"]))]
+    if summary.kept:
+        rows.append(("resume", f"{summary.kept:,} of these files were whole already"))
+    return [*rows, *_time_rows(summary.seconds, summary.count)]
+
+
+def _time_rows(seconds: float, count: int) -> Rows:
+    if seconds <= 0:
+        return []
+    return [("time", f"{seconds:.2f} s, {count / seconds:,.1f} pictures per second")]
+
+
+def _done_rows(summary: RunSummary) -> Rows:
     rows = []
     if summary.scaling is not None:
         rows.append(("scale", _scale_words(summary)))
@@ -89,21 +116,7 @@ def _done_rows(summary: RunSummary, out: str) -> Rows:
         update = ", ".join(f"{name} {value:g}" for name, value in summary.update.items())
         rows.append(("update", update))
     rows += [(name, f"norm {norm:.6g}") for name, norm in summary.gradients.items()]
-    rows += [
-        ("dead pixels", f"{summary.dead_pixels:,} of {math.prod(summary.shape):,}"),
-        ("written", _written_words(summary, out)),
-    ]
-    if summary.kept:
-        rows.append(("resume", f"{summary.kept:,} of these files were whole already"))
-    if summary.seconds > 0:
-        rate = summary.count / summary.seconds
-        rows.append(("time", f"{summary.seconds:.2f} s, {rate:,.1f} pictures per second"))
-    return rows
-
-
-def _alpha_words(summary: RunSummary) -> str:
-    done = {"keep": "copied through", "drop": "dropped", "normalize": "normalized"}[summary.alpha]
-    return f"{done}; {summary.with_alpha} of {summary.count} pictures have it"
+    return [*rows, ("dead pixels", f"{summary.dead_pixels:,} of {math.prod(summary.shape):,}")]
 
 
 def _scale_words(summary: RunSummary) -> str:
@@ -116,12 +129,6 @@ def _scale_words(summary: RunSummary) -> str:
     return f"{scaling.kind}: y {scaling.low:.6g} to {scaling.high:.6g}, to {scaling.depth}-bit png"
 
 
-def _written_words(summary: RunSummary, out: str) -> str:
-    files = len({output.path for output in summary.outputs} - set(summary.arrays))
-    counted = [pictures(files)] if files else []
-    return f"{out}: " + ", ".join([*counted, *summary.arrays, "summary.json"])
-
-
 def _channel_name(index: int, count: int) -> str:
     names = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
     return names[count][index] if count in names else str(index)
@@ -129,28 +136,21 @@ def _channel_name(index: int, count: int) -> str:
 
 def show_invert(display: Display, summary: InvertSummary, out: str) -> None:
     """The results of a run of invert."""
+    warn_of_skipped(summary.faults)
     for doubt in summary.doubts():
         print_warning(doubt)
     display.document(summary.document())
     if not display.wants_tables:
         return
-    width, height, channels = summary.shape
     rows = [
-        ("batch", f"{pictures(summary.count)}, {width}x{height}, {channels} x {summary.dtype}"),
+        _batch_row(summary),
         ("statistics", summary.statistics),
+        *_input_rows(summary),
         ("scale", summary.scale),
         ("restored", "exactly" if summary.exact else "; ".join(summary.doubts())),
     ]
-    if summary.plan is not None:
-        plan = summary.plan
-        words = f"{plan.jobs} threads, {plan.memory_bytes / 1e6:,.0f} MB of memory"
-        rows += [("plan", words), ("dry run", "nothing was written")]
-    else:
-        files = [pictures(summary.count)] if not summary.arrays else []
-        rows.append(("written", f"{out}: " + ", ".join([*files, *summary.arrays, "summary.json"])))
-    if summary.seconds > 0:
-        rate = summary.count / summary.seconds
-        rows.append(("time", f"{summary.seconds:.2f} s, {rate:,.1f} pictures per second"))
+    plan = summary.plan
+    rows += _written_rows(summary, out) if plan is None else _plan_rows(plan)
     display.table(facts_table(rows))
 
 
@@ -164,15 +164,8 @@ def show_fit(display: Display, summary: FitSummary) -> None:
         rows.append(("shard", summary.shard))
     if summary.added != summary.report.facts.count:
         rows.append(("added", f"{summary.added:,} pictures"))
-    if summary.plan is not None:
-        plan = summary.plan
-        words = f"{plan.jobs} threads, {plan.memory_bytes / 1e6:,.0f} MB of memory"
-        rows += [("plan", words), ("dry run", "nothing was written")]
-    else:
-        rows.append(("written", summary.out))
-    if summary.seconds > 0:
-        rate = summary.added / summary.seconds
-        rows.append(("time", f"{summary.seconds:.2f} s, {rate:,.1f} pictures per second"))
+    rows += [("written", summary.out)] if summary.plan is None else _plan_rows(summary.plan)
+    rows += _time_rows(summary.seconds, summary.added)
     _show_statistics(display, rows, summary.report)
 
 

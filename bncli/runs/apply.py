@@ -86,10 +86,11 @@ def apply_folder(
         summary.dead_pixels = found.dead
         batch = batch_for(run, decode=asked.dry_run or (asked.skip and bool(run.array)))
         summary.count, summary.faults = len(batch.indexes), (*summary.faults, *batch.faults)
+        names = [run.source.names[index] for index in batch.indexes]
+        run.begin(summary, Inputs(names))
         if asked.dry_run:
             return summary
-        names = [run.source.names[index] for index in batch.indexes]
-        summary.channels, summary.run = found.channels, run.folder.begin(Inputs(names)).key
+        summary.channels = found.channels
         gallery = gallery_of(run, names, transform, found, fitted.moments)
         del fitted  # for large pictures it is most of the memory, and so is the transform
         with run.writing() as files:

@@ -101,11 +101,11 @@ def invert_folder(
         change = Restoring(_inverse(run, fitted, numbers, clipping=clipping))
         del fitted  # for large pictures it is most of the memory
         batch = batch_for(run, decode=run.asked.skip and bool(run.array))
+        names = [run.source.names[index] for index in batch.indexes]
+        run.begin(summary, Inputs(names))
         if asked.dry_run:
             _tell(summary, write_all(run, None, batch, change, dtype), exact=asked.exact)
             return summary
-        names = [run.source.names[index] for index in batch.indexes]
-        summary.run = run.folder.begin(Inputs(names)).key
         with run.writing() as files:
             done = write_all(run, files, batch, change, dtype)
             done.tell(run, files, batch, summary)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -105,12 +104,10 @@ def _normalize(run: Run, summary: RunSummary, layer: Layer, backward: Backward |
     names = [source.names[index] for index in batch.indexes]
     summary.count, summary.faults = len(names), (*source.faults, *batch.faults)
     inputs = Inputs(names, batch.digests)
-    run.folder.begin(inputs, decoded=survey_digest(found), **digest.result())
+    run.begin(summary, inputs, decoded=survey_digest(found), **digest.result())
     if run.asked.dry_run:
-        _count_whole(run, summary)
         return
     summary.channels, summary.dead_pixels = found.channels, found.dead
-    summary.run = run.folder.key
     gallery = gallery_of(run, names, transform, found, fitted.moments)
     with run.writing() as files:
         if gallery is not None or not _finished(run, files, batch, summary, layer, backward):
@@ -135,12 +132,6 @@ def _normalize(run: Run, summary: RunSummary, layer: Layer, backward: Backward |
                 gallery.add_gradient("grad_beta", gradient.grad_beta)
         summary.finish(names, batch.digests, run.outputs(batch.indexes) or run.array, files)
         run.commit(files, summary, gallery)
-
-
-def _count_whole(run: Run, summary: RunSummary) -> None:
-    """Say of a dry run how much a run that goes on would find done."""
-    if run.asked.resume and summary.plan is not None:
-        summary.plan = replace(summary.plan, whole_files=run.folder.count_whole())
 
 
 def _finished(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from bncli.runs.source import Source, open_source, refuse
 from bncli.runs.summary import PlanFacts, Summary, Timed
 from bncli.storage.apart import check_apart, check_file_apart, check_not_read
 from bncli.storage.disk import check_room, free_bytes
+from bncli.storage.journal import Inputs
 from bncli.storage.output import RunFolder
 from bncli.storage.placing import settle
 from bncli.version import __version__
@@ -157,6 +158,23 @@ class Run:
             asked.drawing, asked.out, names, overwrite=asked.overwrite, resume=asked.resume
         )
         self.drawn.check_apart(self.found.roots, self.read)
+
+    def begin(self, summary: Summary, inputs: Inputs, **found: Any) -> None:
+        """Say the rest of what the run is; of a dry run, how much of it is there already.
+
+        Args:
+            summary: of the run.
+            inputs: what is read, in order.
+            **found: what else decides the bytes of the files, as JSON knows it.
+
+        Raises:
+            OutputError: the run that was begun in the folder is another.
+        """
+        self.folder.begin(inputs, **found)
+        if not self.asked.dry_run:
+            summary.run = self.folder.key
+        elif self.asked.resume and summary.plan is not None:
+            summary.plan = replace(summary.plan, whole_files=self.folder.count_whole())
 
     @contextmanager
     def writing(self) -> Iterator[RunFolder]:

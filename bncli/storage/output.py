@@ -81,10 +81,15 @@ class RunFolder:
             earlier = Remains.read(self.path)
             if self._resume:
                 self._refuse_other(earlier)
+            # What a killed run has half placed is taken back before anything is written.
             check_names(
                 self.path,
                 self._names,
-                lambda name: self._may_replace(name, earlier) or earlier.half_placed(name),
+                lambda name: (
+                    self._overwrite
+                    or (self._resume and earlier.at_its_place(name))
+                    or earlier.half_placed(name)
+                ),
             )
 
     def begin(self, inputs: Inputs, **found: Any) -> Self:
@@ -291,8 +296,8 @@ class RunFolder:
         with contextlib.suppress(OSError, OutputError):
             self._hold.leave(self._staged, keep=self._resume)
 
-    def _may_replace(self, name: str, earlier: Remains | None = None) -> bool:
-        return self._overwrite or (earlier or self._hold.earlier).at_its_place(name)
+    def _may_replace(self, name: str) -> bool:
+        return self._overwrite or self._hold.earlier.at_its_place(name)
 
     def _refuse_other(self, earlier: Remains) -> None:
         if earlier.under_way or not self._overwrite:
