@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bncli.drawing.gallery import Gallery, Picture, PlaneView
 from bncli.drawing.thumbnails import signed_colours
-from bncli.visible import escaped
+from bncli.text import escaped
 
 _PAPER, _FRAME = (247, 247, 245), (205, 205, 200)
 _INK, _FAINT = (28, 28, 30), (96, 96, 100)
