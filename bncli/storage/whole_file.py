@@ -113,7 +113,7 @@ class WholeFile:
         """
         self._held.close()
         with writing(self.path):
-            file = self._held.enter_context(_hold(self._hidden, self.path))
+            file = self._held.enter_context(_locked(self._hidden, self.path))
             if isinstance(content, bytes):
                 file.write(content)
             else:
@@ -132,7 +132,6 @@ class WholeFile:
         Raises:
             OutputError: a file that may not be replaced has come there meanwhile.
         """
-        self.check()
         with writing(self.path):
             if self._overwrite:
                 self._hidden.replace(self.path)
@@ -165,7 +164,7 @@ class WholeFile:
 
 
 @contextmanager
-def _hold(hidden: Path, path: Path) -> Iterator[BufferedRandom]:
+def _locked(hidden: Path, path: Path) -> Iterator[BufferedRandom]:
     """The empty hidden file of *path*, locked; it is removed where it has not been renamed."""
     while True:
         descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | AT_THIS_PLACE, 0o666)
