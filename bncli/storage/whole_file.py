@@ -100,7 +100,8 @@ class WholeFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._held.close()
+        with contextlib.suppress(OSError):  # of bytes that were refused before
+            self._held.close()
 
     def stage(self, content: Content) -> str:
         """Write and flush the file under its hidden name, which is this process's alone from now.
@@ -111,8 +112,8 @@ class WholeFile:
         Raises:
             OutputError: it cannot be written, or another bncli is writing it.
         """
-        self._held.close()
         with writing(self.path):
+            self._held.close()
             file = self._held.enter_context(_locked(self._hidden, self.path))
             if isinstance(content, bytes):
                 file.write(content)

@@ -392,3 +392,23 @@ def test_a_call_that_fails(path, monkeypatch, call, number, overwrite):
         assert "free some space" in message
     allowed = {b"content"} if not message else {b"content", b"old" if overwrite else None}
     assert tree(path.parent).get("a.npz") in allowed
+
+
+@posix
+@pytest.mark.parametrize("size", [5000, 100_000])
+def test_a_file_too_large_for_the_disk(path, size):
+    """What the system refuses is an output error, also where bytes wait that it refuses again."""
+    resource = pytest.importorskip("resource")
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+            for content in (bytes(size), lambda file: file.write(bytes(size))):
+                with pytest.raises(OutputError, match="the file-size limit is too small for it"):
+                    put(path, content)
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert list(path.parent.iterdir()) == []
