@@ -356,7 +356,7 @@ def test_a_summary_that_is_none(folder, tmp_path, content):
         ({"scale": "minmax"}, OptionError),
         ({"scale": "0:1"}, OptionError),
         ({"format": "jpeg"}, OptionError),
-        ({"on_error": "skip"}, OptionError),
+        ({"on_errors": "skip"}, OptionError),
         ({"jobs": 0}, OptionError),
     ],
 )
