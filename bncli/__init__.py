@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bncli.runs.invert import invert_folder
     from bncli.runs.merge import merge_statistics
     from bncli.runs.normalize import normalize_folder
-    from bncli.runs.statistics_report import inspect_statistics
+    from bncli.runs.statistics import inspect_statistics
 
 __all__ = [
     "BatchNorm",
@@ -44,7 +44,7 @@ _HOMES = {
     "apply_folder": "bncli.runs.apply",
     "fit_folder": "bncli.runs.fit",
     "gradcheck": "bncli.checking.examine",
-    "inspect_statistics": "bncli.runs.statistics_report",
+    "inspect_statistics": "bncli.runs.statistics",
     "invert_folder": "bncli.runs.invert",
     "merge_statistics": "bncli.runs.merge",
     "normalize_folder": "bncli.runs.normalize",

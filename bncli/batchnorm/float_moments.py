@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bncli.batchnorm.tiling import tile_slices
+from bncli.batchnorm.tiling import Raster, tile_slices
 from bncli.errors import NonFiniteError
-
-Raster = NDArray[Any]
-"""Pictures as rows, (batch, pixels), or one value for each pixel, (pixels,)."""
 
 _ALL = slice(None)
 
@@ -87,6 +84,12 @@ class FloatMoments:
             "minimum": self.minimum,
             "maximum": self.maximum,
         }
+
+    def restore(self, count: int, planes: Mapping[str, Raster]) -> None:
+        """Become the moments whose count and planes these are; neither checked nor copied."""
+        self.count = count
+        self._mean, self.square_deviation = planes["mean"], planes["square_deviation"]
+        self.minimum, self.maximum = planes["minimum"], planes["maximum"]
 
     def join(self, part: FloatBlocks) -> None:
         """Take in blocks of pictures, in their order.

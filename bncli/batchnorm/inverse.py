@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bncli.batchnorm.transform import Planes
+from bncli.batchnorm.levels import Levels
+from bncli.batchnorm.moments import PixelStatistics
+from bncli.batchnorm.tiling import Raster, fixed_slices
+from bncli.batchnorm.transform import Transform, survey
 
-Raster = NDArray[Any]
-
-_TILE = 1 << 14
 _ROUNDING = 2.0**-49
 """More than the roundings of float64 on the way there and back add up to, relative."""
-
-_LEVEL_ROUNDING = 1e-9
-"""Of a level: a number so near to the middle of two may have been rounded either way."""
 
 _SMALLEST = 2.0**-149
 """Of float32: what is nearer to 0 is stored as this or as 0."""
 
-Reading = Callable[[Raster], tuple[Raster, Raster]]
-"""From numbers of a file to y, and by how much each can be off from what was computed."""
-
 
 @dataclass(frozen=True, slots=True)
-class FloatReading:
-    """y was stored as a floating-point number.
+class FloatNumbers:
+    """y stored as floating-point numbers.
 
     Attributes:
         precision: the relative distance of neighbouring numbers as they were stored.
@@ -37,30 +30,10 @@ class FloatReading:
 
     precision: float
 
-    def __call__(self, stored: Raster) -> tuple[Raster, Raster]:
-        """y, and its error: half the distance of neighbours."""
+    def decode(self, stored: Raster) -> tuple[Raster, Raster]:
+        """What y they stand for, (pixels,), and by how much each can be off: half a distance."""
         y = stored.astype(np.float64)
         return y, np.abs(y) * (self.precision / 2) + _SMALLEST
-
-
-@dataclass(frozen=True, slots=True)
-class LevelReading:
-    """y was stored as a pixel value.
-
-    Attributes:
-        low, high: the y that are black and white.
-        white: the largest pixel value.
-    """
-
-    low: float
-    high: float
-    white: int
-
-    def __call__(self, stored: Raster) -> tuple[Raster, Raster]:
-        """y, and its error: half a level."""
-        step = (self.high - self.low) / self.white
-        y = self.low + stored * step
-        return y, np.full(len(y), (0.5 + _LEVEL_ROUNDING) * step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +70,43 @@ class Inverse:
     beta, even that of float32 can pass half a value. It is worked out for each value.
 
     Attributes:
-        planes: of the statistics.
+        transform: of the statistics.
         spread: of each pixel, by how far a value of the fit lies from the mean at most, (pixels,).
         dtype: of the source.
         reading: what the numbers of the files mean.
         clipping: whether black and white may be clipped values.
     """
 
-    planes: Planes
+    transform: Transform
     spread: Raster
     dtype: np.dtype[Any]
-    reading: Reading
+    reading: Levels | FloatNumbers
     clipping: bool
+
+    @classmethod
+    def of(
+        cls, statistics: PixelStatistics, gamma: Raster, beta: Raster, unit: float, eps: float,
+        channels: int, dtype: np.dtype[Any], reading: Levels | FloatNumbers, executor: Executor,
+        *, clipping: bool,
+    ) -> Self:  # fmt: skip
+        """The inverse of what these statistics do.
+
+        Args:
+            statistics: that the pictures were normalized with.
+            gamma, beta: scale and shift, (pixels,).
+            unit: what value scale divides by.
+            eps: added to the variance.
+            channels: of a picture.
+            dtype: of the source.
+            reading: what the numbers of the files mean.
+            executor: where tiles are computed.
+            clipping: whether black and white may be clipped values.
+        """
+        transform = Transform.blank(gamma, beta, unit)
+        survey(statistics, transform, eps, channels, executor)
+        mean = transform.mean
+        spread = np.maximum(statistics.maximum - mean, mean - statistics.minimum)
+        return cls(transform, spread, dtype, reading, clipping)
 
     def restore(self, stored: Raster) -> tuple[Raster, Restored]:
         """The pixel values of one picture.
@@ -117,8 +115,7 @@ class Inverse:
             stored: the numbers of its file, (pixels,).
         """
         out, told = np.empty(len(stored), self.dtype), Restored()
-        for start in range(0, len(stored), _TILE):
-            tile = slice(start, start + _TILE)
+        for tile in fixed_slices(len(stored)):
             with np.errstate(all="ignore"):  # a slope of 0 is dealt with
                 x, error = self._values(stored[tile], tile)
             out[tile], part = self._rounded(x, error, self._saturated(stored[tile]))
@@ -133,8 +130,8 @@ class Inverse:
 
     def _values(self, stored: Raster, tile: slice) -> tuple[Raster, Raster]:
         """X before it is rounded, and by how much it can be off."""
-        y, error = self.reading(stored)
-        part = self.planes.part(tile)
+        y, error = self.reading.decode(stored)
+        part = self.transform.part(tile)
         slope = part.gamma * part.x_scale
         x = (y - part.beta) / slope + part.mean
         error += _ROUNDING * (np.abs(y) + np.abs(part.beta))

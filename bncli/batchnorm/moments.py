@@ -7,17 +7,15 @@ data, and gives the same bits for the same pictures added in the same order.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
-from bncli.batchnorm.tiling import tile_slices
+from bncli.batchnorm.tiling import Raster, tile_slices
 from bncli.errors import LimitError
-
-Raster = NDArray[Any]
-"""Pictures as rows, (batch, pixels), or one value for each pixel, (pixels,)."""
 
 _ROWS_AT_ONCE = 256
 """So many squares of 8-bit or sums of 16-bit values stay below 2**32."""
@@ -53,6 +51,9 @@ class PixelMoments(PixelStatistics, Protocol):
 
     def planes(self) -> dict[str, Raster]:
         """All there is but the count, by name, each (pixels,)."""
+
+    def restore(self, count: int, planes: Mapping[str, Raster]) -> None:
+        """Become the moments whose count and planes these are, which are not checked."""
 
 
 def moments_for(pixels: int, dtype: DTypeLike) -> PixelMoments:
@@ -194,6 +195,22 @@ class Moments:
             "minimum": self.minimum,
             "maximum": self.maximum,
         }
+
+    def restore(self, count: int, planes: Mapping[str, Raster]) -> None:
+        """Become the moments whose count and planes these are, which are not checked.
+
+        Args:
+            count: of the pictures.
+            planes: as :meth:`planes` gives them, of any width; taken over where they fit.
+
+        Raises:
+            LimitError: there are too many pictures for exact sums.
+        """
+        self._make_room(count)
+        self.count = count
+        self.total = planes["total"].astype(self.total.dtype)
+        self.square_total = planes["square_total"].astype(self.square_total.dtype)
+        self.minimum, self.maximum = planes["minimum"], planes["maximum"]
 
     def _make_room(self, count: int) -> None:
         """Widen the sums if those of *count* pictures may not fit."""

@@ -1,14 +1,19 @@
-"""Runs a kernel over cache-sized tiles of the pixel axis, on threads; no arithmetic."""
+"""The one place that cuts the pixel axis, and what runs a kernel over the tiles, on threads."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bncli.machine import allowed_cores
+
+Raster = NDArray[Any]
+"""Pictures as rows, (batch, pixels), or one value for each pixel, (pixels,)."""
 
 _TILE_BYTES = 1 << 22
 """Of one operand: so that it stays in cache from one pass of a kernel to the next, and the calls
@@ -16,6 +21,9 @@ are few enough for threads not to wait for one another."""
 
 _LEAST_PIXELS = 512
 """Shorter rows would cost more in calls than they save in cache."""
+
+_FIXED_PIXELS = 1 << 14
+"""Some planes of so many float64 stay in cache together."""
 
 
 def tile_slices(pixels: int, row_bytes: int, threads: int = 1) -> list[slice]:
@@ -28,6 +36,20 @@ def tile_slices(pixels: int, row_bytes: int, threads: int = 1) -> list[slice]:
     """
     length = max(_LEAST_PIXELS, _TILE_BYTES // max(1, row_bytes))
     length = math.ceil(pixels / max(threads, math.ceil(pixels / length), 1)) or 1
+    return [slice(start, min(start + length, pixels)) for start in range(0, pixels, length)]
+
+
+def fixed_slices(pixels: int, times: int = 1) -> list[slice]:
+    """Cut the pixel axis of one picture into tiles of the same length on every machine.
+
+    Where sums of tiles are joined, the cuts decide the last bits.
+
+    Args:
+        pixels: length of the axis.
+        times: how many times the usual length: that of the channels keeps them together, and a
+            kernel that holds little is faster with more.
+    """
+    length = _FIXED_PIXELS * times
     return [slice(start, min(start + length, pixels)) for start in range(0, pixels, length)]
 
 

@@ -1,4 +1,4 @@
-"""From moments to what is done to every pixel, and to the numbers people read.
+"""From statistics to what is done to every pixel, and to the numbers people read.
 
 Everything is computed tile by tile: the whole planes that are kept are few, since for large
 pictures they are most of the memory. Tiles are of one size on every machine and are joined in
@@ -7,25 +7,19 @@ order, so the numbers do not depend on the machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bncli.batchnorm.levels import Scale, rescaled
 from bncli.batchnorm.moments import PixelStatistics
-
-Raster = NDArray[Any]
-Shape = tuple[int, int, int]
-
-_TILE_PIXELS = 1 << 14
+from bncli.batchnorm.tiling import Raster, fixed_slices
 
 
 @dataclass(frozen=True, slots=True)
-class Planes:
+class Transform:
     """What the forward does to each pixel, float64 rasters, (pixels,).
 
     Attributes:
@@ -44,8 +38,8 @@ class Planes:
     unit: float
 
     @classmethod
-    def blank(cls, gamma: Raster, beta: Raster, unit: float) -> Planes:
-        """Planes whose mean, x_scale and dead are still to be filled in by :func:`survey`."""
+    def blank(cls, gamma: Raster, beta: Raster, unit: float) -> Transform:
+        """A transform whose mean, x_scale and dead are still to be filled in by :func:`survey`."""
         pixels = len(gamma)
         return cls(np.empty(pixels), np.empty(pixels), gamma, beta, np.empty(pixels, bool), unit)
 
@@ -62,9 +56,9 @@ class Planes:
         y += self.beta
         return y
 
-    def part(self, tile: slice | Raster) -> Planes:
+    def part(self, tile: slice | Raster) -> Transform:
         """The same of some pixels."""
-        return Planes(
+        return Transform(
             mean=self.mean[tile],
             x_scale=self.x_scale[tile],
             gamma=self.gamma[tile],
@@ -106,27 +100,26 @@ class Survey:
 
 
 def survey(
-    moments: PixelStatistics, planes: Planes, eps: float, shape: Shape, executor: Executor
+    statistics: PixelStatistics, transform: Transform, eps: float, channels: int, executor: Executor
 ) -> Survey:
-    """Fill in the planes of a batch, and find what is to be known of it.
+    """Fill in the transform of a batch, and find what is to be known of it.
 
     Args:
-        moments: of the batch, or what is to be used in their place.
-        planes: gamma, beta and unit are read; mean, x_scale and dead are written.
+        statistics: of the batch, or what is to be used in their place.
+        transform: gamma, beta and unit are read; mean, x_scale and dead are written.
         eps: added to the variance.
-        shape: (w, h, c).
+        channels: of a picture.
         executor: where tiles are computed.
     """
-    channels = shape[2]
 
     def look(tile: slice) -> _Part:
         with np.errstate(all="ignore"):  # what overflows is found by the caller
-            return _survey_tile(moments, planes, eps, tile, channels)
+            return _survey_tile(statistics, transform, eps, tile, channels)
 
-    parts = list(executor.map(look, _tiles(len(planes.mean), channels)))
+    parts = list(executor.map(look, fixed_slices(len(transform.mean), channels)))
     x = _joined([part.x_mean for part in parts])
     beta = _joined([part.beta for part in parts])
-    pixels = len(planes.mean)
+    pixels = len(transform.mean)
     variance = sum(part.variance for part in parts) / (pixels / channels)
     std = np.sqrt(variance + x.deviation / x.count)
     low = np.min([part.low for part in parts], axis=0)
@@ -140,43 +133,6 @@ def survey(
         y_mean=float(beta.mean[0]),
         y_std=float(np.sqrt(y_variance + beta.deviation[0] / beta.count)),
     )
-
-
-def black_and_white(scale: Scale, found: Survey) -> tuple[float, float]:
-    """The y that become black and white, for every scale but ``image``."""
-    if scale.kind == "minmax":
-        return min(c.low for c in found.channels), max(c.high for c in found.channels)
-    if scale.kind == "sigma":
-        spread = scale.width * found.y_std
-        return found.y_mean - spread, found.y_mean + spread
-    return scale.low, scale.high
-
-
-def level_planes(
-    planes: Planes, low: float, high: float, white: int, executor: Executor
-) -> tuple[Raster, Raster]:
-    """Slope and intercept of each pixel, from source units straight to pixel values.
-
-    Args:
-        planes: of the batch.
-        low, high: the y that become 0 and *white*.
-        white: the largest pixel value.
-        executor: where tiles are computed.
-    """
-    slope, intercept = np.zeros_like(planes.mean), np.zeros_like(planes.mean)
-
-    @np.errstate(all="ignore")  # levels that overflow are found where they are used
-    def fill(tile: slice) -> None:
-        part = planes.part(tile)
-        steep = part.x_scale * part.gamma * (white / (high - low))
-        steep[part.dead] = 0  # so that y is exactly beta, rounded once
-        slope[tile] = steep
-        intercept[tile] = rescaled(part.beta, low, high, white) - part.mean * slope[tile]
-
-    if high > low:
-        for _ in executor.map(fill, _tiles(len(slope), 1)):
-            pass
-    return slope, intercept
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,18 +164,18 @@ class _Part:
 
 
 def _survey_tile(
-    moments: PixelStatistics, planes: Planes, eps: float, tile: slice, channels: int
+    statistics: PixelStatistics, transform: Transform, eps: float, tile: slice, channels: int
 ) -> _Part:
-    variance = moments.variance(tile) / planes.unit**2
+    variance = statistics.variance(tile) / transform.unit**2
     inv_std = 1 / np.sqrt(variance + eps)
-    planes.mean[tile] = mean = moments.mean(tile)
-    planes.x_scale[tile] = inv_std / planes.unit
-    planes.dead[tile] = dead = variance == 0
-    part = planes.part(tile)
+    transform.mean[tile] = mean = statistics.mean(tile)
+    transform.x_scale[tile] = inv_std / transform.unit
+    transform.dead[tile] = dead = variance == 0
+    part = transform.part(tile)
     # y is affine in x, so its range lies at the ends of x.
-    ends = part.y(moments.minimum[tile]), part.y(moments.maximum[tile])
+    ends = part.y(statistics.minimum[tile]), part.y(statistics.maximum[tile])
     return _Part(
-        x_mean=_Spread.of(mean / planes.unit, channels),
+        x_mean=_Spread.of(mean / transform.unit, channels),
         beta=_Spread.of(part.beta, 1),
         variance=_by_channel(np.sum, variance, channels),
         low=_by_channel(np.min, np.minimum(*ends), channels),
@@ -246,8 +202,3 @@ def _joined(spreads: list[_Spread]) -> _Spread:
             whole.deviation + part.deviation + distance**2 * (whole.count * part.count / count),
         )
     return whole
-
-
-def _tiles(pixels: int, channels: int) -> Iterator[slice]:
-    length = _TILE_PIXELS * channels
-    return (slice(start, min(start + length, pixels)) for start in range(0, pixels, length))

@@ -1,18 +1,55 @@
-"""The child process in which the user's code runs: reads a request, sends what happens."""
+"""A check in a child process, with a limit on the time that the user's code may take."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
 import os
+import queue
 import signal
+import subprocess
 import sys
+import threading
+import time
 import traceback
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from bncli.checking.calling import Caller
-from bncli.checking.examine import Examination
-from bncli.checking.request import Request
-from bncli.checking.wire import receive, send
+import numpy as np
+
+from bncli.checking.examine import Examination, Progress
+from bncli.checking.question import Array, Request
+from bncli.checking.report import GradcheckReport
+from bncli.checking.target import Caller
 from bncli.errors import BncliError
+
+_ITEM = np.dtype(np.float64).itemsize
+
+
+def send(stream: BinaryIO, message: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    """Write one message and its arrays, as float64."""
+    shapes = {name: array.shape for name, array in arrays.items()}
+    line = json.dumps({**message, "arrays": shapes}, allow_nan=False)
+    stream.write(line.encode("ascii") + b"\n")
+    stream.writelines(np.ascontiguousarray(array, np.float64).data for array in arrays.values())
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, Array]] | None:
+    """Read one message; None at the end of the stream, or where a message is cut off."""
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        return None
+    message = json.loads(line)
+    arrays = {}
+    for name, shape in message.pop("arrays").items():
+        content = stream.read(math.prod(shape) * _ITEM)
+        if len(content) != math.prod(shape) * _ITEM:
+            return None  # the child died while it was writing
+        arrays[name] = np.frombuffer(content, np.float64).reshape(shape)
+    return message, arrays
 
 
 def main() -> NoReturn:
@@ -54,3 +91,143 @@ def _run(order: dict[str, Any], arrays: dict[str, Any], out: BinaryIO) -> None:
         return
     maps = report.maps if order["maps"] else {}
     send(out, {"kind": "report", "document": report.document()}, maps)
+
+
+_ROOT = str(Path(__file__).resolve().parent.parent.parent)
+# Appended, so that nothing in the folder of the package takes the place of a standard module.
+_START = f"import sys; sys.path.append({_ROOT!r}); from bncli.checking.child import main; main()"
+_START_SECONDS = 120.0
+_GRACE_SECONDS = 5.0
+
+
+def guarded_check(
+    target: str,
+    request: Request,
+    x: Array | None = None,
+    delta: Array | None = None,
+    *,
+    timeout: float = 60.0,
+    maps: bool = False,
+    progress: Progress | None = None,
+) -> GradcheckReport:
+    """Check a target in a process of its own.
+
+    Args:
+        target: ``module:Class``, ``file.py:Class`` or ``file.py:forward,backward``.
+        request: how it is to be checked.
+        x, delta: (batch, w, h, c), or None.
+        timeout: seconds that any one call into the target may take.
+        maps: whether the report is to have its maps.
+        progress: is told a stage, and how many of how many steps are done.
+
+    Returns:
+        The report; inconclusive where the target hung, crashed or ended its process.
+
+    Raises:
+        BncliError: the target cannot be loaded or understood.
+    """
+    arrays = {name: a for name, a in (("x", x), ("delta", delta)) if a is not None}
+    order = {"target": target, "request": dataclasses.asdict(request), "maps": maps}
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
+        [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            return _follow(process, order, arrays, timeout, progress)
+        finally:
+            process.kill()
+
+
+def _follow(
+    process: subprocess.Popen[bytes], order: dict[str, Any], arrays: dict[str, Array],
+    timeout: float, progress: Progress | None,
+) -> GradcheckReport:  # fmt: skip
+    messages: queue.Queue[tuple[dict[str, Any], dict[str, Array]] | None] = queue.Queue()
+    threading.Thread(target=_listen, args=(process, messages), daemon=True).start()
+    threading.Thread(target=_order, args=(process, order, arrays), daemon=True).start()
+    stage, began = "start", time.monotonic()
+    calls: dict[str, int] = {}
+    while True:
+        limit = {"": None, "start": _START_SECONDS}.get(stage, timeout)
+        left = None if limit is None else max(0.0, began + limit - time.monotonic())
+        try:
+            received = messages.get(timeout=left)
+        except queue.Empty:
+            reason = f"{stage} did not come back within {limit:g} s"
+            return _lost(order, reason, calls)
+        if received is None:
+            return _lost(order, _ending(process, stage), calls)
+        message, found = received
+        if message["kind"] == "stage":
+            stage, began = message["stage"], time.monotonic()
+            if stage:
+                calls[stage] = calls.get(stage, 0) + 1
+        elif message["kind"] == "progress" and progress is not None:
+            progress(*message["facts"])
+        elif message["kind"] == "error":
+            kind = _error_kinds(BncliError)[message["name"]]
+            raise kind(*message["lines"], paths=tuple(message["paths"]))
+        elif message["kind"] == "bug":
+            raise RuntimeError(message["trace"])
+        elif message["kind"] == "report":
+            report = GradcheckReport.of(message["document"])
+            report.maps = found
+            return report
+
+
+def _error_kinds(root: type[BncliError]) -> dict[str, type[BncliError]]:
+    kinds = {root.__name__: root}
+    for kind in root.__subclasses__():
+        kinds |= _error_kinds(kind)
+    return kinds
+
+
+def _listen(process: subprocess.Popen[bytes], messages: queue.Queue[Any]) -> None:
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    received: Any = True
+    while received is not None:
+        try:
+            received = receive(process.stdout)  # type: ignore[arg-type]
+        except (OSError, ValueError):
+            received = None
+        messages.put(received)
+
+
+def _order(
+    process: subprocess.Popen[bytes], order: dict[str, Any], arrays: dict[str, Array]
+) -> None:
+    assert process.stdin is not None  # noqa: S101 - it was asked for
+    try:
+        send(process.stdin, order, arrays)  # type: ignore[arg-type]
+        process.stdin.close()  # a target that asks for input gets none, and does not wait for it
+    except (OSError, ValueError):
+        return  # it has died, which the listener notices too
+
+
+def _ending(process: subprocess.Popen[bytes], stage: str) -> str:
+    try:
+        code = process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"the target closed its process's output during {stage or 'the check'}"
+    where = f" during {stage}" if stage and stage != "start" else ""
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return f"the target's process crashed{where} ({name})"
+    return f"the target ended its process{where} with exit code {code}"
+
+
+def _lost(order: dict[str, Any], reason: str, calls: dict[str, int]) -> GradcheckReport:
+    request = order["request"]
+    return GradcheckReport(
+        order["target"],
+        status="inconclusive",
+        reason=reason,
+        dtype=request["dtype"],
+        seed=request["seed"],
+        eps=request["eps"],
+        quantities=dict.fromkeys(("grad_input", "grad_gamma", "grad_beta")),
+        forwards=calls.get("forward", 0),
+        calls=calls,
+    )

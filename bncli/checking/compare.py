@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.probe import Array
+from bncli.checking.question import Array
 
 _TOP = 5
 

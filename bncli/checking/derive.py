@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 from bncli.checking.analytic import STEP, Analytic
-from bncli.checking.calling import TargetFailure
-from bncli.checking.leak import Leaks
 from bncli.checking.oracle import (
     STEPS,
     Derivatives,
     Function,
+    Leaks,
     NotAnalyticError,
     along_random,
     central_block,
     complex_block,
 )
-from bncli.checking.probe import Array, Question
+from bncli.checking.question import Array, Question
+from bncli.checking.target import TargetFailure
 
 _ALL_BELOW = 512
 """So few elements are asked one by one, all of them."""

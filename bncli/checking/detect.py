@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.calling import Caller, TargetFailure
-from bncli.checking.making import Maker, PairLayer, Wanted, maker_for
+from bncli.checking.makers import Maker, PairLayer, Wanted, maker_for
 from bncli.checking.protocol import (
     GRAD_BETA_NAMES,
     GRAD_GAMMA_NAMES,
@@ -18,6 +17,7 @@ from bncli.checking.protocol import (
     LayerProtocol,
 )
 from bncli.checking.session import Array, LayerSession, Target, as_parts
+from bncli.checking.target import Caller, TargetFailure
 from bncli.errors import TargetError
 
 _SHAPE = (5, 3, 4, 2)

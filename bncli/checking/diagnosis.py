@@ -1,27 +1,31 @@
-"""From a wrong gradient to the term of the formula that is wrong.
-
-The gradient given is fitted as ``gamma^p * inv_std^q * (a * delta - b * mean(delta) - c * x_norm
-* mean(delta * x_norm))``, which is right at p = q = a = b = c = 1. Each usual mistake has its own
-five numbers; what fits none of them, at two shapes, is called unrecognised.
-"""
+"""From a wrong gradient to the mistake that makes it; what fits none, at two shapes, is unknown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from bncli.checking.conformance import ForwardModel
-from bncli.checking.counts import Shape, name_count, value_of
-from bncli.checking.patterns import eps_pattern, near_misses
-from bncli.checking.phrases import Sentence, coefficient_sentence, power_sentence
-from bncli.checking.probe import Array, Question
+from bncli.checking import mistakes
+from bncli.checking.compare import Quantity
+from bncli.checking.forward import ForwardModel, inverse_root
+from bncli.checking.mistakes import LINES, Mistake
+from bncli.checking.question import Array
+from bncli.checking.session import numbers_or_reason
+from bncli.checking.target import TargetFailure
+from bncli.checking.terms import Evidence, Fit, best_fit, count_values, name_count
 
-POWERS = tuple((p, q) for p in (1, 0, 2) for q in (1, 0, 2, 3))
+Ask = Callable[[], "list[Evidence]"]
+_RIGHT = ("1", "1", "1")
 _EXACT = {"float64": 1e-9, "float32": 2e-4}
+_NEAR = {"float64": 1e-7, "float32": 1e-3}
+_LEAST = 1e-5
 _LOOSE = 50  # between the residual of a fit and the error of its coefficients
 _NEARLY = 0.05
+_FEW = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Diagnosis:
     """What is wrong, as far as it was recognised.
 
     Attributes:
-        name: of the bug, or ``unrecognised``.
+        name: of the mistake, or ``unrecognised``.
         message: one plain sentence or two.
         change: the line of the formula to change; empty if none is known.
         coefficients: a, b, c; None where the three terms do not explain the gradient.
@@ -53,161 +57,271 @@ class Diagnosis:
         if not self.symbols or "?" in self.symbols:
             return self
         batch, width, height, channels = shape
-        whole = (batch, width, height, channels)
-        a, b, c = (value_of(symbol, whole) for symbol in self.symbols)
+        counts = count_values((batch, width, height, channels))
+        a, b, c = (
+            counts[symbol.removeprefix("-")] * (-1 if symbol.startswith("-") else 1)
+            for symbol in self.symbols
+        )
         return replace(self, coefficients=(a, b, c))
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """A wrong gradient at one shape, with all that a formula could have used.
-
-    Attributes:
-        question: the batch, gamma and delta.
-        model: of the target's forward.
-        given: what the target gave, (batch, w, h, c).
-        right: what it should have given.
-    """
-
-    question: Question
-    model: ForwardModel
-    given: Array
-    right: Array
-
-    @property
-    def shape(self) -> Shape:
-        """Of the batch."""
-        return self.question.shape
-
-    @property
-    def inv_std(self) -> Array:
-        """Of the target's own forward, (w, h, c)."""
-        return self.model.inv_std(self.question)
-
-    @property
-    def x_norm(self) -> Array:
-        """Of the target's own forward."""
-        x = self.question.x
-        normalized: Array = (x - x.mean(axis=0)) * self.inv_std
-        return normalized
-
-
-def diagnose_input(evidence: Sequence[Evidence], dtype: str) -> Diagnosis:
-    """What is wrong with a grad_input.
+def diagnose_input(quantity: Quantity, model: ForwardModel, ask: Ask, dtype: str) -> Diagnosis:
+    """What is wrong with a grad_input that failed.
 
     Args:
-        evidence: at two shapes, of probes.
+        quantity: the verdict on it.
+        model: of the target's forward.
+        ask: gives the evidence of probes at two shapes.
         dtype: the precision that the backward computed in.
     """
-    tolerance = _EXACT[dtype]
-    if not all(np.isfinite(e.given).all() for e in evidence):
-        return _not_finite(evidence[0])
-    fits = [best_fit(e) for e in evidence]
-    if _nearly_right(fits):
-        # An eps of another size moves every pixel a little, and pixels of small variance much.
-        pattern = eps_pattern(evidence, tolerance)
-        if pattern is not None:
-            return _diagnosis(pattern, fits[0])
-    same_powers = fits[0].powers == fits[1].powers
-    if same_powers and max(fit.residual for fit in fits) <= tolerance:
-        found = _from_coefficients(evidence, fits, tolerance)
-        if found is not None:
-            return found
-    pattern = eps_pattern(evidence, tolerance) or near_misses(evidence, tolerance)
-    if pattern is not None:
-        return _diagnosis(pattern, None)
-    residual = max(fit.residual for fit in fits)
-    return Diagnosis(
-        "unrecognised",
-        "the gradient is wrong, but not in a way that is known: no combination of the three terms "
-        f"explains it (residual {residual:.2g})",
-        residual=residual,
-    )
+    if quantity.problem:
+        return Diagnosis("not-a-gradient", quantity.problem, LINES["grad_input"])
+    local = _local_of(quantity)
+    try:
+        seen = ask()
+    except TargetFailure as failure:
+        return local or _unknown(f"the probe could not be asked: {failure.message}")
+    if not model.per_pixel:
+        return local or _unknown(
+            "the gradient is wrong; since forward is not batch normalization of each pixel, its "
+            "terms cannot be named"
+        )
+    if all(np.asarray(e.gradients.grad_input).dtype.kind in "iub" for e in seen):
+        return _known(mistakes.WHOLE_NUMBERS)
+    if all(_matches(e.given, e.backward(), max(_NEAR[dtype], _LEAST)) for e in seen):
+        return local or _known(mistakes.DEPENDS_ON_THE_BATCH)
+    found = _diagnose_probes(seen, _EXACT[dtype])
+    return local if found.name == "unrecognised" and local is not None else found
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """The three terms fitted to a gradient."""
-
-    coefficients: tuple[float, float, float]
-    powers: tuple[int, int]
-    residual: float
-
-
-def best_fit(evidence: Evidence) -> Fit:
-    """The powers and coefficients of least residual, over the usual pixels."""
-    usual = evidence.question.usual
-    delta = evidence.question.delta[:, usual]
-    x_norm = evidence.x_norm[:, usual]
-    given = evidence.given[:, usual].astype(np.float64)
-    weight = 1 / np.maximum(np.sqrt((given**2).mean(axis=0)), 1e-300)
-    mean = np.broadcast_to(delta.mean(axis=0), delta.shape)
-    terms = (delta, -mean, -x_norm * (delta * x_norm).mean(axis=0))
-    best: Fit | None = None
-    for p, q in POWERS:
-        factor = evidence.question.gamma[usual] ** p * evidence.inv_std[usual] ** q * weight
-        columns = np.stack([(term * factor).ravel() for term in terms], axis=1)
-        target = (given * weight).ravel()
-        solution = np.linalg.lstsq(columns, target, rcond=None)[0]
-        residual = float(np.linalg.norm(columns @ solution - target))
-        residual /= max(float(np.linalg.norm(target)), 1e-300)
-        # Where gamma or inv_std make no difference, the plain powers are meant.
-        if best is None or residual < 0.5 * best.residual:
-            a, b, c = (float(number) for number in solution)
-            best = Fit((a, b, c), (p, q), residual)
-    assert best is not None  # noqa: S101 - there are powers
-    return best
-
-
-def _nearly_right(fits: Sequence[Fit]) -> bool:
-    return all(
+def _diagnose_probes(seen: Sequence[Evidence], tolerance: float) -> Diagnosis:
+    bad = ~np.isfinite(seen[0].given)
+    if bad.any() or not np.isfinite(seen[1].given).all():
+        if bad[:, seen[0].question.variance > 0].any():
+            return _known(mistakes.NOT_FINITE, bad=int(bad.sum()), all=bad.size)
+        return _known(mistakes.NO_EPS)
+    fits = [best_fit(e) for e in seen]
+    # An eps of another size moves every pixel a little, and pixels of small variance much.
+    nearly = all(
         fit.powers == (1, 1) and max(abs(number - 1) for number in fit.coefficients[:2]) < _NEARLY
         for fit in fits
     )
+    other_eps = _other_eps(seen, tolerance)
+    if nearly and other_eps is not None:
+        return _fitted(other_eps, fits[0])
+    if fits[0].powers == fits[1].powers and max(fit.residual for fit in fits) <= tolerance:
+        found = _of_coefficients(seen, fits, _LOOSE * tolerance)
+        if found is not None:
+            return found
+    residual = max(fit.residual for fit in fits)
+    return other_eps or _of_patterns(seen, tolerance) or replace(
+        _unknown(
+            "the gradient is wrong, but not in a way that is known: no combination of the three "
+            f"terms explains it (residual {residual:.2g})"
+        ),
+        residual=residual,
+    )  # fmt: skip
 
 
-def _from_coefficients(
-    evidence: Sequence[Evidence], fits: Sequence[Fit], tolerance: float
+def _known(mistake: Mistake, **words: Any) -> Diagnosis:
+    return Diagnosis(mistake.name, mistake.message.format(**words), mistake.change)
+
+
+def _unknown(message: str, quantity: str = "grad_input") -> Diagnosis:
+    return Diagnosis("unrecognised", message, quantity=quantity)
+
+
+def _fitted(found: Diagnosis, fit: Fit, symbols: tuple[str, ...] = ()) -> Diagnosis:
+    return replace(
+        found, coefficients=fit.coefficients, symbols=symbols, powers=fit.powers,
+        residual=fit.residual,
+    )  # fmt: skip
+
+
+def _of_coefficients(
+    seen: Sequence[Evidence], fits: Sequence[Fit], tolerance: float
 ) -> Diagnosis | None:
-    loose = _LOOSE * tolerance
-    shapes = [e.shape for e in evidence]
-    symbols = tuple(
-        name_count([fit.coefficients[i] for fit in fits], shapes, loose) or "?" for i in range(3)
-    )
-    p, q = fits[0].powers
-    if symbols == ("1", "1", "1") and (p, q) == (1, 1):
+    """The mistakes that these powers and coefficients show; None where they are right."""
+    shapes = [e.question.shape for e in seen]
+    numbers = zip(*(fit.coefficients for fit in fits), strict=True)
+    symbols = tuple(name_count(three, shapes, tolerance) or "?" for three in numbers)
+    powers, ddof = fits[0].powers, seen[0].model.ddof
+    of_terms = [
+        mistake
+        for mistake in (*mistakes.POWERS, *mistakes.COEFFICIENTS)
+        if mistake.coefficients == symbols
+        and mistake.ddof in {None, ddof}
+        and mistake.powers in {powers, (1, 1)}
+    ]
+    made = [m for m in of_terms if m.powers == powers][:1]
+    if not made:
+        made = [
+            mistake
+            for mistake in mistakes.POWERS
+            if mistake.coefficients is None
+            and any(p == q != 1 for p, q in zip(mistake.powers, powers, strict=True))
+        ]
+        if symbols != _RIGHT:
+            made += of_terms[:1] or [_spelled(symbols)]
+    if not made:
         return None
-    ddof = evidence[0].model.ddof
-    if ddof and symbols == ("1", "1", "B/(B-1)") and (p, q) == (1, 1):
-        return None  # of that forward, it is right
-    sentence = power_sentence(p, q, symbols) if (p, q) != (1, 1) else None
-    sentence = sentence or coefficient_sentence(symbols, ddof)
-    return _diagnosis(sentence, fits[0], symbols)
+    whole = Diagnosis(
+        "-and-".join(mistake.name for mistake in made),
+        "; and ".join(mistake.message for mistake in made),
+        made[0].change if len(made) == 1 else LINES["grad_input"],
+    )
+    return _fitted(whole, fits[0], symbols)
 
 
-def _diagnosis(sentence: Sentence, fit: Fit | None, symbols: tuple[str, ...] = ()) -> Diagnosis:
-    return Diagnosis(
-        sentence.name,
-        sentence.message,
-        sentence.change,
-        None if fit is None else fit.coefficients,
-        symbols,
-        None if fit is None else fit.powers,
-        None if fit is None else fit.residual,
+def _spelled(symbols: tuple[str, ...]) -> Mistake:
+    """Coefficients of which no mistake is known, in words."""
+    strange = {"?": "multiplied by a number that is no count of the shape", "0": "missing"}
+    wrong = [
+        (term, symbol)
+        for term, symbol in zip(("delta", "mean", "variance"), symbols, strict=True)
+        if symbol != "1"
+    ]
+    names = {"delta": "the term delta", "mean": "the mean term", "variance": "the variance term"}
+    return Mistake(
+        "-".join(f"{term}-times-{symbol}" for term, symbol in wrong),
+        "; ".join(
+            f"{names[term]} is {strange.get(s, f'multiplied by {s}, which must be 1')}"
+            for term, s in wrong
+        ),
     )
 
 
-def _not_finite(evidence: Evidence) -> Diagnosis:
-    bad = ~np.isfinite(evidence.given)
-    dead = evidence.question.variance == 0
-    if not bad[:, ~dead].any():
-        return Diagnosis(
-            "no-eps",
-            "the gradient is NaN or infinite where the variance is 0: eps is missing under the "
-            "root",
-            "inv_std = 1 / sqrt(variance + eps)",
-        )
-    return Diagnosis(
-        "not-finite",
-        f"the gradient holds NaN or infinity in {int(bad.sum())} of {bad.size} elements",
-    )
+def _other_eps(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
+    """An eps that differs between forward and backward: seen only where the variance is small."""
+    first = seen[0]
+    dead = first.question.variance == 0
+    if not dead.any():
+        return None
+    spread = first.question.delta[:, dead] - first.question.delta[:, dead].mean(axis=0)
+    ratio = (first.given[:, dead] * spread).sum(axis=0)
+    factor = float(np.abs(ratio / (first.question.gamma[dead] * (spread**2).sum(axis=0)))[0])
+    if not np.isfinite(factor) or factor == 0:
+        return None
+    forward = first.question.eps if first.model.eps is None else first.model.eps
+    ways = ((mistakes.EPS_OUTSIDE, 1 / factor), (mistakes.EPS_MISMATCH, factor**-2))
+    for everywhere, (mistake, eps) in itertools.product((True, False), ways):
+        outside = mistake is mistakes.EPS_OUTSIDE
+        if all(_has_eps(e, eps, tolerance, everywhere, outside) for e in seen):
+            made = mistakes.EPS_OUTSIDE_FORWARD if first.model.outside else mistake
+            return _known(made, backward=eps, forward=forward)
+    return None
+
+
+def _has_eps(e: Evidence, eps: float, tolerance: float, everywhere: bool, outside: bool) -> bool:
+    inv_std = inverse_root(e.model.variance(e.question), eps, outside=outside)
+    x_norm = (e.question.x - e.question.x.mean(axis=0)) * inv_std if everywhere else e.x_norm
+    expected = e.backward(inv_std=inv_std, along=(x_norm, x_norm))
+    return _matches(e.given, expected, max(tolerance, _LEAST))
+
+
+def _of_patterns(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
+    for mistake in mistakes.PATTERNS:
+        if all(_shows(e, mistake, 10 * tolerance) for e in seen):
+            return _known(mistake)
+    return _local_in(seen[0], tolerance)
+
+
+def _shows(e: Evidence, mistake: Mistake, tolerance: float) -> bool:
+    assert mistake.gives is not None  # noqa: S101 - it is a pattern
+    with np.errstate(all="ignore"):
+        expected = mistake.gives(e)
+    usual = e.question.usual
+    # Where all terms cancel, what is left is rounding of the terms.
+    size = np.abs(e.question.gamma * e.inv_std)[usual]
+    return _matches(e.given[:, usual], expected[:, usual], tolerance, size)
+
+
+def _matches(given: Array, expected: Array, tolerance: float, size: Array | float = 0.0) -> bool:
+    """Whether two gradients agree, pixel by pixel, relative to *size* at least."""
+    scale = np.maximum(np.abs(expected).max(axis=0), size)
+    error = np.abs(given - expected).max(axis=0)
+    return bool((error <= tolerance * scale + 1e-300).all())
+
+
+def _local_of(quantity: Quantity) -> Diagnosis | None:
+    """Wrong at some elements of the batch, right at all others."""
+    if not quantity.checked or quantity.wrong >= _FEW * quantity.checked:
+        return None
+    index = quantity.worst_index
+    if quantity.pixels_wrong == 1 and index is not None:
+        where = f"pixel (x, y, channel) = {index[-3:]}"
+    elif len(quantity.pictures_wrong) == 1:
+        where = f"picture {quantity.pictures_wrong[0]}"
+    elif len(quantity.channels_wrong) == 1:
+        where = f"channel {quantity.channels_wrong[0]}"
+    else:
+        where = f"{quantity.pixels_wrong:,} of {quantity.pixels:,} pixels"
+    return _known(mistakes.LOCAL, where=where)
+
+
+def _local_in(first: Evidence, tolerance: float) -> Diagnosis | None:
+    """Wrong at some elements of a probe, right at all others."""
+    right = first.backward()
+    scale = np.abs(right).max(axis=0)
+    error = np.abs(first.given - right)
+    wrong = error > max(1e-6, 10 * tolerance) * np.where(scale > 0, scale, 1.0)
+    if not wrong.any() or wrong.mean() >= _FEW:
+        return None
+    pictures = np.flatnonzero(wrong.any(axis=(1, 2, 3)))
+    channels = np.flatnonzero(wrong.any(axis=(0, 1, 2)))
+    pixels = np.argwhere(wrong.any(axis=0))
+    if len(pictures) == 1:
+        where = f"picture {int(pictures[0])}"
+    elif len(channels) == 1 and len(pixels) > 1:
+        where = f"channel {int(channels[0])}"
+    elif len(pixels) == 1:
+        where = "pixel ({}, {}, {})".format(*(int(i) for i in pixels[0]))
+    else:
+        where = f"{len(pixels)} of {wrong[0].size} pixels"
+    return _known(mistakes.LOCAL, where=where)
+
+
+def diagnose_parameter(name: str, quantity: Quantity, ask: Ask, dtype: str) -> Diagnosis:
+    """What is wrong with a grad_gamma or grad_beta that failed; see :func:`diagnose_input`."""
+    if quantity.problem:
+        return Diagnosis("not-a-gradient", quantity.problem, LINES[name], quantity=name)
+    try:
+        seen = ask()
+    except TargetFailure as failure:
+        return _unknown(failure.message, name)
+    tolerance = 10 * _NEAR[dtype]
+    for mistake in mistakes.PARAMETERS:
+        if mistake.quantity != name:
+            continue
+        ratios = [_ratio(e, mistake, tolerance) for e in seen]
+        if any(ratio is None for ratio in ratios):
+            continue
+        numbers = [ratio for ratio in ratios if ratio is not None]
+        count = name_count(numbers, [e.question.shape for e in seen], tolerance)
+        if count is None:
+            continue
+        times = "" if count == "1" else f"it is multiplied by {count}"
+        message = f"{name}: " + " and ".join(part for part in (mistake.message, times) if part)
+        label = mistake.name if count == "1" else f"{mistake.name}-times-{count}"
+        return Diagnosis(label, message, mistake.change, quantity=name)
+    return _unknown(f"{name} is wrong, but not in a way that is known", name)
+
+
+def _ratio(e: Evidence, mistake: Mistake, tolerance: float) -> float | None:
+    """The number by which what the mistake gives becomes the gradient, if there is one."""
+    assert mistake.gives is not None  # noqa: S101 - parameters have such mistakes alone
+    raw = getattr(e.gradients, mistake.quantity)
+    array, _ = numbers_or_reason(raw, e.question.gamma.shape, mistake.quantity)
+    if array is None:
+        return None
+    usual = e.question.usual
+    given = array[usual].astype(np.float64)
+    candidate = (e.question.delta * mistake.gives(e)).sum(axis=0)[usual]
+    size = float((candidate**2).sum())
+    if size == 0:
+        return None if given.any() else 1.0
+    ratio = float((given * candidate).sum()) / size
+    scale = np.linalg.norm(given)
+    if scale == 0 or np.linalg.norm(given - ratio * candidate) > tolerance * scale:
+        return None
+    return ratio

@@ -4,37 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bncli.batchnorm.layer import BatchNorm
-from bncli.checking.blame import blame_input, blame_parameter
-from bncli.checking.calling import Announce, Caller, TargetFailure, announce_nothing
-from bncli.checking.conformance import ForwardModel, recognise
 from bncli.checking.detect import find_out
-from bncli.checking.leak import scan
-from bncli.checking.making import ClassMaker
-from bncli.checking.measure import Measured, Terms, gradient_or_nan, measure, run_backward
-from bncli.checking.metamorphic import Finding, identities
-from bncli.checking.oracle import QUANTITIES
-from bncli.checking.probe import (
+from bncli.checking.diagnosis import diagnose_input, diagnose_parameter
+from bncli.checking.forward import ForwardModel, recognise
+from bncli.checking.identities import Finding, habits, identities
+from bncli.checking.makers import ClassMaker
+from bncli.checking.measure import (
+    Measured,
+    Terms,
+    gradient_or_nan,
+    measure,
+    run_backward,
+    witnesses,
+)
+from bncli.checking.oracle import QUANTITIES, scan
+from bncli.checking.protocol import GAMMA_NAMES, LayerProtocol, said
+from bncli.checking.question import (
     LEAST_BATCH,
     PROBE_SHAPE,
     Array,
     Question,
+    Request,
+    checked_batch,
+    cost_in_forwards,
     draw_delta,
     draw_parameters,
     probe,
     vacuous,
 )
-from bncli.checking.protocol import GAMMA_NAMES, LayerProtocol, said
 from bncli.checking.report import GradcheckReport
-from bncli.checking.request import Request, checked_batch, cost_in_forwards
 from bncli.checking.session import Gradients, Target, numbers_or_reason
-from bncli.checking.states import habits
-from bncli.checking.target import load_target
+from bncli.checking.target import Announce, Caller, TargetFailure, announce_nothing, load_target
 
 _EPS = 1e-8
 _OWN = LayerProtocol(
@@ -149,14 +156,15 @@ class Examination:
         )
         if request.eps is None and target.protocol.eps not in {"", "none"}:
             target.eps = eps
-        small = _adjusted(probe(PROBE_SHAPE, request.seed, eps), parameters=parameters)
+        small = probe(PROBE_SHAPE, request.seed, eps)
         main = small
         if x is not None:
             gamma, beta = draw_parameters(x.shape[1:], request.seed)
             main = Question(x, gamma, beta, draw_delta(x.shape, request.seed), eps)
         elif request.shape is not None:
             main = probe(request.shape, request.seed, eps)  # type: ignore[arg-type]
-        main = _adjusted(main, parameters=parameters)
+        if not parameters:
+            main, small = main.without_parameters(), small.without_parameters()
         report.shape, report.eps = main.shape, eps
         found = self._rounds(target, main, small, delta)
         self._write(report, found)
@@ -245,11 +253,12 @@ class Examination:
             if quantity is None or quantity.passed:
                 continue
             if name == "grad_input":
-                report.diagnosis = blame_input(
-                    target, model, quantity, seed, eps, dtype, parameters=parameters
-                ).at(report.shape)
+                ask = partial(witnesses, target, model, seed, eps, dtype, parameters=parameters)
+                found_wrong = diagnose_input(quantity, model, ask, dtype)
+                report.diagnosis = found_wrong.at(report.shape)
             else:
-                others.append(blame_parameter(target, model, name, quantity, seed, eps, dtype))
+                ask = partial(witnesses, target, model, seed, eps, dtype, parameters=True)
+                others.append(diagnose_parameter(name, quantity, ask, dtype))
         report.other_diagnoses = tuple(others)
         if report.diagnosis is None and others:
             report.diagnosis, report.other_diagnoses = others[0], tuple(others[1:])
@@ -290,11 +299,3 @@ class Examination:
             asked_with = small if model.eps is None else replace(small, eps=model.eps)
             asked = list(identities(backward, asked_with, base.astype(np.float64), tolerance))
         return (*asked, *habits(target, small.to(dtype), base))
-
-
-def _adjusted(question: Question, *, parameters: bool) -> Question:
-    """Gamma 1 and beta 0 where the target takes none."""
-    if parameters:
-        return question
-    ones = np.ones_like(question.gamma)
-    return replace(question, gamma=ones, beta=np.zeros_like(ones))

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.calling import TargetFailure
 from bncli.checking.compare import Allowed, Quantity, compare, unusable
 from bncli.checking.derive import Asked, derive, precision_noise
-from bncli.checking.leak import Leaks, scan
-from bncli.checking.oracle import QUANTITIES, Derivatives
-from bncli.checking.probe import Array, Question
+from bncli.checking.forward import ForwardModel
+from bncli.checking.oracle import QUANTITIES, Derivatives, Leaks, scan
+from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE, Array, Question, probe
 from bncli.checking.session import Gradients, Target, numbers_or_reason
+from bncli.checking.target import TargetFailure
+from bncli.checking.terms import Evidence
 
 _BACKWARD_SLACK = 4
 Tick = Callable[[], None]
@@ -159,3 +160,23 @@ def gradient_or_nan(target: Target, question: Question, dtype: str) -> Array:
     if array is None:
         raise TargetFailure("backward gave no gradient of the input")
     return array.astype(np.float64)
+
+
+def witnesses(target: Target, model: ForwardModel, seed: int, eps: float, dtype: str,
+              *, parameters: bool) -> list[Evidence]:  # fmt: skip
+    """Put a probe of each of two shapes to a target.
+
+    Raises:
+        TargetFailure: its code failed, or gave no gradient.
+    """
+    found = []
+    for shape in (PROBE_SHAPE, SECOND_SHAPE):
+        question = probe(shape, seed, eps)
+        if not parameters:
+            question = question.without_parameters()
+        _, given = run_backward(target, question.to(dtype))
+        array, problem = numbers_or_reason(given.grad_input, question.x.shape, "grad_input")
+        if array is None:
+            raise TargetFailure(problem)
+        found.append(Evidence(question, model, array.astype(np.float64), given))
+    return found

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.checking.calling import Caller, TargetFailure
-from bncli.checking.making import Maker, Wanted
+from bncli.checking.makers import Maker, Wanted
 from bncli.checking.protocol import (
     EPS_NAMES,
     INPUT_NAMES,
@@ -18,6 +17,7 @@ from bncli.checking.protocol import (
     LayerProtocol,
     is_named,
 )
+from bncli.checking.target import Caller, TargetFailure
 
 Array = NDArray[Any]
 AXES = 4

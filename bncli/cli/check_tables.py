@@ -8,9 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from bncli.checking.battery import Trialled
-from bncli.checking.report import GradcheckReport
-from bncli.checking.wording import (
+from bncli.checking.report import (
+    GradcheckReport,
     diagnosis_lines,
     fact_rows,
     quantity_words,
@@ -18,6 +17,7 @@ from bncli.checking.wording import (
     verdict_line,
     worst_words,
 )
+from bncli.checking.self_test import Trialled
 from bncli.cli.display import Display, facts_table
 from bncli.cli.plain import printable
 

@@ -35,7 +35,7 @@ def command(display: Display, target: str | None, **chosen: Unpack[GradcheckOpti
       bncli gradcheck --images sample_images
       bncli gradcheck my_layer.py:BatchNorm
     """
-    from bncli.checking.battery import run_battery
+    from bncli.checking.self_test import run_battery
     from bncli.cli.check_tables import show_check, show_self_test
 
     if chosen["self_test"]:
@@ -51,7 +51,7 @@ def _check(
     display: Display, target: str | None, chosen: GradcheckOptions
 ) -> tuple[GradcheckReport, list[str]]:
     """Check as the options say, and give the report and the error maps that were written."""
-    from bncli.checking.request import Request
+    from bncli.checking.question import Request
     from bncli.drawing.check_page import page_file, write_page
     from bncli.runs.check import Inputs, prepare_check, run_check, write_maps
 

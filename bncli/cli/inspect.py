@@ -16,7 +16,7 @@ def command(display: Display, file: str) -> int:
       bncli inspect stats.npz --json
     """
     from bncli.cli.tables import show_inspect
-    from bncli.runs.statistics_report import inspect_statistics
+    from bncli.runs.statistics import inspect_statistics
 
     show_inspect(display, file, inspect_statistics(file))
     return 0

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from bncli.cli.display import Display, facts_table, warn_of_skipped
 from bncli.cli.plain import pictures, print_warning
-from bncli.images.layout import Shape
-from bncli.runs.invert_summary import InvertSummary
-from bncli.runs.statistics_report import FitSummary, MergeSummary, StatisticsReport
-from bncli.runs.summary import ApplySummary, PlanFacts, RunSummary
+from bncli.runs.statistics import FitSummary, MergeSummary, StatisticsReport
+from bncli.runs.summary import ApplySummary, InvertSummary, PlanFacts, RunSummary, Summary
+from bncli.storage.statistics import Facts
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,29 +23,28 @@ def show_normalize(display: Display, summary: RunSummary, out: str) -> None:
     warn_of_skipped(summary.faults)
     display.document(summary.document())
     if display.wants_tables:
-        facts = facts_table(_run_rows(summary, out))
+        facts = facts_table(_facts(summary, out))
         display.table(facts, *([_values_table(summary)] if summary.channels else []))
 
 
 def show_invert(display: Display, summary: InvertSummary, out: str) -> None:
     """The results of a run of invert."""
+    warn_of_skipped(summary.faults)
     for doubt in summary.doubts():
         print_warning(doubt)
     display.document(summary.document())
     if not display.wants_tables:
         return
     rows = [
-        ("batch", _batch_words(summary.count, summary.shape, summary.dtype)),
+        _batch_row(summary),
         ("statistics", summary.statistics),
+        *_input_rows(summary),
         ("scale", summary.scale),
         ("restored", "exactly" if summary.exact else "; ".join(summary.doubts())),
     ]
-    if summary.plan is not None:
-        rows += _plan_rows(summary.plan, disk=False)
-    else:
-        files = [pictures(summary.count)] if not summary.arrays else []
-        rows.append(("written", f"{out}: " + ", ".join([*files, *summary.arrays, "summary.json"])))
-    display.table(facts_table([*rows, *_time_rows(summary.count, summary.seconds)]))
+    plan = summary.plan
+    rows += _written_rows(summary, out) if plan is None else _plan_rows(plan)
+    display.table(facts_table(rows))
 
 
 def show_fit(display: Display, summary: FitSummary) -> None:
@@ -59,11 +57,8 @@ def show_fit(display: Display, summary: FitSummary) -> None:
         rows.append(("shard", summary.shard))
     if summary.added != summary.report.facts.count:
         rows.append(("added", f"{summary.added:,} pictures"))
-    if summary.plan is not None:
-        rows += _plan_rows(summary.plan, disk=False)
-    else:
-        rows.append(("written", summary.out))
-    rows += _time_rows(summary.added, summary.seconds)
+    rows += [("written", summary.out)] if summary.plan is None else _plan_rows(summary.plan)
+    rows += _time_rows(summary.seconds, summary.added)
     _show_statistics(display, rows, summary.report)
 
 
@@ -121,29 +116,51 @@ def _values_table(summary: RunSummary) -> Table:
     return _channel_table(columns, rows)
 
 
-def _run_rows(summary: RunSummary, out: str) -> Rows:
+def _facts(summary: RunSummary, out: str) -> Rows:
+    rows = [_batch_row(summary), _layer_row(summary)]
+    if isinstance(summary, ApplySummary):
+        rows.append(("statistics", f"{summary.statistics}: of {pictures(summary.fitted)}"))
+    rows += _input_rows(summary)
+    if summary.plan is not None:
+        return [*rows, *_plan_rows(summary.plan)]
+    return [*rows, *_done_rows(summary), *_written_rows(summary, out)]
+
+
+def _batch_row(summary: Summary) -> tuple[str, str]:
     others = "other file" if summary.ignored == 1 else "other files"
     ignored = f", {summary.ignored} {others} ignored" if summary.ignored else ""
     excluded = f", {summary.excluded} excluded" if summary.excluded else ""
-    batch = _batch_words(summary.count, summary.shape, summary.dtype)
-    layer = _layer_words(summary.gamma, summary.beta, summary.eps)
-    rows = [("batch", f"{batch}, natural order{ignored}{excluded}"), ("layer", layer)]
-    if isinstance(summary, ApplySummary):
-        rows.append(("statistics", f"{summary.statistics}: of {pictures(summary.fitted)}"))
+    return "batch", f"{_batch_words(summary)}, natural order{ignored}{excluded}"
+
+
+def _batch_words(of: Summary | Facts) -> str:
+    width, height, channels = of.shape
+    return f"{pictures(of.count)}, {width}x{height}, {channels} x {of.dtype}"
+
+
+def _layer_row(of: RunSummary | Facts) -> tuple[str, str]:
+    return "layer", f"gamma {of.gamma}, beta {of.beta}, eps {of.eps:g}"
+
+
+def _dead_row(dead_pixels: int, shape: Sequence[int]) -> tuple[str, str]:
+    return "dead pixels", f"{dead_pixels:,} of {math.prod(shape):,}"
+
+
+def _input_rows(summary: Summary) -> Rows:
+    rows = []
     if summary.with_alpha:
-        rows.append(("alpha", _alpha_words(summary)))
+        done = {"keep": "copied through", "drop": "dropped", "normalize": "normalized"}
+        counted = f"{summary.with_alpha} of {summary.count} pictures have it"
+        rows.append(("alpha", f"{done[summary.alpha]}; {counted}"))
     if summary.faults:
         rows.append(("skipped", f"{len(summary.faults)} pictures that cannot be used"))
-    if summary.plan is not None:
-        return [*rows, *_plan_rows(summary.plan, disk=True)]
-    return [*rows, *_done_rows(summary, out)]
+    return rows
 
 
-def _plan_rows(plan: PlanFacts, *, disk: bool) -> Rows:
-    words = f"{plan.jobs} threads, {plan.memory_bytes / 1e6:,.0f} MB of memory"
-    if disk:
-        words += f", at most {plan.disk_bytes / 1e6:,.0f} MB of disk"
-    if disk and plan.disk_free_bytes is not None:
+def _plan_rows(plan: PlanFacts) -> Rows:
+    memory, disk = plan.memory_bytes / 1e6, plan.disk_bytes / 1e6
+    words = f"{plan.jobs} threads, {memory:,.0f} MB of memory, at most {disk:,.0f} MB of disk"
+    if plan.disk_free_bytes is not None:
         words += f" of {plan.disk_free_bytes / 1e6:,.0f} MB free"
     rows = [("plan", words)]
     if plan.whole_files is not None:
@@ -151,7 +168,22 @@ def _plan_rows(plan: PlanFacts, *, disk: bool) -> Rows:
     return [*rows, ("dry run", "nothing was written")]
 
 
-def _done_rows(summary: RunSummary, out: str) -> Rows:
+def _written_rows(summary: Summary, out: str) -> Rows:
+    files = len({output.path for output in summary.outputs} - set(summary.arrays))
+    counted = [pictures(files)] if files else []
+    rows = [("written", f"{out}: " + ", ".join([*counted, *summary.arrays, "summary.json"]))]
+    if summary.kept:
+        rows.append(("resume", f"{summary.kept:,} of these files were whole already"))
+    return [*rows, *_time_rows(summary.seconds, summary.count)]
+
+
+def _time_rows(seconds: float, count: int) -> Rows:
+    if seconds <= 0:
+        return []
+    return [("time", f"{seconds:.2f} s, {count / seconds:,.1f} pictures per second")]
+
+
+def _done_rows(summary: RunSummary) -> Rows:
     rows = []
     if summary.scaling is not None:
         rows.append(("scale", _scale_words(summary)))
@@ -159,37 +191,7 @@ def _done_rows(summary: RunSummary, out: str) -> Rows:
         update = ", ".join(f"{name} {value:g}" for name, value in summary.update.items())
         rows.append(("update", update))
     rows += [(name, f"norm {norm:.6g}") for name, norm in summary.gradients.items()]
-    rows += [
-        ("dead pixels", _dead_words(summary.dead_pixels, summary.shape)),
-        ("written", _written_words(summary, out)),
-    ]
-    if summary.kept:
-        rows.append(("resume", f"{summary.kept:,} of these files were whole already"))
-    return rows + _time_rows(summary.count, summary.seconds)
-
-
-def _time_rows(count: int, seconds: float) -> Rows:
-    if seconds <= 0:
-        return []
-    return [("time", f"{seconds:.2f} s, {count / seconds:,.1f} pictures per second")]
-
-
-def _batch_words(count: int, shape: Shape, dtype: str) -> str:
-    width, height, channels = shape
-    return f"{pictures(count)}, {width}x{height}, {channels} x {dtype}"
-
-
-def _layer_words(gamma: float | str, beta: float | str, eps: float) -> str:
-    return f"gamma {gamma}, beta {beta}, eps {eps:g}"
-
-
-def _dead_words(dead: int, shape: Shape) -> str:
-    return f"{dead:,} of {math.prod(shape):,}"
-
-
-def _alpha_words(summary: RunSummary) -> str:
-    done = {"keep": "copied through", "drop": "dropped", "normalize": "normalized"}[summary.alpha]
-    return f"{done}; {summary.with_alpha} of {summary.count} pictures have it"
+    return [*rows, _dead_row(summary.dead_pixels, summary.shape)]
 
 
 def _scale_words(summary: RunSummary) -> str:
@@ -200,12 +202,6 @@ def _scale_words(summary: RunSummary) -> str:
     if scaling.low is None or scaling.high is None:
         return f"image: the range of each picture, to {scaling.depth}-bit png"
     return f"{scaling.kind}: y {scaling.low:.6g} to {scaling.high:.6g}, to {scaling.depth}-bit png"
-
-
-def _written_words(summary: RunSummary, out: str) -> str:
-    files = len({output.path for output in summary.outputs} - set(summary.arrays))
-    counted = [pictures(files)] if files else []
-    return f"{out}: " + ", ".join([*counted, *summary.arrays, "summary.json"])
 
 
 def _channel_name(index: int, count: int) -> str:
@@ -220,14 +216,13 @@ def _warn_of_one(report: StatisticsReport, shard: str | None) -> None:
 
 def _statistics_rows(report: StatisticsReport) -> Rows:
     facts = report.facts
-    batch = _batch_words(facts.count, facts.shape, facts.dtype)
-    rows = [("statistics", batch), ("layer", _layer_words(facts.gamma, facts.beta, facts.eps))]
+    rows = [("statistics", _batch_words(facts)), _layer_row(facts)]
     if facts.running is not None:
         momentum = "none" if facts.running.momentum is None else f"{facts.running.momentum:g}"
         rows.append(("running", f"momentum {momentum}, batches of {facts.running.batch_size}"))
     else:
         rows.append(("variance", f"divided by the count{' less 1' if facts.ddof else ''}"))
-    return [*rows, ("dead pixels", _dead_words(report.dead_pixels, facts.shape))]
+    return [*rows, _dead_row(report.dead_pixels, facts.shape)]
 
 
 def _show_statistics(display: Display, rows: Rows, report: StatisticsReport) -> None:

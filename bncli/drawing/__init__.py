@@ -1,1 +1,1 @@
-"""Pages to read in a browser, each one file by itself; jinja2 lives here and nowhere else."""
+"""Sheets and pages in which a run is seen, each one file by itself; jinja2 lives here alone."""

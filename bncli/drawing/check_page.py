@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 
 from bncli.checking.compare import Quantity
 from bncli.checking.diagnosis import Diagnosis
-from bncli.checking.report import GradcheckReport
-from bncli.checking.wording import fact_rows, quantity_words, remark_lines, verdict_line
+from bncli.checking.report import (
+    GradcheckReport,
+    fact_rows,
+    quantity_words,
+    remark_lines,
+    verdict_line,
+)
 from bncli.drawing.template import data_address, render, require_templates
 from bncli.drawing.thumbnails import cell_extremes, error_colours
 from bncli.errors import OptionError
 from bncli.images.png import encode_png
-from bncli.storage.side_file import SideFile
+from bncli.storage.whole_file import WholeFile
 from bncli.version import __version__
 
 Array = NDArray[Any]
@@ -29,7 +34,7 @@ _FAINTEST = 1e-6
 _BY_PICTURE = 4  # axes
 
 
-def page_file(path: str | Path) -> SideFile:
+def page_file(path: str | Path) -> WholeFile:
     """Where the page will be written, before anything is run.
 
     Raises:
@@ -40,10 +45,10 @@ def page_file(path: str | Path) -> SideFile:
     if Path(path).suffix.lower() not in {".html", ".htm"}:
         raise OptionError(f"--report {path}: its name must end in .html")
     require_templates("--report")
-    return SideFile(Path(path))
+    return WholeFile(Path(path), overwrite=None)
 
 
-def write_page(report: GradcheckReport, file: SideFile) -> None:
+def write_page(report: GradcheckReport, file: WholeFile) -> None:
     """Write the page of a report whose maps are there.
 
     Raises:

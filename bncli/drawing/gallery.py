@@ -7,15 +7,16 @@ once. A run of which nothing is to be drawn makes no gallery.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bncli.batchnorm.moments import PixelStatistics
-from bncli.batchnorm.transform import Planes
+from bncli.batchnorm.tiling import Raster, fixed_slices
+from bncli.batchnorm.transform import Transform
 from bncli.drawing.histogram import Histogram
 from bncli.drawing.thumbnails import (
     Range,
@@ -28,19 +29,11 @@ from bncli.drawing.thumbnails import (
 from bncli.images.decode import Decoded
 from bncli.images.layout import Shape, to_file_order
 
-Raster = NDArray[Any]
 Picture = NDArray[np.uint8]
+"""(h, w, 1 or 3)."""
 
 SHOWN = 8
-_TILE_PIXELS = 1 << 14
 _SATURATED = 99.0  # percentile: a pixel of hardly any variance must not make all others white
-
-
-class HasGradient(Protocol):
-    """What a gallery asks of the backward pass."""
-
-    def values(self, position: int, x: Raster) -> Raster:
-        """Gradient of the input of one picture, (pixels,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,7 @@ class Subject:
         names: of the pictures of the batch.
         shape: (w, h, c) of each.
         dtype: of each.
-        planes: what the forward does.
+        transform: what the forward does.
         y_range: least and greatest y of the batch whose statistics are used.
         black_white: the y that become black and white; None where each picture has its own.
         alpha_last: whether the last channel is an alpha channel that is normalized too.
@@ -60,7 +53,7 @@ class Subject:
     names: Sequence[str]
     shape: Shape
     dtype: np.dtype[Any]
-    planes: Planes
+    transform: Transform
     y_range: tuple[float, float]
     black_white: tuple[float, float] | None
     alpha_last: bool = False
@@ -109,19 +102,19 @@ class Gallery:
 
     Args:
         subject: the run.
-        moments: of the batch whose statistics are used; not needed after this.
+        statistics: that are used; not needed after this.
     """
 
-    def __init__(self, subject: Subject, moments: PixelStatistics) -> None:
-        unit = subject.planes.unit
+    def __init__(self, subject: Subject, statistics: PixelStatistics) -> None:
+        unit = subject.transform.unit
         self.subject = subject
-        self.x_shown = _input_range(moments, subject.dtype)
+        self.x_shown = _input_range(statistics, subject.dtype)
         top = (unit + 1) / unit if subject.dtype.kind == "u" else self.x_shown.high
         self.x = Histogram(self.x_shown.low, top, subject.shape[2])
         self.y = Histogram(*subject.y_range, subject.shape[2])
         self.glimpses: dict[int, Glimpse] = {}
-        mean = self._means(lambda tile: moments.mean(tile) / unit)
-        std = self._means(lambda tile: np.sqrt(moments.variance(tile)) / unit)
+        mean = self._means(lambda tile: statistics.mean(tile) / unit)
+        std = self._means(lambda tile: np.sqrt(statistics.variance(tile)) / unit)
         spread = Range(0.0, float(std.max()))
         self.planes = [
             PlaneView("mean", self._picture(mean, self.x_shown), self.x_shown),
@@ -135,8 +128,14 @@ class Gallery:
         count = min(SHOWN, last + 1)
         return sorted({round(index * last / max(1, count - 1)) for index in range(count)})
 
-    def glimpse(self, position: int, picture: Decoded, gradient: HasGradient | None) -> Glimpse:
-        """What a picture adds; changes nothing, so that threads may ask at the same time."""
+    def look(self, position: int, picture: Decoded, gradient: Raster | None) -> Glimpse:
+        """What a picture adds; changes nothing, so that any thread or process may ask.
+
+        Args:
+            position: in the batch.
+            picture: as it was read.
+            gradient: of its input, (pixels,), where there is a backward pass.
+        """
         subject, x = self.subject, picture.values
         seen = Glimpse(position, self.x.empty(), self.y.empty())
         for tile in self._tiles():
@@ -144,7 +143,7 @@ class Gallery:
                 seen.x.add_levels(x[tile])
             else:
                 seen.x.add(x[tile].astype(np.float64))
-            seen.y.add(subject.planes.part(tile).y(x[tile]))
+            seen.y.add(subject.transform.part(tile).y(x[tile]))
         if position not in self.positions:
             return seen
         pixels = to_file_order(x, subject.shape)
@@ -152,16 +151,16 @@ class Gallery:
         alpha = self._alpha(picture)
         slope = None
         if gradient is not None:
-            values = to_file_order(gradient.values(position, x), subject.shape)
+            values = to_file_order(gradient, subject.shape)
             slope = cell_extremes(lambda first, end: values[first:end], subject.shape)
         return Glimpse(
             position, seen.x, seen.y,
-            before=self._picture(before / subject.planes.unit, self.x_shown, alpha),
+            before=self._picture(before / subject.transform.unit, self.x_shown, alpha),
             after=self._picture(self._after(x), Range(0, 1), alpha),
             gradient=slope,
         )  # fmt: skip
 
-    def add(self, seen: Glimpse) -> None:
+    def take(self, seen: Glimpse) -> None:
         """Take in what a picture adds; counts are whole, so the order does not matter."""
         self.x.join(seen.x)
         self.y.join(seen.y)
@@ -198,24 +197,23 @@ class Gallery:
             for cell in cells
         ]  # fmt: skip
 
-    def _tiles(self) -> Iterator[slice]:
-        length, pixels = _TILE_PIXELS * self.subject.shape[2], math.prod(self.subject.shape)
-        return (slice(start, min(start + length, pixels)) for start in range(0, pixels, length))
+    def _tiles(self) -> list[slice]:
+        return fixed_slices(math.prod(self.subject.shape), self.subject.shape[2])
 
     def _means(self, plane: Any) -> Raster:
         return cell_means(_rows(plane, self.subject.shape), self.subject.shape)
 
     def _after(self, x: Raster) -> Raster:
         """The cells of one picture normalized, as shares of black and white."""
-        planes = self.subject.planes
+        transform = self.subject.transform
         ends = self.subject.black_white
         if ends is None:
-            each = (planes.part(tile).y(x[tile]) for tile in self._tiles())
+            each = (transform.part(tile).y(x[tile]) for tile in self._tiles())
             lows, highs = zip(*((float(y.min()), float(y.max())) for y in each), strict=True)
             ends = min(lows), max(highs)
         shown = Range(*ends)
         # Clipped before the mean is taken: a reduced picture is the one written, made smaller.
-        return self._means(lambda tile: shown.share(planes.part(tile).y(x[tile])))
+        return self._means(lambda tile: shown.share(transform.part(tile).y(x[tile])))
 
     def _alpha(self, picture: Decoded) -> Raster | None:
         if picture.alpha is None:
@@ -239,10 +237,10 @@ def _rows(plane: Any, shape: Shape) -> Rows:
     return lambda first, end: plane(slice(first * line, end * line)).reshape(-1, width, channels)
 
 
-def _input_range(moments: PixelStatistics, dtype: np.dtype[Any]) -> Range:
+def _input_range(statistics: PixelStatistics, dtype: np.dtype[Any]) -> Range:
     if dtype.kind == "u":
         return Range(0.0, 1.0)
-    low, high = float(moments.minimum.min()), float(moments.maximum.max())
+    low, high = float(statistics.minimum.min()), float(statistics.maximum.max())
     return Range(0.0, 1.0) if low >= 0 and high <= 1 else Range(low, high)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Raster = NDArray[Any]
+from bncli.batchnorm.tiling import Raster
+
 BINS = 64
 _MOST_CHANNELS = 4
 

@@ -11,7 +11,7 @@ import numpy as np
 from bncli.drawing.chart import Chart, chart
 from bncli.drawing.gallery import Gallery, Picture, PlaneView
 from bncli.drawing.histogram import Histogram
-from bncli.drawing.run_sheet import scale_words
+from bncli.drawing.sheet import scale_words
 from bncli.drawing.template import data_address, render
 from bncli.drawing.thumbnails import signed_colours
 from bncli.images.png import encode_png

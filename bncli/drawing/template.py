@@ -85,7 +85,7 @@ def _environment() -> Environment:
 def _text(name: str) -> str:
     from importlib import resources
 
-    return resources.files("bncli.drawing").joinpath(name).read_text("utf-8")
+    return resources.files("bncli.drawing").joinpath("pages", name).read_text("utf-8")
 
 
 def _short(number: float | None, digits: int = 6) -> str:

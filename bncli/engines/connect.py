@@ -16,8 +16,7 @@ from typing import Any
 from distributed import Client
 from distributed.security import Security
 
-from bncli.engines.cluster import Cluster
-from bncli.engines.dispatch import Around
+from bncli.engines.cluster import Around, Cluster
 from bncli.engines.local import local_cluster
 from bncli.errors import EngineError, OptionError
 

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from typing import Any
 
+import dask
+from distributed import Scheduler, Worker
+
+from bncli.engines.work import interpreter
 from bncli.errors import EngineError
 
-_ROOT = str(Path(__file__).parents[2])
-_START = f"import sys; sys.path.append({_ROOT!r}); from bncli.engines.node import main; main()"
 _START_SECONDS = 60.0
 _WATCH_SECONDS = 0.1
+
+_LOOPBACK = "127.0.0.1"
+_ANY_PORT = f"{_LOOPBACK}:0"
+
+_SETTINGS = {
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.admin.system-monitor.interval": "10s",
+}
 
 
 @contextmanager
@@ -99,7 +112,7 @@ class _Nodes:
 
 def _spawn() -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
-        [sys.executable, "-P", "-c", _START],
+        interpreter("bncli.engines.local"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -114,3 +127,38 @@ def _tell(process: subprocess.Popen[bytes], facts: dict[str, str]) -> None:
         process.stdin.flush()
     except BrokenPipeError:  # it has died, which is noticed elsewhere
         return
+
+
+def main() -> None:
+    """Of a process of the cluster: be what a line of JSON says, and leave when stdin ends."""
+    dask.config.set(_SETTINGS)
+    facts = json.loads(sys.stdin.readline())
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    asyncio.run(_work(facts) if "scheduler" in facts else _schedule())
+
+
+async def _schedule() -> None:
+    scheduler = Scheduler(host=_LOOPBACK, port=0, dashboard=False, dashboard_address=_ANY_PORT)
+    await scheduler
+    sys.stdout.write(f"{scheduler.address}\n")
+    sys.stdout.flush()
+    await scheduler.finished()
+
+
+async def _work(facts: dict[str, Any]) -> None:
+    worker = Worker(
+        facts["scheduler"],
+        nthreads=1,
+        host=_LOOPBACK,
+        dashboard=False,
+        dashboard_address=_ANY_PORT,
+        local_directory=facts["folder"],
+        memory_limit=0,
+    )
+    await worker
+    await worker.finished()
+
+
+def _leave_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)

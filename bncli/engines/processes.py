@@ -11,7 +11,6 @@ import itertools
 import pickle
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -20,13 +19,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
 from bncli.engines.child import BEGUN, DONE
-from bncli.engines.work import Fold, FoldWork, Item, Items, Lost, MapWork, Work, chunks, in_order
+from bncli.engines.work import (
+    Fold,
+    FoldWork,
+    Item,
+    Items,
+    Lost,
+    MapWork,
+    Work,
+    chunks,
+    in_order,
+    interpreter,
+)
 from bncli.errors import EngineError
 
 Result = TypeVar("Result")
@@ -37,9 +46,6 @@ _DEATHS = 2
 """Of processes, until an item is blamed: the first may have been ended by somebody else."""
 
 _WATCH_SECONDS = 0.1
-
-_ROOT = str(Path(__file__).parents[2])
-_START = f"import sys; sys.path.append({_ROOT!r}); from bncli.engines.child import main; main()"
 
 
 class Processes:
@@ -238,7 +244,7 @@ class _Child:
     def _ask(self, order: _Order, items: list[Item]) -> Any:
         if self._process is None:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
-                [sys.executable, "-P", "-c", _START],
+                interpreter("bncli.engines.child"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

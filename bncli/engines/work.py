@@ -6,16 +6,20 @@ and what is done to them, can be pickled; pickles travel between bncli's own pro
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from bncli.errors import ImageError, LimitError
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
+
+_ROOT = str(Path(__file__).parents[2])
 
 
 class Item(Protocol):
@@ -160,6 +164,15 @@ class FoldWork:
 
 
 Work = Callable[[Iterable[Item]], Any]
+
+
+def interpreter(module: str) -> list[str]:
+    """The command that runs ``main`` of a module of bncli in a process of its own.
+
+    It finds bncli where this process did, and takes nothing from the current folder.
+    """
+    start = f"import sys; sys.path.append({_ROOT!r}); from {module} import main; main()"
+    return [sys.executable, "-P", "-c", start]
 
 
 def chunks(items: Items, length: int) -> Iterator[list[Item]]:

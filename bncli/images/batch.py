@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import PIL
@@ -103,8 +103,6 @@ class ImageSet:
     dtype: np.dtype[Any]
     faults: tuple[Fault, ...] = ()
 
-    kind: ClassVar[str] = "pictures"
-
     @property
     def paths(self) -> Iterable[Path]:
         """The local files, one for each picture in one."""
@@ -143,14 +141,6 @@ class ImageSet:
 
             found |= {name: version(name) for name in ("imagecodecs", "tifffile")}
         return found
-
-    def read(self, index: int) -> Decoded:
-        """Decode one picture.
-
-        Raises:
-            DataError: it cannot be decoded; the message does not name it.
-        """
-        return decode(self.headers[index], self.policy)
 
 
 def preflight(found: Found, policy: ReadPolicy, looker: Looker, *, skip: bool = False) -> ImageSet:

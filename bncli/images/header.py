@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -11,15 +14,19 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 
 from bncli.errors import BncliError, ImageError, LimitError, reason_of
 from bncli.images import deep
 from bncli.images.deep import PixelKind
 from bncli.images.png import late_exif
-from bncli.images.policy import FORMATS, ReadPolicy
-from bncli.images.quiet import libtiff_silent
+from bncli.images.policy import PILLOW_FORMATS, ReadPolicy
 from bncli.images.stores import open_file
+
+# What they find strange they log, with text from the file in it: without a handler it would end on
+# the terminal. Who has set up logging still gets it.
+for _library in ("PIL", "imagecodecs", "tifffile"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 _U8 = np.dtype(np.uint8)
 _GREY = PixelKind("L", alpha=False, dtype=_U8)
@@ -104,13 +111,34 @@ class _Unlimited:
                 Image.MAX_IMAGE_PIXELS = None
                 self._restore.enter_context(warnings.catch_warnings())
                 warnings.filterwarnings("ignore", module="PIL")
-                self._restore.enter_context(libtiff_silent())
+                self._restore.enter_context(_libtiff_silent())
 
     def leave(self) -> None:
         with self._lock:
             self._wanted -= 1
             if self._wanted == 0:
                 self._restore.close()
+
+
+@contextmanager
+def _libtiff_silent() -> Iterator[None]:
+    """Keep libtiff from writing to the process's stderr, which it does past Python's."""
+    try:
+        # Pillow offers no way; the library that it has loaded does, where it can be got at.
+        library = ctypes.CDLL(_imaging.__file__)
+        setters = [library.TIFFSetErrorHandler, library.TIFFSetWarningHandler]
+    except (AttributeError, OSError):  # Pillow with its own libtiff inside, as on Windows
+        yield
+        return
+    for setter in setters:
+        setter.restype, setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    before = [setter(None) for setter in setters]
+    try:
+        yield
+    finally:
+        for setter, handler in zip(setters, before, strict=True):
+            with contextlib.suppress(OSError):
+                setter(handler)
 
 
 _unlimited = _Unlimited()
@@ -167,7 +195,7 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
 
 def open_picture(file: BinaryIO) -> ImageFile.ImageFile:
     """Open an image of a known format; nothing is decoded."""
-    image = Image.open(file, formats=FORMATS)
+    image = Image.open(file, formats=PILLOW_FORMATS)
     if image.format == "PNG" and "exif" not in image.info:
         # Pillow finds what stands after the pixels only once it has decoded them.
         exif = late_exif(file)

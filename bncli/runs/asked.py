@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -13,11 +13,12 @@ from bncli.batchnorm.demands import check_update_options
 from bncli.batchnorm.levels import Scale
 from bncli.errors import OptionError
 from bncli.images.folder import Selection
+from bncli.images.formats import FORMATS
 from bncli.images.policy import ReadPolicy
 from bncli.images.stores import is_url
-from bncli.runs import options as declared
-from bncli.runs.engine import EngineRequest
-from bncli.runs.showing import ShowRequest
+from bncli.runs.drawn import DrawingAsked
+from bncli.runs.engine import EngineAsked
+from bncli.runs.options import Opt
 from bncli.runs.source import Shard
 from bncli.storage.statistics import Running
 
@@ -25,20 +26,19 @@ _STEP = {"lr": 0.01, "momentum": 0.0, "decay": 0.0, "lr_decay": 1.0}
 _MOMENTUM = 0.1
 """PyTorch's, of running statistics."""
 
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Gamma and beta, each a number, ``random`` or a .npy file; the seed of what is random; eps."""
-
-    gamma: str
-    beta: str
-    seed: int
-    eps: float
+_READING = ("mode", "alpha", "frames", "resize", "max_pixels")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The delta of the backward pass, and the step of gradient descent after it."""
+    """The delta of the backward pass, and the step of gradient descent after it.
+
+    Attributes:
+        delta: ``ones``, ``random``, or the path of a .npy file of shape (batch, w, h, c).
+        update: whether to take a step on gamma and beta.
+        lr, momentum, decay, lr_decay: of the step, as for ``BatchNorm.update``.
+        state: the state.npz of an earlier run, whose momentum and learning rate go on.
+    """
 
     delta: str
     update: bool
@@ -50,39 +50,40 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """What is written and where; *picture_format* may be ``auto`` until the statistics are read."""
-
-    folder: Path
-    picture_format: str
-    depth: str
-    scale: Scale
-    dtype: str
-    overwrite: bool
-    resume: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
-    """One run of normalize, fit, apply or invert.
+    """One run of normalize, fit, apply or invert; what a command does not take has its default.
 
     Attributes:
         selection, policy: which files, and how they are read.
-        output: what is written; of fit, its file.
-        layer, backward: of normalize and fit; no backward pass: None.
-        statistics: the stats.npz of apply and invert.
+        statistics: the stats.npz of apply and invert, or None.
+        out: the folder that is written; of fit, its file.
+        format, depth, scale, dtype: of what is written; *format* may be ``auto`` until the
+            statistics are read, and *scale* None where the input says it.
+        gamma, beta: a number, ``random``, or the path of a .npy file of shape (w, h, c).
+        seed, eps: of the layer.
+        backward: the backward pass, or None.
         update_from, ddof, shard, running: of fit.
-        exact: of invert.
-        jobs, max_memory, skip, dry_run: how it runs.
-        engine, show: where, and what is drawn of it.
+        exact: of invert: refuse what cannot be restored exactly.
+        jobs: threads; None is every core allowed.
+        max_memory: bytes as an int, a share of what is available as a float, or None for half.
+        skip: go on without the files that cannot be used.
+        overwrite, resume, dry_run: what becomes of what is there.
+        engine, drawing: where work is done, and what is drawn of it.
     """
 
     selection: Selection
     policy: ReadPolicy
-    output: Output
-    layer: Layer
+    statistics: Path | None
+    out: Path
+    format: str
+    depth: str
+    scale: Scale | None
+    dtype: str
+    gamma: str
+    beta: str
+    seed: int
+    eps: float
     backward: Step | None
-    statistics: Path
     update_from: Path | None
     ddof: int
     shard: Shard | None
@@ -91,27 +92,25 @@ class Asked:
     jobs: int | None
     max_memory: int | float | None
     skip: bool
+    overwrite: bool
+    resume: bool
     dry_run: bool
-    engine: EngineRequest
-    show: ShowRequest
-
-    @property
-    def overwrite(self) -> bool:
-        """Whether files of an earlier run may be replaced."""
-        return self.output.overwrite
-
-    def with_format(self, picture_format: str) -> Asked:
-        """The same, ``auto`` settled."""
-        if picture_format == "npy":
-            self.engine.must_be_local("--format npy", "one array has one writer")
-        return replace(self, output=replace(self.output, picture_format=picture_format))
+    engine: EngineAsked
+    drawing: DrawingAsked
 
 
 def ask(
     known: type, sources: str | Path | Sequence[str | Path], out: Path,
-    given: Mapping[str, Any], statistics: str | Path = "",
+    given: Mapping[str, Any], statistics: str | Path | None = None,
 ) -> Asked:  # fmt: skip
     """What is asked, each option as declared, and the rules between them kept.
+
+    Args:
+        known: the options of the command.
+        sources: folders, files, globs, or one .npy batch.
+        out: what is written.
+        given: the options that were given, by name.
+        statistics: the stats.npz that is read, of commands that read one.
 
     Raises:
         OptionError: an option is unknown, has an impossible value, or does not go with another.
@@ -119,17 +118,18 @@ def ask(
     options = _with_defaults(known, given)
     asked = Asked(
         selection=_selection(sources, options),
-        policy=ReadPolicy(**{
-            name: options[name] for name in ("mode", "alpha", "frames", "resize", "max_pixels")
-            if name in options
-        }),
-        output=_output(out, options),
-        layer=Layer(
-            _text("gamma", options.get("gamma", "1")), _text("beta", options.get("beta", "0")),
-            options.get("seed", 0), options.get("eps", 1e-8),
-        ),
+        policy=ReadPolicy(**{name: options[name] for name in _READING if name in options}),
+        statistics=_path(statistics),
+        out=out,
+        format=options.get("format", "npy"),
+        depth=options.get("depth", "auto"),
+        scale=_scale(options),
+        dtype=options.get("dtype", "float64"),
+        gamma=_text("gamma", options.get("gamma", "1")),
+        beta=_text("beta", options.get("beta", "0")),
+        seed=options.get("seed", 0),
+        eps=options.get("eps", 1e-8),
         backward=_step(given, options),
-        statistics=Path(statistics),
         update_from=_path(options.get("update_from")),
         ddof=options.get("ddof", 0),
         shard=_shard(options.get("shard")),
@@ -138,39 +138,65 @@ def ask(
         jobs=options["jobs"],
         max_memory=options["max_memory"],
         skip=options.get("on_error") == "skip",
+        overwrite=options["overwrite"],
+        resume=options.get("resume", False),
         dry_run=options["dry_run"],
-        engine=EngineRequest.of(options),
-        show=ShowRequest.of(options),
-    )  # fmt: skip
+        engine=EngineAsked.of(options),
+        drawing=DrawingAsked.of(options),
+    )
     _check_values(asked)
-    _check_rules(asked)
+    _check_rules(asked, options)
     return asked
 
 
+def declared(known: type) -> dict[str, Opt]:
+    """The options of a command, by name, as they are declared."""
+    return {
+        name: next((each for each in get_args(hint)[1:] if isinstance(each, Opt)), Opt(""))
+        for name, hint in get_type_hints(known, include_extras=True).items()
+    }
+
+
+def local_path(out: str | Path, kind: str) -> Path:
+    """Where something is written: *kind*, a folder or a file, and no URL."""
+    if not str(out):
+        raise OptionError(f"--out is empty; name a {kind}")
+    if is_url(out):
+        raise OptionError(f"--out {out}: results go to a local {kind}; name one, and copy it there")
+    return Path(out)
+
+
+def statistics_path(out: str | Path) -> Path:
+    """The file to write; OptionError unless its name ends in .npz."""
+    path = local_path(out, "file")
+    if path.suffix != ".npz":
+        raise OptionError(f"--out {out}: name a file that ends in .npz")
+    return path
+
+
 def _with_defaults(known: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    hints = get_type_hints(known, include_extras=True)
-    unknown = set(given) - set(hints)
+    options = declared(known)
+    unknown = set(given) - set(options)
     if unknown:
         raise OptionError(f"there is no option {', '.join(sorted(unknown))}")
-    options: dict[str, Any] = {}
-    for name, hint in hints.items():
-        opt = next(iter(get_args(hint)[1:]), declared.Opt(""))
-        value = given.get(name, False if opt.takes is bool else opt.default)
-        if isinstance(opt.takes, tuple) and value not in opt.takes:
+    for name, opt in options.items():
+        if isinstance(opt.takes, tuple) and given.get(name, opt.default) not in opt.takes:
             raise OptionError(
-                f"--{name.replace('_', '-')} is {value}; choose {', '.join(opt.takes)}"
+                f"--{name.replace('_', '-')} is {given[name]}; choose {', '.join(opt.takes)}"
             )
-        options[name] = value
-    return options
+    return {
+        name: given.get(name, False if opt.takes is bool else opt.default)
+        for name, opt in options.items()
+    }
 
 
 def _check_values(asked: Asked) -> None:
     """What each value must be."""
-    layer, size = asked.layer, asked.policy.resize
-    if not (math.isfinite(layer.eps) and layer.eps > 0):
-        raise OptionError(f"--eps is {layer.eps}; it must be a finite number above 0")
-    if layer.seed < 0:
-        raise OptionError(f"--seed is {layer.seed}; it must be at least 0")
+    size = asked.policy.resize
+    if not (math.isfinite(asked.eps) and asked.eps > 0):
+        raise OptionError(f"--eps is {asked.eps}; it must be a finite number above 0")
+    if asked.seed < 0:
+        raise OptionError(f"--seed is {asked.seed}; it must be at least 0")
     pair = size is None or (isinstance(size, tuple) and len(size) == 2)  # noqa: PLR2004 - width, height
     if not pair or (size is not None and min(size) < 1):
         raise OptionError(f"--resize is {size}; give a width and a height above 0")
@@ -182,7 +208,7 @@ def _check_values(asked: Asked) -> None:
         raise OptionError(f"--ddof is {asked.ddof}; choose 0 or 1")
 
 
-def _check_rules(asked: Asked) -> None:
+def _check_rules(asked: Asked, options: Mapping[str, Any]) -> None:
     """Which options go together."""
     if asked.backward is not None:
         asked.engine.must_be_local("--delta", "its sums depend on the order of the pictures")
@@ -190,20 +216,27 @@ def _check_rules(asked: Asked) -> None:
             raise OptionError(
                 "--on-error skip does not go with --delta: its rows would belong to other pictures"
             )
-    if asked.output.picture_format == "npy":
-        asked.engine.must_be_local("--format npy", "one array has one writer")
-    if asked.running is not None:
-        parts = {"--shard": asked.shard, "--update-from": asked.update_from}
-        for name in [name for name, value in parts.items() if value is not None]:
+    if "format" in options and asked.format != "auto":
+        check_one_writer(asked.engine, asked.format)
+    if asked.running is None:
+        return
+    for name, value in (("--shard", asked.shard), ("--update-from", asked.update_from)):
+        if value is not None:
             raise OptionError(
                 f"{name} does not go with --batch-size: running statistics depend on the order "
                 "of all pictures"
             )
-        asked.engine.must_be_local("--batch-size", "running statistics depend on the order")
-        if asked.ddof:
-            raise OptionError(
-                "--ddof 1 does not go with --batch-size: a running variance is unbiased already"
-            )
+    asked.engine.must_be_local("--batch-size", "running statistics depend on the order")
+    if asked.ddof:
+        raise OptionError(
+            "--ddof 1 does not go with --batch-size: a running variance is unbiased already"
+        )
+
+
+def check_one_writer(engine: EngineAsked, name: str) -> None:
+    """Raise OptionError if an array would be written by several processes."""
+    if not FORMATS[name].suffix:
+        engine.must_be_local(f"--format {name}", "one array has one writer")
 
 
 def _selection(sources: str | Path | Sequence[str | Path], options: Mapping[str, Any]) -> Selection:
@@ -217,25 +250,19 @@ def _selection(sources: str | Path | Sequence[str | Path], options: Mapping[str,
     return Selection(tuple(map(str, listed)), options["recursive"], include, exclude)
 
 
-def _output(out: Path, options: Mapping[str, Any]) -> Output:
-    picture_format, scale = options.get("format", "png"), options.get("scale")
-    depth = options.get("depth", "auto")
-    if "depth" in options and picture_format != "png":
-        for name, given in (("scale", scale), ("depth", None if depth == "auto" else depth)):
+def _scale(options: Mapping[str, Any]) -> Scale | None:
+    """How y is pixel values; None: as the summary beside the pictures says."""
+    scale = options.get("scale")
+    if "exact" in options:  # back from pixel values
+        if scale is not None and Scale.parse(scale).kind != "range":
+            raise OptionError("--scale: give LO:HI, the y that are black and white, or none (0:1)")
+        return None if scale is None else Scale.parse(scale)
+    name, depth = options.get("format", "png"), options.get("depth", "auto")
+    if not FORMATS[name].levels:
+        for option, given in (("scale", scale), ("depth", None if depth == "auto" else depth)):
             if given is not None:
-                raise OptionError(f"--{name} {given} is for --format png; {picture_format} holds y")
-    parsed = Scale.parse(scale or "minmax")
-    if "depth" not in options and scale is not None and parsed.kind != "range":
-        raise OptionError("--scale: give LO:HI, the y that are black and white, or none (0:1)")
-    return Output(
-        out,
-        picture_format,
-        depth,
-        parsed,
-        options.get("dtype", "float64"),
-        options["overwrite"],
-        options.get("resume", False),
-    )
+                raise OptionError(f"--{option} {given} is for --format png; {name} holds y")
+    return Scale.parse(scale or "minmax")
 
 
 def _step(given: Mapping[str, Any], options: Mapping[str, Any]) -> Step | None:
@@ -286,23 +313,6 @@ def _shard(text: str | None) -> Shard | None:
     if match is None:
         raise OptionError(f"--shard {text}: give I/N with I from 1 to N")
     return Shard(int(match[1]), int(match[2]))
-
-
-def local_path(out: str | Path, kind: str) -> Path:
-    """Where something is written: *kind*, a folder or a file, and no URL."""
-    if not str(out):
-        raise OptionError(f"--out is empty; name a {kind}")
-    if is_url(out):
-        raise OptionError(f"--out {out}: results go to a local {kind}; name one, and copy it there")
-    return Path(out)
-
-
-def statistics_path(out: str | Path) -> Path:
-    """The file to write; OptionError unless its name ends in .npz."""
-    path = local_path(out, "file")
-    if path.suffix != ".npz":
-        raise OptionError(f"--out {out}: name a file that ends in .npz")
-    return path
 
 
 def _path(given: object) -> Path | None:

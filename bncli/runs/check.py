@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.checking.calling import Caller
+from bncli.checking.child import guarded_check
 from bncli.checking.examine import Examination, Progress
-from bncli.checking.guard import guarded_check
-from bncli.checking.probe import PROBE_SHAPE
+from bncli.checking.question import (
+    PROBE_SHAPE,
+    Request,
+    checked_batch,
+    cost_in_bytes,
+    cost_in_forwards,
+)
 from bncli.checking.report import GradcheckReport
-from bncli.checking.request import Request, checked_batch, cost_in_bytes, cost_in_forwards
+from bncli.checking.target import Caller
 from bncli.drawing.check_page import error_limit, page_file
 from bncli.engines.threads import Threads
 from bncli.engines.work import Lazily
@@ -28,11 +33,10 @@ from bncli.images.layout import to_array
 from bncli.images.png import encode_png
 from bncli.images.policy import ReadPolicy
 from bncli.machine import allowed_cores, allowed_memory
-from bncli.runs.places import read_or_fault
-from bncli.runs.reading import refuse
-from bncli.runs.source import open_source
+from bncli.runs.source import open_source, read_or_fault, refuse
 from bncli.storage.apart import check_apart, check_file_apart
 from bncli.storage.arrays import load_array, write_array
+from bncli.storage.whole_file import write_whole
 
 Array = NDArray[Any]
 _WHITE = 255
@@ -151,14 +155,12 @@ def write_maps(report: GradcheckReport, folder: str | Path) -> list[str]:
     check_maps_folder(folder, files)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            staged = place / f".{name}.part"
-            staged.write_bytes(content)
-            staged.replace(place / name)
     except OSError as problem:
         raise OutputError(
             f"{place}: {problem.strerror}; choose another --heatmap", paths=(str(place),)
         ) from problem
+    for name, content in files.items():
+        write_whole(place / name, content, overwrite=None)
     return list(files)
 
 

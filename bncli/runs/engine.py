@@ -20,7 +20,7 @@ _STALLED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class EngineRequest:
+class EngineAsked:
     """Where pictures are read and written.
 
     Attributes:
@@ -77,12 +77,12 @@ class EngineRequest:
 
 @contextmanager
 def open_engine(
-    request: EngineRequest, jobs: int | None, warn: Callable[[str], None] | None = None
+    asked: EngineAsked, jobs: int | None, warn: Callable[[str], None] | None = None
 ) -> Iterator[Engine]:
     """The engine that was asked for.
 
     Args:
-        request: which.
+        asked: which.
         jobs: items at once on this machine; None for every core allowed.
         warn: is told what the user should know.
 
@@ -90,22 +90,22 @@ def open_engine(
         OptionError: it cannot be reached, or an extra is missing.
     """
     cores = jobs or allowed_cores()
-    if request.kind == "local":
+    if asked.kind == "local":
         with Threads(cores) as threads:
             yield threads
-    elif request.kind == "processes":
+    elif asked.kind == "processes":
         from bncli.engines.processes import Processes
 
-        timeout = request.timeout or _STALLED_SECONDS
+        timeout = asked.timeout or _STALLED_SECONDS
         with Processes(cores, timeout, pillow_unlimited) as processes:
             yield processes
     else:
-        with _cluster(request, cores, warn or _unheard) as cluster:
+        with _cluster(asked, cores, warn or _unheard) as cluster:
             yield cluster
 
 
 def _cluster(
-    request: EngineRequest, jobs: int, warn: Callable[[str], None]
+    asked: EngineAsked, jobs: int, warn: Callable[[str], None]
 ) -> AbstractContextManager[Engine]:
     try:
         from bncli.engines.connect import open_cluster
@@ -113,9 +113,9 @@ def _cluster(
         raise MissingExtraError(
             f"--engine dask needs the extra dask ({error}): pip install 'bncli[dask]'"
         ) from error
-    named = {"ca": request.tls_ca, "cert": request.tls_cert, "key": request.tls_key}
+    named = {"ca": asked.tls_ca, "cert": asked.tls_cert, "key": asked.tls_key}
     certificates = {name: str(path) for name, path in named.items() if path is not None}
-    return open_cluster(request.scheduler, certificates, jobs, pillow_unlimited, warn)
+    return open_cluster(asked.scheduler, certificates, jobs, pillow_unlimited, warn)
 
 
 def _unheard(_line: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,14 +12,18 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.batchnorm.inference import RunningStatistics, RunningView, UnbiasedMoments
 from bncli.batchnorm.moments import PixelMoments, PixelStatistics
-from bncli.batchnorm.restore import restored_moments
+from bncli.batchnorm.statistics import (
+    RunningStatistics,
+    RunningView,
+    UnbiasedMoments,
+    restored_moments,
+)
+from bncli.batchnorm.transform import Survey, Transform, survey
 from bncli.errors import ArrayError, SinglePictureError
-from bncli.files import open_regular
 from bncli.images.layout import to_array, to_raster
 from bncli.images.policy import ReadPolicy
-from bncli.runs.parameters import Parameter
+from bncli.runs.parameters import Layer, Parameter
 from bncli.runs.reading import Batch
 from bncli.runs.source import ArrayBatch, Source
 from bncli.storage.arrays import naming
@@ -32,6 +37,8 @@ from bncli.storage.statistics import (
 from bncli.version import __version__
 
 Raster = NDArray[Any]
+
+STATS = "stats.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class Fitted:
     gamma: Parameter
     beta: Parameter
     running: tuple[Raster, Raster] | None
-    pictures: list[Picture]
+    pictures: Sequence[Picture]
 
     def statistics(self) -> PixelStatistics:
         """Mean and variance as they are to be used: running, unbiased, or of the batch.
@@ -68,10 +75,26 @@ class Fitted:
             )
         return UnbiasedMoments(self.moments) if self.facts.ddof else self.moments
 
-    def policy(self, asked: ReadPolicy) -> ReadPolicy:
+    def transform(self, executor: Executor) -> tuple[Transform, Survey]:
+        """What is done to each pixel, and what is known of the pictures behind it.
+
+        Raises:
+            SinglePictureError: the statistics are of one picture.
+        """
+        return self.transform_by(self.statistics(), executor)
+
+    def transform_by(
+        self, statistics: PixelStatistics, executor: Executor
+    ) -> tuple[Transform, Survey]:
+        """The same with these statistics in place of its own."""
+        facts = self.facts
+        transform = Transform.blank(self.gamma.values, self.beta.values, facts.unit)
+        return transform, survey(statistics, transform, facts.eps, facts.shape[2], executor)
+
+    def policy(self, frames: str, max_pixels: int) -> ReadPolicy:
         """How further pictures are to be read so that they go with these."""
         facts = self.facts
-        return replace(asked, mode=facts.mode, alpha=facts.alpha, resize=facts.resize)
+        return ReadPolicy(facts.mode, facts.alpha, frames, facts.resize, max_pixels)
 
     def write(self, file: BinaryIO) -> None:
         """Write it as a stats.npz; the same content gives the same bytes."""
@@ -85,9 +108,8 @@ class Fitted:
 
 
 def source_facts(
-    source: Source, gamma: Parameter, beta: Parameter, eps: float,
-    ddof: int = 0, running: Running | None = None,
-) -> Facts:  # fmt: skip
+    source: Source, layer: Layer, ddof: int = 0, running: Running | None = None
+) -> Facts:
     """What is to be saved of a source beside its numbers; its pictures need not have been read."""
     policy, shape = source.policy, source.shape
     orders = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -101,25 +123,25 @@ def source_facts(
         mode=policy.mode,
         alpha=policy.alpha,
         resize=policy.resize,
-        eps=float(eps),
+        eps=float(layer.eps),
         ddof=ddof,
-        gamma=_origin(gamma),
-        beta=_origin(beta),
+        gamma=layer.gamma.saved,
+        beta=layer.beta.saved,
         running=running,
         bncli=__version__,
     )
 
 
-def fitted_batch(
-    source: Source, batch: Batch, facts: Facts, gamma: Parameter, beta: Parameter,
+def fit_batch(
+    source: Source, batch: Batch, layer: Layer, facts: Facts,
     running: RunningStatistics | None = None,
 ) -> Fitted:  # fmt: skip
     """What is to be saved of a batch whose pictures have all been read.
 
     Args:
         source, batch: the pictures, and their moments.
+        layer: with gamma and beta.
         facts: of the source.
-        gamma, beta: of the layer.
         running: running statistics, where they were asked for.
     """
     assert batch.moments is not None  # noqa: S101 - the first pass has just ended
@@ -129,7 +151,7 @@ def fitted_batch(
         for index, digest in zip(batch.indexes, batch.digests, strict=True)
     ]
     facts = replace(facts, count=batch.moments.count)
-    return Fitted(facts, batch.moments, gamma, beta, planes, pictures)
+    return Fitted(facts, batch.moments, layer.gamma, layer.beta, planes, pictures)
 
 
 def load_fitted(path: Path) -> Fitted:
@@ -151,18 +173,6 @@ def load_fitted(path: Path) -> Fitted:
                 raise ArrayError("its running_variance is negative; it is damaged or not bncli's")
         moments = restored_moments(facts.count, np.dtype(facts.dtype), rasters)
     return Fitted(facts, moments, gamma, beta, running, pictures)
-
-
-def statistics_digest(path: Path) -> str:
-    """SHA-256 of a stats.npz, hexadecimal: it says which statistics pictures were made with."""
-    with naming(path), open_regular(path) as (file, _):
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-
-
-def _origin(parameter: Parameter) -> float | str:
-    if parameter.number is not None:
-        return parameter.number
-    return "random" if parameter.random else "array"
 
 
 def _parameter(origin: float | str, plane: Raster | None, shape: tuple[int, int, int]) -> Parameter:

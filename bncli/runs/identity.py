@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,62 +12,44 @@ from typing import Any
 import numpy as np
 
 from bncli.batchnorm.transform import Survey
-from bncli.files import open_regular
-from bncli.images.png import encoder_version
-from bncli.runs.asked import Asked
-from bncli.runs.parameters import Descent, Parameter
-from bncli.runs.source import Source
-from bncli.storage.arrays import naming
+from bncli.runs.asked import declared
+from bncli.runs.backward import Backward
+from bncli.runs.parameters import Layer
+from bncli.runs.run import Run
 from bncli.version import __version__
 
-_PIECE_BYTES = 1 << 20
+_OF_THE_STEP = {"lr", "momentum", "decay", "lr_decay", "state"}
+"""Options of which the entry ``update`` tells."""
 
 
-def key_so_far(
-    request: Asked,
-    source: Source,
-    gamma: Parameter,
-    beta: Parameter,
-    descent: Descent | None,
-) -> dict[str, Any]:
+def key_of(
+    name: str, options: type, run: Run, layer: Layer | None = None,
+    backward: Backward | None = None, **more: Any,
+) -> dict[str, Any]:  # fmt: skip
     """What decides the bytes of a run, as far as it is known before a picture is decoded.
 
-    Two runs of the same key, the same pictures and the same delta write the same files.
+    Two runs of the same key and the same pictures write the same files.
+
+    Args:
+        name: of the command.
+        options: its options, as declared; those that decide the bytes are in the key.
+        run: with what was asked.
+        layer, backward: of normalize.
+        **more: what else decides the bytes.
     """
-    output, backward, policy = request.output, request.backward, asdict(source.policy)
-    del policy["max_pixels"]  # it refuses, and changes nothing else
-    encoder = {"encoder": encoder_version()} if output.picture_format == "png" else {}
-    key = {
-        "command": "normalize",
+    packer = run.format.packer
+    encoder = {} if packer is None else {"encoder": packer()}
+    return {
+        "command": name,
         "bncli": __version__,
         "numpy": np.__version__,
-        **source.decoders,
+        **run.source.decoders,
         **encoder,
-        "shape": source.shape,
-        "dtype_of_pictures": source.dtype.name,
-        **policy,
-        "gamma": gamma.origin,
-        "beta": beta.origin,
-        **_digest("gamma", gamma),
-        **_digest("beta", beta),
-        "seed": request.layer.seed,
-        "eps": request.layer.eps,
-        "scale": asdict(output.scale),
-        "format": output.picture_format,
-        "depth": output.depth,
-        "dtype": output.dtype,
-        "delta": None if backward is None else Path(backward.delta).name,
-        "update": None,
+        "shape": run.source.shape,
+        "dtype_of_pictures": run.source.dtype.name,
+        **dict(_options(options, run, layer, backward)),
+        **more,
     }
-    if backward is not None and descent is not None:
-        names = ("lr", "momentum", "decay", "lr_decay")
-        key["update"] = {name: getattr(backward, name) for name in names}
-        velocities = descent.velocity_gamma.tobytes() + descent.velocity_beta.tobytes()
-        key["state"] = {
-            "rate_factor": descent.rate_factor,
-            "sha256": hashlib.sha256(velocities).hexdigest(),
-        }
-    return key
 
 
 def survey_digest(found: Survey) -> str:
@@ -75,25 +58,35 @@ def survey_digest(found: Survey) -> str:
     return hashlib.sha256(json.dumps(numbers).encode("ascii")).hexdigest()
 
 
-def delta_digest(request: Asked) -> dict[str, str]:
-    """SHA-256 of the file that holds delta, hexadecimal; nothing where it is no file.
+def _options(
+    options: type, run: Run, layer: Layer | None, backward: Backward | None
+) -> Iterator[tuple[str, Any]]:
+    """Name and value of each option that decides the bytes, as settled."""
+    policy = asdict(run.source.policy)
+    for name, opt in declared(options).items():
+        if not opt.decides or name in _OF_THE_STEP:
+            continue
+        if name in {"gamma", "beta"} and layer is not None:
+            parameter = layer.gamma if name == "gamma" else layer.beta
+            yield name, parameter.origin
+            if parameter.saved == "array":
+                digest = hashlib.sha256(np.ascontiguousarray(parameter.values).data)
+                yield f"{name}_sha256", digest.hexdigest()
+        elif name == "scale":
+            yield name, None if run.asked.scale is None else asdict(run.asked.scale)
+        elif name == "delta":
+            yield name, None if backward is None else Path(backward.step.delta).name
+        elif name == "update":
+            yield from _step(backward)
+        else:
+            yield name, policy[name] if name in policy else getattr(run.asked, name)
 
-    Raises:
-        ArrayError: it cannot be read.
-    """
-    if request.backward is None or request.backward.delta in {"ones", "random"}:
-        return {}
-    path = Path(request.backward.delta)
-    with naming(path), open_regular(path) as (file, _):
-        whole = hashlib.sha256()
-        while piece := file.read(_PIECE_BYTES):
-            whole.update(piece)
-        return {"delta_sha256": whole.hexdigest()}
 
-
-def _digest(name: str, parameter: Parameter) -> dict[str, str]:
-    """Of the numbers of a file; a number and what is drawn from the seed say all by themselves."""
-    if parameter.number is not None or parameter.random:
-        return {}
-    digest = hashlib.sha256(np.ascontiguousarray(parameter.values).data).hexdigest()
-    return {f"{name}_sha256": digest}
+def _step(backward: Backward | None) -> Iterator[tuple[str, Any]]:
+    """What decides the step on gamma and beta."""
+    if backward is None or backward.descent is None:
+        yield "update", None
+        return
+    names = ("lr", "momentum", "decay", "lr_decay")
+    yield "update", {name: getattr(backward.step, name) for name in names}
+    yield "state", backward.descent.facts()

@@ -119,7 +119,7 @@ def examine_installation() -> Installation:
 
 def _examine_codecs(found: Installation) -> None:
     try:
-        from bncli.images import codecs
+        from bncli.images import codecs, png
     except Exception as error:  # noqa: BLE001 - a broken build may raise anything at import
         reason = f"{type(error).__name__}: {error}"
         found.problems.append(
@@ -128,7 +128,7 @@ def _examine_codecs(found: Installation) -> None:
         return
     found.formats = codecs.readable_formats()
     found.libraries = codecs.library_versions()
-    found.png_encoder = codecs.png_encoder()
+    found.png_encoder = png.encoder_name()
     unread = [name for name, can in found.formats.items() if not can]
     if unread:
         found.problems.append(

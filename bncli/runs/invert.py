@@ -2,75 +2,34 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-from bncli.batchnorm.inverse import Inverse, Restored
-from bncli.engines.work import Engine, Lazily
-from bncli.errors import DataError
-from bncli.images.batch import Fault, faults_error
-from bncli.images.header import pillow_unlimited
+import numpy as np
+
+from bncli.batchnorm.inverse import FloatNumbers, Inverse, Restored
+from bncli.batchnorm.levels import Levels
+from bncli.errors import DataError, ImageError, OptionError
+from bncli.images.formats import FORMATS, format_holding
 from bncli.images.policy import ReadPolicy
-from bncli.runs.asked import Asked, ask, local_path
-from bncli.runs.emitters import writer
-from bncli.runs.engine import open_engine
-from bncli.runs.fitted import load_fitted, statistics_digest
-from bncli.runs.invert_input import (
-    array_of_run,
-    check_shape,
-    earlier_run,
-    inverse_of,
-    invert_plan,
-    named,
-    reading_of,
-    scale_words,
-    settled_format,
-)
-from bncli.runs.invert_summary import InvertSummary
+from bncli.runs.asked import Asked, ask, check_one_writer, local_path
+from bncli.runs.changes import Restoring
+from bncli.runs.fitted import Fitted, load_fitted
+from bncli.runs.identity import key_of
 from bncli.runs.options import InvertOptions
-from bncli.runs.places import Place
-from bncli.runs.plan import Plan, limits_of
-from bncli.runs.prepare import check_alpha, planned_pictures
-from bncli.runs.reading import Progress, no_progress, refuse
-from bncli.runs.restorer import Restorer
-from bncli.runs.source import Source, open_source
-from bncli.runs.summary import Outputs, PlanFacts
-from bncli.storage.apart import check_apart, check_not_read
-from bncli.storage.placing import settle
-from bncli.storage.run_folder import RunFolder
+from bncli.runs.plan import invert_needs
+from bncli.runs.reading import batch_for
+from bncli.runs.run import NORMALIZED, RESTORED, Progress, Run, Tell, no_progress, opened
+from bncli.runs.source import ArrayBatch, Source
+from bncli.runs.summary import InvertSummary
+from bncli.runs.writing import Done, write_all
+from bncli.storage.arrays import digest_of_file
+from bncli.storage.journal import Inputs
+from bncli.storage.placing import SUMMARY
 from bncli.storage.statistics import Facts
-from bncli.version import __version__
-
-RESTORED = "restored.npy"
-
-
-@dataclass(frozen=True, slots=True)
-class InvertJob:
-    """What a run needs to begin.
-
-    Attributes:
-        request: what the user asked, with the format settled.
-        source: the normalized pictures.
-        names: of the files that are written: one for each picture, or that of the one array.
-        facts: of the statistics.
-        inverse: from y to pixel values.
-        plan: how the machine is used.
-        folder: where the results go.
-        summary: of the run, as far as it is known.
-    """
-
-    request: Asked
-    source: Source
-    names: list[str]
-    facts: Facts
-    inverse: Inverse
-    plan: Plan
-    folder: RunFolder
-    summary: InvertSummary
+from bncli.storage.summary_file import EarlierRun, read_summary
 
 
 def invert_folder(
@@ -79,8 +38,8 @@ def invert_folder(
     out: str | Path,
     *,
     progress: Progress = no_progress,
-    tell: Callable[[str], None] | None = None,
-    warn: Callable[[str], None] | None = None,
+    tell: Tell | None = None,
+    warn: Tell | None = None,
     **options: Unpack[InvertOptions],
 ) -> InvertSummary:
     """Restore the pixel values of normalized pictures: ``bncli invert`` as a function.
@@ -95,7 +54,8 @@ def invert_folder(
         **options: those of the command, by the same names, with underscores.
 
     Returns:
-        What was done, and by how much it can be off.
+        What was done, and by how much it can be off; its ``exit_code`` is 3 where pictures were
+        skipped.
 
     Raises:
         BncliError: nothing was written, and what was there before is as it was.
@@ -118,112 +78,183 @@ def invert_folder(
         >>> print(x.ravel())
         [1. 2. 6.]
     """
-    began = time.perf_counter()
     listed = [sources] if isinstance(sources, str | Path) else sources
-    arrays = [array_of_run(source) for source in listed]
-    request = ask(InvertOptions, arrays, local_path(out, "folder"), options, statistics)
-    with (
-        pillow_unlimited(),
-        limits_of(request.policy.max_pixels, request.max_memory).told(),
-        open_engine(request.engine, request.jobs, warn) as engine,
-    ):
-        job = _prepare(request, engine)
-        if tell is not None:
-            tell(f"{len(job.source.names)} pictures, {job.summary.scale}; {job.plan.jobs} threads")
-        _run(job, engine, progress)
-    job.summary.seconds = time.perf_counter() - began
-    return job.summary
-
-
-def _prepare(request: Asked, engine: Engine) -> InvertJob:
-    fitted = load_fitted(request.statistics)
-    facts = fitted.facts
-    alpha = "normalize" if facts.alpha == "normalize" else "keep"
-    policy = ReadPolicy(alpha=alpha, max_pixels=request.policy.max_pixels)
-    npy = all(name.lower().endswith(".npy") for name in request.selection.sources)
-    if npy:
-        policy = ReadPolicy(max_pixels=request.policy.max_pixels)
-    source, found = open_source(request.selection, policy, engine)
-    check_apart(request.output.folder, found.roots, found.parents)
-    if not request.dry_run:
-        settle(request.output.folder)
-    if source.faults:
-        refuse(source, engine)
-    check_shape(facts, source, request.statistics)
-    earlier = earlier_run((*found.roots, *found.parents), source, request.statistics)
-    reading, clipping = reading_of(request, source, earlier)
-    request = request.with_format(settled_format(request, facts))
-    plan = invert_plan(request, facts, source)
-    engine.narrow(plan.jobs)
-    check_alpha(request, source)
-    names = planned_pictures(request, named(source, earlier), source.shape[2]) or [RESTORED]
-    check_not_read(request.output.folder, names, [*source.paths, request.statistics])
-    folder = RunFolder(request.output.folder, names, overwrite=request.overwrite)
-    inverse = inverse_of(fitted, reading, engine.threads, clipping=clipping)
-    summary = InvertSummary(
-        version=__version__,
-        count=len(source.names),
-        shape=source.shape,
-        dtype=facts.dtype,
-        scale=scale_words(reading),
-        statistics=str(request.statistics),
-        statistics_sha256=statistics_digest(request.statistics),
-    )
-    if request.dry_run:
-        summary.plan = PlanFacts(plan.jobs, plan.memory, plan.disk, 1)
-    return InvertJob(request, source, names, facts, inverse, plan, folder, summary)
-
-
-def _run(job: InvertJob, engine: Engine, progress: Progress) -> None:
-    if job.request.dry_run:
-        nothing = Restorer(job.inverse, job.source.shape, job.request.output.picture_format)
-        _restore_all(job, nothing, None, engine, progress)
-        return
-    with job.folder as run:
-        with ExitStack() as open_arrays:
-            restorer = _restorer(job, run, open_arrays, engine)
-            digests = _restore_all(job, restorer, run, engine, progress)
-        job.summary.outputs = Outputs(
-            job.source.names, [bytes.fromhex(digest) for digest in digests], job.names, run.digest
+    listed, path = [_array_of_run(source) for source in listed], Path(statistics)
+    asked = ask(InvertOptions, listed, local_path(out, "folder"), options, path)
+    fitted, digest = load_fitted(path), digest_of_file(path)
+    facts, dtype = fitted.facts, np.dtype(fitted.facts.dtype)
+    with opened(_as_normalized(asked, facts), progress, tell, warn) as run:
+        _check_shape(facts, run.source, path)
+        earlier = _earlier_run((*run.found.roots, *run.found.parents), run.source, path, digest)
+        numbers, clipping = _numbers_of(asked, run.source, earlier)
+        run.asked = _with_format(run.asked, facts)
+        run.settle_plan(invert_needs(run.asked, run.source, facts))
+        words = _words(numbers)
+        key = key_of("invert", InvertOptions, run, statistics=digest, numbers=words)
+        run.settle_names(RESTORED, [], key, called=_called(run.source, earlier))
+        run.summary = summary = InvertSummary(
+            **{**run.facts(), "dtype": facts.dtype},
+            scale=words,
+            statistics=str(path),
+            statistics_sha256=digest,
         )
-        job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
-        run.commit(job.summary.document(iter))
+        change = Restoring(_inverse(run, fitted, numbers, clipping=clipping))
+        del fitted  # for large pictures it is most of the memory
+        batch = batch_for(run, decode=run.asked.skip and bool(run.array))
+        names = [run.source.names[index] for index in batch.indexes]
+        run.begin(summary, Inputs(names))
+        if asked.dry_run:
+            _tell(summary, write_all(run, None, batch, change, dtype), exact=asked.exact)
+            return summary
+        with run.writing() as files:
+            done = write_all(run, files, batch, change, dtype)
+            done.tell(run, files, batch, summary)
+            _tell(summary, done, exact=asked.exact)
+            run.commit(files, summary, None)
+    return summary
 
 
-def _restorer(job: InvertJob, run: RunFolder, open_arrays: ExitStack, engine: Engine) -> Restorer:
-    shape, kind = job.source.shape, job.request.output.picture_format
-    if kind != "npy":
-        return Restorer(job.inverse, shape, kind, writer(run, engine))
-    whole = (len(job.source.names), *shape)
-    rows = open_arrays.enter_context(run.array(RESTORED, whole, job.facts.dtype))
-    return Restorer(job.inverse, shape, kind, None, rows)
+def _tell(summary: InvertSummary, done: Done[Restored], *, exact: bool) -> None:
+    """Say by how much the values can be off.
+
+    Raises:
+        DataError: they had to be exact, and are not.
+    """
+    summary.restored = done.note
+    if exact and not summary.exact:
+        raise DataError(f"--exact: {'; '.join(summary.doubts())}")
 
 
-def _restore_all(
-    job: InvertJob, restorer: Restorer, run: RunFolder | None, engine: Engine, progress: Progress
-) -> list[str]:
-    """Restore every picture; returns the digests of what was read."""
-    total, pictures = len(job.source.names), job.request.output.picture_format != "npy"
+def _array_of_run(source: str | Path) -> str | Path:
+    """The folder of a run of --format npy stands for the array in it."""
+    array = Path(source) / NORMALIZED
+    return array if str(source) and array.is_file() else source
 
-    def place(position: int) -> Place:
-        output = job.names[position] if pictures else ""
-        return Place(job.source.picture(position), position, "", output)
 
-    faults: list[Fault] = []
-    digests: list[str] = []
-    whole = Restored()
-    for result in engine.map(restorer, Lazily(place, total)):
-        if isinstance(result, Fault):
-            faults.append(result)
-        else:
-            if engine.remote and run is not None and result.written is not None:
-                run.record(job.names[len(digests) + len(faults)], result.written)
-            digests.append(result.digest)
-            whole += result.told
-        progress("restore", len(digests) + len(faults), total)
-    if faults:
-        raise faults_error(faults, total)
-    job.summary.restored = whole
-    if job.request.exact and not job.summary.exact:
-        raise DataError(f"--exact: {'; '.join(job.summary.doubts())}")
-    return digests
+def _as_normalized(asked: Asked, facts: Facts) -> Asked:
+    """What is asked, with normalized pictures read as normalize wrote them."""
+    alpha = "normalize" if facts.alpha == "normalize" else "keep"
+    if all(name.lower().endswith(".npy") for name in asked.selection.sources):
+        alpha = "keep"  # an array has none
+    return replace(asked, policy=ReadPolicy(alpha=alpha, max_pixels=asked.policy.max_pixels))
+
+
+def _with_format(asked: Asked, facts: Facts) -> Asked:
+    """What is asked, with the format known: floating-point values and arrays stay what they were.
+
+    Raises:
+        OptionError: the format holds no such values, or this engine cannot write it.
+    """
+    name = asked.format
+    if name == "auto":
+        name = format_holding(facts.dtype, one_array=facts.channel_order == "as given").name
+    if not FORMATS[name].holds(facts.dtype):
+        raise OptionError(
+            f"--format {name} does not hold the {facts.dtype} values that were fitted"
+        )
+    check_one_writer(asked.engine, name)
+    return replace(asked, format=name)
+
+
+def _check_shape(facts: Facts, source: Source, path: Path) -> None:
+    """Raise ImageError unless the pictures have the shape of the statistics."""
+    if source.shape == facts.shape:
+        return
+    given, wanted = ("x".join(map(str, shape)) for shape in (source.shape, facts.shape))
+    raise ImageError(
+        f"{source.names[0]}: its shape is {given}, but {path} is of {wanted}; "
+        "give the statistics it was normalized with",
+        paths=(source.names[0], str(path)),
+    )
+
+
+def _earlier_run(
+    folders: Sequence[Path], source: Source, statistics: Path, digest: str
+) -> EarlierRun | None:
+    """What the run that made the pictures left word of; None where there is no summary.json.
+
+    Raises:
+        DataError: they were made with other statistics.
+        OptionError: there are several runs, which do not agree.
+    """
+    runs = []
+    for folder in dict.fromkeys(folders):
+        if not (folder / SUMMARY).exists():
+            continue
+        try:
+            runs.append(read_summary(folder / SUMMARY))
+        except DataError:
+            if source.dtype.kind == "u":  # else nothing of it is needed
+                raise
+    for run in runs:
+        if run.statistics_sha256 != digest:
+            raise DataError(
+                f"{run.path}: its pictures were made with other statistics than {statistics}; "
+                "give the stats.npz of that run",
+                paths=(str(run.path), str(statistics)),
+            )
+        if (run.scale, run.low, run.high) != (runs[0].scale, runs[0].low, runs[0].high):
+            raise OptionError(
+                f"{run.path}: its scale is not that of {runs[0].path}; invert them one by one"
+            )
+    if not runs:
+        return None
+    return replace(runs[0], clipped=sum(run.clipped for run in runs))
+
+
+def _numbers_of(
+    asked: Asked, source: Source, earlier: EarlierRun | None
+) -> tuple[Levels | FloatNumbers, bool]:
+    """What the numbers of the files mean, and whether black and white may be clipped values.
+
+    Raises:
+        DataError, OptionError: that cannot be known.
+    """
+    name = source.names[0]
+    stored = source.rows.dtype if isinstance(source, ArrayBatch) else source.dtype
+    if stored.kind == "f" or isinstance(source, ArrayBatch):
+        if stored.kind != "f":
+            raise DataError(f"{name}: it holds {stored}; y is floating-point", paths=(name,))
+        if asked.scale is not None:
+            raise OptionError("--scale is for PNG; these files hold y itself")
+        return FloatNumbers(float(np.finfo(stored).eps)), False
+    if asked.scale is not None:
+        return Levels(asked.scale.low, asked.scale.high, stored), True
+    if earlier is None:
+        raise OptionError(
+            f"{name}: no summary.json beside it says which y are black and white; "
+            "give --scale LO:HI",
+            paths=(name,),
+        )
+    if earlier.scale == "image":
+        raise ImageError(
+            f"{name}: it was normalized with --scale image, and the range of each picture is not "
+            "kept; only other scales can be inverted",
+            paths=(name,),
+        )
+    if earlier.low is None or earlier.high is None:
+        raise OptionError(f"{earlier.path}: it is of files that hold y itself; give --scale LO:HI")
+    return Levels(earlier.low, earlier.high, stored), earlier.clipped > 0
+
+
+def _called(source: Source, earlier: EarlierRun | None) -> Sequence[str]:
+    """What the pictures were called before they were made one array."""
+    listed = earlier.sources if isinstance(source, ArrayBatch) and earlier is not None else ()
+    return listed if len(listed) == len(source.names) else source.names
+
+
+def _words(numbers: Levels | FloatNumbers) -> str:
+    """How y became the numbers of the files."""
+    if isinstance(numbers, Levels):
+        return f"y {numbers.low:.6g} to {numbers.high:.6g} in {numbers.white + 1:,} levels"
+    return "y as it is"
+
+
+def _inverse(
+    run: Run, fitted: Fitted, numbers: Levels | FloatNumbers, *, clipping: bool
+) -> Inverse:
+    facts = fitted.facts
+    return Inverse.of(
+        fitted.statistics(), fitted.gamma.values, fitted.beta.values, facts.unit, facts.eps,
+        facts.shape[2], np.dtype(facts.dtype), numbers, run.engine.threads, clipping=clipping,
+    )  # fmt: skip

@@ -17,10 +17,10 @@ from bncli.machine import allowed_cores
 from bncli.runs.asked import statistics_path
 from bncli.runs.fitted import Fitted, load_fitted
 from bncli.runs.parameters import Parameter
-from bncli.runs.statistics_report import MergeSummary, report_on
+from bncli.runs.statistics import MergeSummary, report_on
 from bncli.storage.apart import check_file_apart
-from bncli.storage.one_file import check_file, write_file
 from bncli.storage.statistics import Facts, Picture
+from bncli.storage.whole_file import WholeFile, write_whole
 from bncli.version import __version__
 
 _LISTED = 20
@@ -84,7 +84,7 @@ def merge_statistics(
     files, target = [Path(path) for path in paths], statistics_path(out)
     if len(files) < 2:  # noqa: PLR2004 - several
         raise OptionError("one file is nothing to merge; give two or more")
-    check_file(target, overwrite=overwrite)
+    WholeFile(target, overwrite=overwrite).check()
     check_file_apart(target, [], files)
     order, twins = _checked(files)
     whole = load_fitted(order[0])
@@ -93,7 +93,7 @@ def merge_statistics(
     with ThreadPoolExecutor(allowed_cores(), thread_name_prefix="bncli") as executor:
         report = report_on(whole, executor)
     summary = MergeSummary(report, str(target), tuple(map(str, files)), twins)
-    summary.sha256 = write_file(target, whole.write, overwrite=overwrite)
+    summary.sha256 = write_whole(target, whole.write, overwrite=overwrite)
     summary.seconds = time.perf_counter() - began
     return summary
 
@@ -101,7 +101,7 @@ def merge_statistics(
 def _checked(files: Sequence[Path]) -> tuple[list[Path], int]:
     """The files in the order in which they are joined, found to fit; only one is held at a time."""
     first: Layered | None = None
-    pictures: list[tuple[Path, list[Picture]]] = []
+    pictures: list[tuple[Path, Sequence[Picture]]] = []
     for path in files:
         fitted = load_fitted(path)
         layered = Layered(str(path), fitted.facts, fitted.gamma, fitted.beta)

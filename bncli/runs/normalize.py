@@ -2,53 +2,40 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, wait
+from collections.abc import Sequence
+from concurrent.futures import wait
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 import numpy as np
 
-from bncli.batchnorm.transform import Planes, Survey, survey
-from bncli.engines.work import Engine
-from bncli.errors import NonFiniteError
-from bncli.images.header import pillow_unlimited
+from bncli.batchnorm.gradients import InputGradient
+from bncli.batchnorm.transform import Transform
 from bncli.machine import give_back_memory
 from bncli.runs.asked import ask, local_path
-from bncli.runs.emit import (
-    Emitted,
-    Emitting,
-    kept_pictures,
-)
-from bncli.runs.emitters import check_finite, make_emitter, recorded
-from bncli.runs.engine import open_engine
-from bncli.runs.gradient import Gradient, square_sum
-from bncli.runs.identity import delta_digest, survey_digest
-from bncli.runs.options import NormalizeOptions
-from bncli.runs.places import Again, places
-from bncli.runs.plan import limits_of
-from bncli.runs.prepare import (
+from bncli.runs.backward import (
     GRAD_INPUT,
-    NORMALIZED,
-    STATS,
-    Job,
+    Backward,
+    PictureGradient,
+    array_files,
     array_names,
-    prepare,
+    input_gradient,
+    load_backward,
+    norms,
 )
-from bncli.runs.reading import Batch, Progress, collect, no_progress
-from bncli.runs.results import result_files, statistics_file
-from bncli.runs.summary import Outputs, RunSummary
+from bncli.runs.changes import applying, check_finite, gallery_of
+from bncli.runs.fitted import STATS, fit_batch, source_facts
+from bncli.runs.identity import key_of, survey_digest
+from bncli.runs.options import NormalizeOptions
+from bncli.runs.parameters import Layer, load_layer
+from bncli.runs.plan import normalize_needs, normalized_dtype
+from bncli.runs.reading import Batch, read_all
+from bncli.runs.run import NORMALIZED, Progress, Run, Tell, no_progress, opened
+from bncli.runs.summary import RunSummary
+from bncli.runs.writing import write_all
 from bncli.storage.journal import Inputs
-from bncli.storage.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    from bncli.drawing.gallery import Gallery
-
-_TIDIED = 1 << 10
-"""Pictures after which freed memory goes back to the system."""
+from bncli.storage.output import RunFolder
 
 
 def normalize_folder(
@@ -56,8 +43,8 @@ def normalize_folder(
     out: str | Path,
     *,
     progress: Progress = no_progress,
-    tell: Callable[[str], None] | None = None,
-    warn: Callable[[str], None] | None = None,
+    tell: Tell | None = None,
+    warn: Tell | None = None,
     **options: Unpack[NormalizeOptions],
 ) -> RunSummary:
     """Normalize a batch of pictures: ``bncli normalize`` as a function.
@@ -87,170 +74,98 @@ def normalize_folder(
         >>> print(summary.count, summary.channels[0].mean, y.ravel().round(4))
         3 3.0 [-0.9258 -0.4629  1.3887]
     """
-    began = time.perf_counter()
-    request = ask(NormalizeOptions, sources, local_path(out, "folder"), options)
-    with (
-        pillow_unlimited(),
-        limits_of(request.policy.max_pixels, request.max_memory).told(),
-        open_engine(request.engine, request.jobs, warn) as engine,
-    ):
-        job = prepare(request, engine)
-        if tell is not None:
-            for line in job.decisions():
-                tell(line)
-        _run(job, engine, progress)
-    job.summary.seconds = time.perf_counter() - began
-    return job.summary
+    asked = ask(NormalizeOptions, sources, local_path(out, "folder"), options)
+    with opened(asked, progress, tell, warn) as run:
+        run.check_several()
+        layer, backward = load_layer(asked, run.source.shape), load_backward(asked, run.source)
+        run.settle_plan(normalize_needs(asked, run.source))
+        others = [*array_names(layer, backward), STATS]
+        key = key_of("normalize", NormalizeOptions, run, layer, backward)
+        run.settle_names(NORMALIZED, others, key)
+        run.summary = summary = RunSummary(
+            **run.facts(),
+            eps=layer.eps,
+            gamma=layer.gamma.origin,
+            beta=layer.beta.origin,
+            seed=asked.seed,
+        )
+        _normalize(run, summary, layer, backward)
+    return summary
 
 
-def _run(job: Job, engine: Engine, progress: Progress) -> None:
-    delta = engine.threads.submit(delta_digest, job.request)
-    batch = collect(
-        job.source, engine, job.plan, job.delta, skip=job.request.skip, progress=progress
-    )
+def _normalize(run: Run, summary: RunSummary, layer: Layer, backward: Backward | None) -> None:
+    threads, source = run.engine.threads, run.source
+    digest = threads.submit(dict if backward is None else backward.delta_digest)
+    batch = read_all(run, None if backward is None else backward.delta)
     give_back_memory()
-    planes, found = _survey(job, batch, engine.threads)
-    folder = job.folder.begin(
-        Inputs(_names(job, batch), batch.digests),
-        decoded=survey_digest(found),
-        **delta.result(),
-    )
-    if job.request.dry_run:
-        _count_whole(job, folder)
+    fitted = fit_batch(source, batch, layer, source_facts(source, layer))
+    transform, found = fitted.transform(threads)
+    check_finite(found)
+    names = [source.names[index] for index in batch.indexes]
+    summary.count, summary.faults = len(names), (*source.faults, *batch.faults)
+    inputs = Inputs(names, batch.digests)
+    run.begin(summary, inputs, decoded=survey_digest(found), **digest.result())
+    if run.asked.dry_run:
         return
-    job.summary.channels, job.summary.dead_pixels = found.channels, found.dead
-    job.summary.run = folder.key
-    gallery = _gallery(job, batch, planes, found)
-    with folder as run, job.showing:
-        gradient = None
-        if gallery is not None or not _finished(job, batch, run):
-            statistics = engine.threads.submit(run.write_with, STATS, statistics_file(job, batch))
+    summary.channels, summary.dead_pixels = found.channels, found.dead
+    gallery = gallery_of(run, names, transform, found, fitted.moments)
+    with run.writing() as files:
+        if gallery is not None or not _finished(run, files, batch, summary, layer, backward):
+            statistics = threads.submit(files.write_with, STATS, fitted.write)
+            del fitted
             batch.moments = None  # the file is the last that needs them
             with ExitStack() as open_arrays:
                 open_arrays.callback(wait, [statistics])  # before the folder is left, come what may
-                count = len(batch.indexes)
-                emitter = make_emitter(job, count, planes, found, run, open_arrays, engine)
-                gradient = _gradient(job, batch, planes, run, open_arrays)
-                # For large pictures planes are most of the memory: only who needs them keeps them.
-                del planes
-                task = Emitting(emitter, gradient, job.source.shape, gallery)
-                emitted = _emit(job, batch, task, run, engine, progress)
+                change, summary.scaling = applying(run, transform, found, others=False)
+                gradient, each = _gradients(run, files, batch, transform, backward, open_arrays)
+                # For large pictures it is most of the memory: only who needs it keeps it.
+                del transform
+                done = write_all(
+                    run, files, batch, change, normalized_dtype(run.asked, source.dtype),
+                    gradient=each, observer=gallery,
+                )  # fmt: skip
             statistics.result()
-            _report(job, emitted, gradient)
-            for name, writer in result_files(job, gradient).items():
-                run.write_with(name, writer)
-        _summarize(job, batch, run)
-        _commit(job, gallery, gradient, run)
+            summary.clipped = done.note.counts
+            _write_arrays(run, files, summary, layer, backward, gradient, done.squares)
+            if gallery is not None and gradient is not None:
+                gallery.add_gradient("grad_gamma", gradient.grad_gamma)
+                gallery.add_gradient("grad_beta", gradient.grad_beta)
+        summary.finish(names, batch.digests, run.outputs(batch.indexes) or run.array, files)
+        run.commit(files, summary, gallery)
 
 
-def _count_whole(job: Job, folder: RunFolder) -> None:
-    """Say of a dry run how much a run that goes on would find done."""
-    if job.request.output.resume and job.summary.plan is not None:
-        job.summary.plan = replace(job.summary.plan, whole_files=folder.count_whole())
-
-
-def _finished(job: Job, batch: Batch, run: RunFolder) -> bool:
+def _finished(
+    run: Run, files: RunFolder, batch: Batch, summary: RunSummary, layer: Layer,
+    backward: Backward | None,
+) -> bool:  # fmt: skip
     """Whether the same run is whole already; then the summary says what it found."""
-    document = run.finished([*_paths(job, batch), *array_names(job.request, job.gamma, job.beta)])
-    return document is not None and job.summary.adopt(document)
+    names = [*run.outputs(batch.indexes), *run.array, *array_names(layer, backward), STATS]
+    document = files.finished(names)
+    return document is not None and summary.adopt(document)
 
 
-def _gallery(job: Job, batch: Batch, planes: Planes, found: Survey) -> Gallery | None:
-    """Where something is to be drawn; else what draws is not even loaded."""
-    if not job.showing.wanted:
-        return None
-    from bncli.runs.draw_run import gallery_of
-
-    assert batch.moments is not None  # noqa: S101 - the first pass has just ended
-    return gallery_of(job, _names(job, batch), planes, found, batch.moments)
-
-
-def _commit(job: Job, gallery: Gallery | None, gradient: Gradient | None, run: RunFolder) -> None:
-    if gallery is not None:
-        from bncli.runs.draw_run import stage_drawings
-
-        stage_drawings(job, gallery, gradient)
-    if not run.stands(job.summary.document(iter)):
-        run.commit(job.summary.document(iter))
-    job.showing.place()
-
-
-def _summarize(job: Job, batch: Batch, run: RunFolder) -> None:
-    job.summary.outputs = Outputs(
-        names=_names(job, batch),
-        digests=batch.digests,
-        paths=_paths(job, batch) or [NORMALIZED],
-        digest_of=run.digest,
+def _gradients(
+    run: Run, files: RunFolder, batch: Batch, transform: Transform, backward: Backward | None,
+    open_arrays: ExitStack,
+) -> tuple[InputGradient | None, PictureGradient | None]:  # fmt: skip
+    """The gradients of a batch, and what writes that of each picture."""
+    if backward is None or batch.sums is None:
+        return None, None
+    count, shape = len(batch.indexes), run.source.shape
+    rows = open_arrays.enter_context(
+        files.array(GRAD_INPUT, (count, *shape), np.dtype(run.asked.dtype))
     )
-    job.summary.arrays = {name: run.digest(name) for name in sorted(run.array_names())}
-    job.summary.kept = run.kept_count
-
-
-def _names(job: Job, batch: Batch) -> list[str]:
-    return [job.source.names[index] for index in batch.indexes]
-
-
-def _paths(job: Job, batch: Batch) -> list[str]:
-    """The file of each picture of the batch; none where they go to one array."""
-    return [job.names[index] for index in batch.indexes] if job.names else []
-
-
-def _survey(job: Job, batch: Batch, executor: Executor) -> tuple[Planes, Survey]:
-    """Mean and scale of every pixel, and what the summary says of the batch."""
-    source, summary = job.source, job.summary
-    assert batch.moments is not None  # noqa: S101 - the first pass has just ended
-    planes = Planes.blank(job.gamma.values, job.beta.values, source.unit)
-    found = survey(batch.moments, planes, job.request.layer.eps, source.shape, executor)
-    check_finite(found)
-    summary.count = len(batch.indexes)
-    summary.faults = (*source.faults, *batch.faults)
-    return planes, found
-
-
-def _gradient(
-    job: Job, batch: Batch, planes: Planes, run: RunFolder, open_arrays: ExitStack
-) -> Gradient | None:
-    if batch.sums is None or job.delta is None:
-        return None
-    count = len(batch.indexes)
-    whole = (count, *job.source.shape)
-    out = open_arrays.enter_context(run.array(GRAD_INPUT, whole, job.request.output.dtype))
-    sums = batch.sums.gradients(planes.mean, planes.x_scale)
+    gradient = input_gradient(batch.sums, transform, count)
     batch.sums = None
-    return Gradient(job.delta, planes, *sums, count, out)
+    return gradient, PictureGradient(backward.delta, gradient, rows, shape)
 
 
-def _emit(
-    job: Job, batch: Batch, task: Emitting, run: RunFolder, engine: Engine, progress: Progress
-) -> list[Emitted]:
-    outputs, gallery = _paths(job, batch), task.gallery
-    kept = kept_pictures(run, outputs, job.source.shape[2], engine)
-    emitted = [Emitted(kept.get(position, ())) for position in range(len(batch.indexes))]
-    every = task.gradient is not None or gallery is not None
-    again = [position for position in range(len(emitted)) if every or position not in kept]
-    done = len(emitted) - len(again)
-    known = Again(batch.indexes, batch.digests, batch.pictures, outputs, kept)
-    items = places(job.source, known, again)
-    for position, result in zip(again, engine.map(task, items), strict=True):
-        if gallery is not None and result.glimpse is not None:
-            gallery.add(result.glimpse)
-        emitted[position] = recorded(run, engine, outputs, position, result)
-        done += 1
-        if done % _TIDIED == 0:
-            give_back_memory()
-        progress("write", done, len(emitted))
-    return emitted
-
-
-def _report(job: Job, emitted: list[Emitted], gradient: Gradient | None) -> None:
-    summary = job.summary
-    summary.clipped = tuple(map(sum, zip(*(e.clipped for e in emitted), strict=True)))
+def _write_arrays(
+    run: Run, files: RunFolder, summary: RunSummary, layer: Layer, backward: Backward | None,
+    gradient: InputGradient | None, squares: float,
+) -> None:  # fmt: skip
     if gradient is not None:
-        squares = {
-            "grad_input": sum(e.grad_square_sum for e in emitted),
-            "grad_gamma": square_sum(gradient.grad_gamma),
-            "grad_beta": square_sum(gradient.grad_beta),
-        }
-        summary.gradients = {name: float(np.sqrt(square)) for name, square in squares.items()}
-        if not np.isfinite(list(summary.gradients.values())).all():
-            raise NonFiniteError("a gradient overflows: delta or gamma is too large; rescale it")
+        summary.gradients = norms(gradient, squares)
+    arrays, summary.update = array_files(run.asked, run.source.shape, layer, backward, gradient)
+    for name, writer in arrays.items():
+        files.write_with(name, writer)

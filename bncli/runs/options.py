@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypedDict
 
+from bncli.images.formats import FORMATS
 from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
 
-FORMATS = ("png", "tiff", "npy")
 DEPTHS = ("auto", "8", "16")
 DTYPES = ("float64", "float32")
 ENGINES = ("local", "processes", "dask")
@@ -175,7 +175,7 @@ class Writing(TypedDict, total=False):
         "Which y are black and white: the least and greatest of the batch, or of each picture; "
         "mean -/+ K standard deviations; LO and HI; 0 and 1.",
         "minmax|image|sigma:K|LO:HI|none", shown="minmax", decides=True)]  # fmt: skip
-    format: Annotated[str, Opt("Of the results.", FORMATS, "png", decides=True)]
+    format: Annotated[str, Opt("Of the results.", tuple(FORMATS), "png", decides=True)]
     depth: Annotated[str, Opt("Bits of PNG.", DEPTHS, "auto", decides=True)]
     dtype: Annotated[str, Opt("Of all arrays.", DTYPES, "float64", decides=True)]
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from bncli.errors import LimitError, OutputError
+import numpy as np
+
+from bncli.errors import LimitError
+from bncli.images.formats import FORMATS, Format
 from bncli.limits import Limits
 from bncli.machine import allowed_cores, allowed_memory
-from bncli.runs.asked import Asked, Layer
+from bncli.runs.asked import Asked
 from bncli.runs.source import Source
+from bncli.storage.statistics import Facts
 
 _PROGRAM_BYTES = 72 << 20
 """Python, numpy, Pillow and rich, with room for what threads leave lying about."""
@@ -22,11 +24,14 @@ _PICTURE_BYTES = 2048
 
 _BLOCK_BYTES = 8 << 20
 
-SHOW_BYTES = 80 << 20
+_DRAWING_BYTES = 80 << 20
 """Of the gallery, its drawings and the library that makes the page, whatever the pictures."""
 
-PLANES_BYTES = 17
+_TRANSFORM_BYTES = 17
 """Of one pixel: mean, x_scale and dead."""
+
+_LEVELS_BYTES = 16
+"""Of one pixel: slope and intercept of the levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Plan:
         limit: bytes allowed.
         disk: bytes of the output at most.
         disk_least: bytes of the output at least: what is not compressed.
+        decodes: how often each file is decoded.
     """
 
     jobs: int
@@ -51,6 +57,7 @@ class Plan:
     limit: int
     disk: int
     disk_least: int
+    decodes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,60 +65,39 @@ class Needs:
     """What a run asks of the machine.
 
     Attributes:
-        jobs: threads that the user asked for, or None.
-        limits: what it may take.
         pixel_bytes: from threads and pictures in a block to the bytes at the peak for one pixel.
-        disk: bytes that are written as they are, and bytes at most that are written compressed.
-        passes: how often pictures are needed; those needed twice are kept where memory allows.
-        fixed_bytes: at the peak, whatever the pictures.
+        plain: bytes that are written as they are.
+        packed: bytes at most that are written compressed.
+        passes: how often pictures are needed.
+        may_keep: whether those needed twice are kept where memory allows.
     """
 
-    jobs: int | None
-    limits: Limits
     pixel_bytes: Callable[[int, int], int]
-    disk: tuple[int, int]
+    plain: int
+    packed: int
     passes: int = 1
-    fixed_bytes: int = 0
+    may_keep: bool = False
 
 
-def make_plan(source: Source, request: Asked) -> Plan:
-    """Plan a run of normalize over these pictures.
-
-    Raises:
-        LimitError: it needs more memory than this process may use.
-    """
-    value_bytes = source.dtype.itemsize
-    disk = _disk_bytes(len(source.names), math.prod(source.shape), request, value_bytes)
-    needs = Needs(
-        jobs=request.jobs,
-        limits=limits_of(request.policy.max_pixels, request.max_memory),
-        pixel_bytes=lambda jobs, block: _normalize_bytes(request, value_bytes, block, jobs),
-        disk=disk,
-        passes=2 if request.engine.kind == "local" else 1,
-        fixed_bytes=SHOW_BYTES * bool(request.show.files),
-    )
-    return plan_for(source, needs)
-
-
-def plan_for(source: Source, needs: Needs) -> Plan:
+def plan_for(source: Source, asked: Asked, needs: Needs) -> Plan:
     """Plan a run with such needs over these pictures.
 
     Raises:
         LimitError: it needs more memory than this process may use.
     """
-    jobs = needs.jobs or allowed_cores()
+    jobs = asked.jobs or allowed_cores()
     count, pixels = len(source.names), math.prod(source.shape)
     value_bytes = source.dtype.itemsize
     block = max(1, min(64, _BLOCK_BYTES // (pixels * value_bytes)))
-    limits = needs.limits
+    limits = limits_of(asked)
+    fixed = _PROGRAM_BYTES + _PICTURE_BYTES * count + _DRAWING_BYTES * bool(asked.drawing.files)
     # A file is read whole; one with much besides its pixels takes more than they do.
     beside = max(0, source.largest_file - pixels * value_bytes)
 
     def peak(jobs: int) -> int:
-        under_way = pixels * needs.pixel_bytes(jobs, block) + jobs * beside
-        return _PROGRAM_BYTES + needs.fixed_bytes + _PICTURE_BYTES * count + under_way
+        return fixed + pixels * needs.pixel_bytes(jobs, block) + jobs * beside
 
-    while peak(jobs) > limits.memory and jobs > 1 and needs.jobs is None:
+    while peak(jobs) > limits.memory and jobs > 1 and asked.jobs is None:
         jobs -= 1  # each holds a picture of its own
     memory = peak(jobs)
     if memory > limits.memory:
@@ -119,123 +105,144 @@ def plan_for(source: Source, needs: Needs) -> Plan:
         with limits.told():
             raise LimitError(
                 f"pictures of {'x'.join(map(str, source.shape))}{_in_large_files(source, pixels)} "
-                f"need {_megabytes(memory)} of memory; raise --max-memory, or use smaller pictures"
-                f"{fewer}"
+                f"need {memory / 1e6:,.0f} MB of memory; raise --max-memory, or use smaller "
+                f"pictures{fewer}"
             )
     cache = count * pixels * value_bytes
-    cached = needs.passes > 1 and memory + cache <= limits.memory
+    cached = needs.may_keep and memory + cache <= limits.memory
     return Plan(
         jobs=jobs,
         block=block,
         cached=cached,
         memory=memory + cache * cached,
         limit=limits.memory,
-        disk=sum(needs.disk),
-        disk_least=needs.disk[0],
+        disk=needs.plain + needs.packed,
+        disk_least=needs.plain,
+        decodes=1 if cached else needs.passes,
     )
 
 
-def limits_of(max_pixels: int, max_memory: float | None) -> Limits:
+def limits_of(asked: Asked) -> Limits:
     """What a run may take: memory as asked for, or half of what is available."""
-    return Limits(max_pixels, _limit(max_memory))
+    available, wanted = allowed_memory(), asked.max_memory
+    if wanted is None:
+        memory = available // 2
+    else:
+        memory = min(available, int(wanted * available) if isinstance(wanted, float) else wanted)
+    return Limits(asked.policy.max_pixels, memory)
 
 
-def free_disk(out: Path) -> int | None:
-    """Bytes free where *out* is or would be made; None where the system does not say."""
-    place = out.absolute()
-    while not place.exists():
-        place = place.parent
-    try:
-        status = os.statvfs(place)
-    except (AttributeError, OSError):  # Windows, or a file system that does not answer
-        return None
-    return status.f_bavail * status.f_frsize
+def normalize_needs(asked: Asked, source: Source) -> Needs:
+    """What normalize needs. The figures are bytes for one pixel.
 
+    Memory is that of a run that keeps no decoded picture: the most of its stages; what stands in
+    one sum is alive at the same time.
+    """
+    value, written = source.dtype.itemsize, FORMATS[asked.format]
+    backward = asked.backward is not None
+    moments, parameters = _moments_bytes(value), _parameters_bytes(asked)
+    sums = 8 * 3 * backward
+    levels = _LEVELS_BYTES * bool(written.levels)
+    emitting = written.working_bytes(value) + 32 * backward
+    transform = _TRANSFORM_BYTES * (backward or not levels or bool(asked.drawing.files))
 
-def check_disk(plan: Plan, out: Path) -> None:
-    """Raise OutputError if even what is written uncompressed has no room."""
-    free = free_disk(out)
-    if free is not None and plan.disk_least > free:
-        raise OutputError(
-            f"{out}: the run needs at least {_megabytes(plan.disk_least)} of disk, but "
-            f"{_megabytes(free)} are free; free some space or choose another disk",
-            paths=(str(out),),
+    def pixel_bytes(jobs: int, block: int) -> int:
+        decoding = _decoding_bytes(value, block, jobs) + jobs * 8 * backward
+        return max(
+            moments + parameters + sums + decoding,
+            moments + parameters + sums + _TRANSFORM_BYTES + 8,
+            parameters + sums + _TRANSFORM_BYTES + levels,
+            parameters + transform + levels + jobs * emitting + 16 * backward,
+            parameters + 8 * 8 * backward,
         )
 
+    pixels, count = math.prod(source.shape), len(source.names)
+    array = np.dtype(asked.dtype).itemsize
+    plain, packed = _picture_bytes(source, written, normalized_dtype(asked, source.dtype))
+    plain += pixels * (array * (count + 4) + 16) * backward
+    packed += pixels * ({1: 18, 2: 20}.get(value, 32) + 16)
+    local = asked.engine.kind == "local"
+    return Needs(pixel_bytes, plain, packed, passes=2, may_keep=local)
 
-def moments_bytes(value_bytes: int) -> int:
-    """Bytes of the moments of one pixel, by those of its values."""
+
+def fit_needs(asked: Asked, source: Source) -> Needs:
+    """What fit needs."""
+    value = source.dtype.itemsize
+    moments, parameters = _moments_bytes(value), _parameters_bytes(asked)
+    # Running statistics: two planes, two for the step, and the moments of a batch.
+    running = 0 if asked.running is None else 32 + moments
+    old = 0 if asked.update_from is None else 2 * moments
+
+    def pixel_bytes(jobs: int, block: int) -> int:
+        kept = moments + parameters + running + old
+        return kept + max(_decoding_bytes(value, block, jobs), _TRANSFORM_BYTES + 8)
+
+    return Needs(pixel_bytes, 0, math.prod(source.shape) * (moments + 16 + 16))
+
+
+def apply_needs(asked: Asked, source: Source, facts: Facts) -> Needs:
+    """What apply needs, with statistics of these facts."""
+    value, written = source.dtype.itemsize, FORMATS[asked.format]
+    kept = _saved_bytes(facts) + _TRANSFORM_BYTES
+    loading = 2 * _moments_bytes(value) + 8
+    levels = _LEVELS_BYTES * bool(written.levels)
+
+    def pixel_bytes(jobs: int, _block: int) -> int:
+        return kept + max(loading, levels + jobs * (9 * value + written.working_bytes(value)))
+
+    dtype = normalized_dtype(asked, source.dtype)
+    return Needs(pixel_bytes, *_picture_bytes(source, written, dtype))
+
+
+def invert_needs(asked: Asked, source: Source, facts: Facts) -> Needs:
+    """What invert needs, with statistics of these facts."""
+    value, restored = source.dtype.itemsize, np.dtype(facts.dtype)
+    kept = _saved_bytes(facts) + _TRANSFORM_BYTES + 8
+    loading, restoring = 2 * _moments_bytes(restored.itemsize), 9 * value + 8 * restored.itemsize
+
+    def pixel_bytes(jobs: int, _block: int) -> int:
+        return kept + max(loading, jobs * restoring)
+
+    return Needs(pixel_bytes, *_picture_bytes(source, FORMATS[asked.format], restored))
+
+
+def normalized_dtype(asked: Asked, source: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    """The dtype of what normalize and apply write of a picture: pixel values, or y."""
+    written = FORMATS[asked.format]
+    if not written.levels:
+        return np.dtype(written.stores or asked.dtype)
+    deep = asked.depth == "16" or (asked.depth == "auto" and source != np.uint8)
+    return np.dtype(np.uint16 if deep else np.uint8)
+
+
+def _picture_bytes(source: Source, written: Format, dtype: np.dtype[np.generic]) -> tuple[int, int]:
+    """Bytes of all pictures: of those written as they are, and at most of those compressed."""
+    value = np.dtype(written.stores or dtype).itemsize
+    size = len(source.names) * math.prod(source.shape) * value
+    return (0, size) if written.compressed else (size, 0)
+
+
+def _moments_bytes(value_bytes: int) -> int:
     return {1: 18, 2: 20}.get(value_bytes, 40)
 
 
-def parameters_bytes(layer: Layer) -> int:
-    """Bytes of gamma and beta of one pixel."""
-    return 8 * sum(_is_array(text) for text in (layer.gamma, layer.beta))
-
-
-def decoding_bytes(value_bytes: int, block: int, jobs: int) -> int:
-    """Bytes of one pixel of all pictures that are under way, and of the block they make."""
+def _decoding_bytes(value_bytes: int, block: int, jobs: int) -> int:
+    """Of all pictures that are under way, and of the block they make."""
     return value_bytes * (block + 3 * jobs) + jobs * 6 * value_bytes
 
 
-def _limit(wanted: float | None) -> int:
-    """Bytes: those asked for, or half of what is available, and never more than is available."""
-    available = allowed_memory()
-    if wanted is None:
-        return available // 2
-    return min(available, int(wanted * available) if isinstance(wanted, float) else wanted)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
-
-
-def _normalize_bytes(request: Asked, value: int, block: int, jobs: int) -> int:
-    """Bytes at the peak of a run that keeps no decoded picture: the most of its stages.
-
-    Each figure is bytes for one pixel; what is named is alive at the same time.
-    """
-    backward = request.backward is not None
-    moments, parameters = moments_bytes(value), parameters_bytes(request.layer)
-    sums = 8 * 3 * backward
-    planes, levels = PLANES_BYTES, 16 * (request.output.picture_format == "png")
-    decoding = decoding_bytes(value, block, jobs) + jobs * 8 * backward
-    emitting = emitting_bytes(request.output.picture_format, value)
-    writing = jobs * (emitting + 32 * backward) + 16 * backward
-    shown = bool(request.show.files)
-    kept = planes * (backward or not levels or shown) + levels
-    return max(
-        moments + parameters + sums + decoding,
-        moments + parameters + sums + planes + 8,
-        parameters + sums + planes + levels,
-        parameters + kept + writing,
-        parameters + 8 * 8 * backward,
+def _parameters_bytes(asked: Asked) -> int:
+    arrays = (
+        text == "random" or text.lower().endswith(".npy") for text in (asked.gamma, asked.beta)
     )
+    return 8 * sum(arrays)
 
 
-def emitting_bytes(picture_format: str, value_bytes: int) -> int:
-    """Bytes of one pixel of a picture that is being written."""
-    return {"png": 8 * value_bytes, "tiff": 24, "npy": 24}[picture_format]
+def _saved_bytes(facts: Facts) -> int:
+    """Of gamma and beta that were saved."""
+    return 8 * sum(isinstance(origin, str) for origin in (facts.gamma, facts.beta))
 
 
 def _in_large_files(source: Source, pixels: int) -> str:
     large = source.largest_file > 2 * pixels * source.dtype.itemsize + _BLOCK_BYTES
-    return f" in files of up to {_megabytes(source.largest_file)}" if large else ""
-
-
-def _is_array(text: str) -> bool:
-    return text == "random" or text.lower().endswith(".npy")
-
-
-def _disk_bytes(count: int, pixels: int, request: Asked, value_bytes: int) -> tuple[int, int]:
-    """What is written as it is, and the most that is written compressed."""
-    array = 8 if request.output.dtype == "float64" else 4
-    deep = request.output.depth == "16" or (request.output.depth == "auto" and value_bytes > 1)
-    picture = {"png": 1 + deep, "tiff": 4, "npy": array}[request.output.picture_format]
-    gradients = array * (count + 4) + 16 if request.backward is not None else 0
-    parameters = 2 * 8
-    statistics = {1: 18, 2: 20}.get(value_bytes, 32) + parameters
-    least = pixels * gradients
-    if request.output.picture_format == "png":
-        return least, pixels * (count * picture + parameters + statistics)
-    return least + pixels * count * picture, pixels * (parameters + statistics)
+    return f" in files of up to {source.largest_file / 1e6:,.0f} MB" if large else ""

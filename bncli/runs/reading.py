@@ -6,53 +6,116 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
+from bncli.batchnorm.gradients import GradientSums
 from bncli.batchnorm.moments import Moments, PixelMoments, moments_for, part_for
-from bncli.batchnorm.streaming import GradientSums
-from bncli.engines.work import Engine, Item, Lazily
+from bncli.engines.work import Item, Lazily
 from bncli.errors import SinglePictureError
 from bncli.images.batch import Fault, faults_error
 from bncli.images.decode import Decoded
-from bncli.runs.places import read_or_fault
-from bncli.runs.plan import Plan
-from bncli.runs.source import Source
+from bncli.runs.run import Run
+from bncli.runs.source import fault_of, read_or_fault
 
 Raster = NDArray[Any]
 
 DeltaRows = Callable[[int], Raster]
+"""Gives the delta of one picture, (pixels,)."""
+
 BlockWatcher = Callable[[Raster], None]
-Progress = Callable[[str, int, int], None]
-"""Is told a stage, and how many of how many pictures are through it."""
-
-
-def no_progress(_stage: str, _done: int, _total: int) -> None:
-    """Nobody wants to know."""
+"""Is given every block of pictures, (pictures, pixels), in order."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """What the first pass knows of the pictures that could be decoded.
+    """What is known of the pictures that could be decoded.
 
     Attributes:
         indexes: their places in the source.
-        digests: SHA-256 of what was decoded, one for each, in bytes.
-        moments: of all of them; None once they are no longer needed.
+        digests: SHA-256 of what was decoded, one for each, in bytes; none before the first pass.
+        moments: of all of them; None where they are not known, or no longer needed.
         sums: behind the gradients, where there is a delta.
         pictures: as decoded, where the plan keeps them.
         faults: those that could not be decoded.
     """
 
-    moments: PixelMoments | None
-    indexes: list[int] = field(default_factory=list)
+    indexes: Sequence[int]
     digests: list[bytes] = field(default_factory=list)
+    moments: PixelMoments | None = None
     sums: GradientSums | None = None
     pictures: list[Decoded] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+
+
+def read_all(
+    run: Run, delta: DeltaRows | None = None, watch: BlockWatcher | None = None, least: int = 2
+) -> Batch:
+    """Decode every picture and take its moments.
+
+    Args:
+        run: whose pictures they are.
+        delta: gives the delta of one picture, or None; it and *watch* want an engine that is not
+            remote.
+        watch: is given every block of pictures that the moments take in, in order.
+        least: how many pictures there must be.
+
+    Raises:
+        ImageError, LimitError: pictures cannot be decoded; all are named at once.
+        SinglePictureError: fewer than *least* are left.
+    """
+    batch = _collect(run, range(len(run.source.names)), delta, watch)
+    check_faults(run, batch.faults, len(batch.indexes), skip=run.asked.skip)
+    if batch.faults and run.engine.remote and run.source.dtype.kind == "f":
+        # The blocks are to be those of the pictures that are left.
+        faults = batch.faults
+        batch = _collect(run, batch.indexes, None, None)
+        check_faults(run, batch.faults, len(batch.indexes), skip=False)
+        batch.faults = faults
+    if len(batch.indexes) < least:
+        name = run.source.names[batch.indexes[0]]
+        raise SinglePictureError(
+            f"{name}: it is the only picture, so every output would be beta; give two or more",
+            paths=(name,),
+        )
+    return batch
+
+
+def batch_for(run: Run, *, decode: bool) -> Batch:
+    """The pictures of a run that has no first pass.
+
+    Args:
+        run: the run.
+        decode: whether each is decoded, only to know which can be: one array has no gaps, so who is
+            in it must be known before the first is written.
+
+    Raises:
+        ImageError, LimitError: pictures cannot be decoded; all are named at once.
+    """
+    total = len(run.source.names)
+    if not decode:
+        return Batch(range(total))
+    indexes: list[int] = []
+    batch = Batch(indexes)
+    results = run.engine.map(fault_of, Lazily(run.source.picture, total))
+    for index, fault in enumerate(results):
+        if fault is None:
+            indexes.append(index)
+        else:
+            batch.faults.append(fault)
+        run.progress("check", index + 1, total)
+    check_faults(run, batch.faults, len(indexes), skip=run.asked.skip)
+    return batch
+
+
+def check_faults(run: Run, faults: Sequence[Fault], left: int, *, skip: bool) -> None:
+    """Raise one error for all faults of a run, unless they may be skipped and something is left."""
+    if faults and not (skip and left):
+        source = run.source
+        raise faults_error([*source.faults, *faults], len(source.names) + len(source.faults))
 
 
 @dataclass(slots=True)
@@ -109,16 +172,18 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Collecting:
-    """How workers sum up pictures, a chunk each.
+    """How pictures are summed up: in chunks on the workers of an engine, or all of them here.
 
     Attributes:
         pixels, dtype: of every picture.
         block: pictures whose moments are taken at once.
+        here: sums over all pictures, of an engine that works in this process.
     """
 
     pixels: int
     dtype: np.dtype[Any]
     block: int
+    here: Sums | None = None
 
     @property
     def ordered(self) -> bool:
@@ -136,7 +201,7 @@ class Collecting:
 
     def begin(self) -> Sums:
         """Sums over no picture, to be joined to others."""
-        return Sums(part_for(self.pixels, self.dtype), self.block)
+        return self.here or Sums(part_for(self.pixels, self.dtype), self.block)
 
     def join(self, parts: Sequence[Any]) -> PixelMoments:
         """The moments of all parts, from the left."""
@@ -150,73 +215,16 @@ class Collecting:
         return whole
 
 
-@dataclass(frozen=True, slots=True)
-class CollectingHere(Collecting):
-    """How this process sums up all pictures by itself.
-
-    Attributes:
-        sums: over them.
-    """
-
-    sums: Sums
-
-    def begin(self) -> Sums:
-        """Sums over no picture yet."""
-        return self.sums
-
-
-def collect(
-    source: Source, engine: Engine, plan: Plan, delta: DeltaRows | None,
-    *, skip: bool, progress: Progress, least: int = 2, watch: BlockWatcher | None = None,
-) -> Batch:  # fmt: skip
-    """Decode every picture and take its moments.
-
-    Args:
-        source: the pictures.
-        engine: where they are decoded; delta and watch want one that is not remote.
-        plan: how the machine is used.
-        delta: gives the delta of one picture, or None.
-        skip: go on without the pictures that cannot be decoded.
-        progress: is told of every picture.
-        least: how many there must be.
-        watch: is given every block of pictures that the moments take in, in order.
-
-    Raises:
-        ImageError, LimitError: pictures cannot be decoded; all are named at once.
-        SinglePictureError: fewer than *least* are left.
-    """
-    indexes = range(len(source.names))
-    batch = _collect(source, engine, plan, _Wishes(delta, watch), indexes, progress)
-    _check(batch, source, least, skip=skip)
-    if batch.faults and engine.remote and source.dtype.kind == "f":
-        # The blocks are to be those of the pictures that are left.
-        faults = batch.faults
-        batch = _collect(source, engine, plan, _Wishes(), batch.indexes, progress)
-        _check(batch, source, least, skip=False)
-        batch.faults = faults
-    return batch
-
-
-@dataclass(frozen=True, slots=True)
-class _Wishes:
-    """What else is to be done with every picture and every block, in order."""
-
-    delta: DeltaRows | None = None
-    watch: BlockWatcher | None = None
-
-
 def _collect(
-    source: Source, engine: Engine, plan: Plan, wishes: _Wishes,
-    indexes: Sequence[int], progress: Progress,
-) -> Batch:  # fmt: skip
-    pixels = math.prod(source.shape)
-    fold = Collecting(pixels, source.dtype, plan.block)
-    batch = Batch(None)
-    if not engine.remote:
-        kept = batch.pictures if plan.cached else None
-        moments = moments_for(pixels, source.dtype)
-        sums = Sums(moments, plan.block, wishes.delta, wishes.watch, kept)
-        fold = CollectingHere(pixels, source.dtype, plan.block, sums)
+    run: Run, places: Sequence[int], delta: DeltaRows | None, watch: BlockWatcher | None
+) -> Batch:
+    source, block = run.source, run.plan.block
+    pixels, indexes = math.prod(source.shape), list[int]()
+    batch = Batch(indexes)
+    here = None
+    if not run.engine.remote:
+        kept = batch.pictures if run.plan.cached else None
+        here = Sums(moments_for(pixels, source.dtype), block, delta, watch, kept)
     done = 0
 
     def told(fact: str | Fault) -> None:
@@ -224,43 +232,12 @@ def _collect(
         if isinstance(fact, Fault):
             batch.faults.append(fact)
         else:
-            batch.indexes.append(indexes[done])
+            indexes.append(places[done])
             batch.digests.append(bytes.fromhex(fact))
         done += 1
-        progress("read", done, len(indexes))
+        run.progress("read", done, len(places))
 
-    items = Lazily(lambda place: source.picture(indexes[place]), len(indexes))
-    batch.moments = engine.fold(fold, items, told)
-    if isinstance(fold, CollectingHere):
-        batch.sums = fold.sums.gradients
+    items = Lazily(lambda place: source.picture(places[place]), len(places))
+    batch.moments = run.engine.fold(Collecting(pixels, source.dtype, block, here), items, told)
+    batch.sums = None if here is None else here.gradients
     return batch
-
-
-def refuse(source: Source, engine: Engine) -> NoReturn:
-    """Decode what looked sound too, so that all that is wrong with a batch is said at once.
-
-    Raises:
-        ImageError, LimitError: always.
-    """
-    total = len(source.names)
-    results = engine.map(fault_of, Lazily(source.picture, total))
-    found = [result for result in results if result is not None]
-    raise faults_error([*source.faults, *found], total + len(source.faults))
-
-
-def fault_of(picture: Item) -> Fault | None:
-    """Why a picture cannot be decoded, or None."""
-    result = read_or_fault(picture)
-    return result if isinstance(result, Fault) else None
-
-
-def _check(batch: Batch, source: Source, least: int, *, skip: bool) -> None:
-    if batch.faults and not (skip and batch.indexes):
-        total = len(source.names) + len(source.faults)
-        raise faults_error([*source.faults, *batch.faults], total)
-    if len(batch.indexes) < least:
-        name = source.names[batch.indexes[0]]
-        raise SinglePictureError(
-            f"{name}: it is the only picture, so every output would be beta; give two or more",
-            paths=(name,),
-        )

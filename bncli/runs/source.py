@@ -7,18 +7,18 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
 import numpy as np
 
-from bncli.engines.work import Engine, Item
-from bncli.errors import NoPicturesError, OptionError
-from bncli.images.batch import Fault, preflight
+from bncli.engines.work import Engine, Item, Lazily
+from bncli.errors import DataError, LimitError, NoPicturesError, OptionError
+from bncli.images.batch import Fault, faults_error, preflight
 from bncli.images.decode import Decoded
 from bncli.images.folder import Found, Selection, find_pictures
 from bncli.images.layout import Shape, to_raster
 from bncli.images.policy import ReadPolicy
-from bncli.storage.rows import ArrayRows, open_rows
+from bncli.storage.arrays import ArrayRows, open_rows
 
 _BATCH_AXES = "(batch, w, h, c)"
 
@@ -109,9 +109,6 @@ class Source(Protocol):
     def decoders(self) -> dict[str, str]:
         """The libraries that read the pictures, with their versions."""
 
-    def read(self, index: int) -> Decoded:
-        """Read one picture."""
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -173,10 +170,6 @@ class ArrayBatch:
         rows = replace(self.rows, path=self.rows.path.absolute())
         return Row(rows, self.places[index], self.names[index], self.dtype)
 
-    def read(self, index: int) -> Decoded:
-        """Read one picture; its digest is that of its numbers in C order."""
-        return self.picture(index).read()
-
 
 def open_source(
     selection: Selection, policy: ReadPolicy, engine: Engine, shard: Shard | None = None
@@ -219,6 +212,33 @@ def open_source(
     dtype = native if native in (np.uint8, np.uint16) else np.dtype(np.float64)
     found = Found(((str(path), path.name),), 0, 0, (), (path.parent,))
     return ArrayBatch(rows, names, dtype, places), found
+
+
+def read_or_fault(picture: Item) -> Decoded | Fault:
+    """One picture, or why it cannot be used."""
+    try:
+        decoded: Decoded = picture.read()
+    except (DataError, LimitError) as error:
+        return Fault(picture.name, str(error), isinstance(error, LimitError))
+    return decoded
+
+
+def fault_of(picture: Item) -> Fault | None:
+    """Why a picture cannot be decoded, or None."""
+    result = read_or_fault(picture)
+    return result if isinstance(result, Fault) else None
+
+
+def refuse(source: Source, engine: Engine) -> NoReturn:
+    """Decode what looked sound too, so that all that is wrong with a batch is said at once.
+
+    Raises:
+        ImageError, LimitError: always.
+    """
+    total = len(source.names)
+    results = engine.map(fault_of, Lazily(source.picture, total))
+    found = [result for result in results if result is not None]
+    raise faults_error([*source.faults, *found], total + len(source.faults))
 
 
 def _check_workers(engine: Engine, files: Sequence[str | Path]) -> None:

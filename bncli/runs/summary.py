@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
+import numpy as np
+
+from bncli.batchnorm.inverse import Restored
 from bncli.batchnorm.transform import Channel
 from bncli.images.batch import Fault
 from bncli.images.layout import Shape
-
-SCHEMA = "bncli.normalize/1"
+from bncli.storage.output import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +89,33 @@ class PlanFacts:
     disk_free_bytes: int | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class Timed:
+    """A report of something that took a while.
+
+    Attributes:
+        seconds: that it took; not part of the document.
+    """
+
+    seconds: float = 0.0
+
+
 @dataclass(slots=True)
-class RunSummary:
-    """Everything a run of normalize reports.
+class Summary(Timed):
+    """What every run over pictures reports.
 
     Attributes:
         version: of bncli.
         count, shape, dtype: of the batch; shape is (w, h, c).
         ignored, excluded: files that were not taken for pictures, or left out by a glob.
-        eps, gamma, beta, seed: of the layer; gamma and beta say where they come from.
         alpha: what is made of alpha channels.
         with_alpha: how many pictures have one.
         faults: pictures that were skipped at the user's wish.
-        dead_pixels: pixels whose variance is exactly 0.
-        clipped: values that were clipped, for each channel.
-        channels: input statistics and range of y.
-        scaling: how y became pixel values.
-        gradients: name -> Euclidean norm.
-        update: the settings of the step, or None.
         outputs: one for each picture.
         arrays: name of each array written -> SHA-256 of the file.
         run: what decides the bytes of the files, by name.
         kept: files that an earlier run had left whole; not part of the document.
         plan: of a dry run, else None: a run leaves the same summary whatever it used.
-        seconds: the whole run took; not part of the document.
     """
 
     version: str
@@ -118,30 +124,99 @@ class RunSummary:
     dtype: str
     ignored: int
     excluded: int
-    eps: float
-    gamma: str
-    beta: str
-    seed: int
-    alpha: str = "keep"
-    with_alpha: int = 0
+    alpha: str
+    with_alpha: int
     faults: tuple[Fault, ...] = ()
+    outputs: Sequence[Output] = ()
+    arrays: dict[str, str] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+    kept: int = 0
+    plan: PlanFacts | None = None
+
+    schema: ClassVar[str]
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 3 where pictures were skipped."""
+        return 3 if self.faults else 0
+
+    def own_facts(self) -> dict[str, Any]:
+        """What other commands do not report."""
+        return {}
+
+    def finish(
+        self, names: Sequence[str], digests: Sequence[bytes], paths: Sequence[str], files: RunFolder
+    ) -> None:
+        """Take in what was written.
+
+        Args:
+            names, digests: of the pictures of the batch.
+            paths: of their files, or of the one array.
+            files: the folder that they are in.
+        """
+        self.count = len(names)
+        self.outputs = Outputs(names, digests, paths, files.digest)
+        self.arrays = {name: files.digest(name) for name in sorted(files.array_names())}
+        self.kept = files.kept_count
+
+    def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
+        """The JSON document.
+
+        Args:
+            rows: makes what stands for the outputs; ``iter`` for those who take one at a time.
+        """
+        document: dict[str, Any] = {
+            "schema": self.schema,
+            "status": "skipped" if self.faults else "ok",
+            "exit_code": self.exit_code,
+            "version": self.version,
+            "images": {
+                "count": self.count,
+                "shape": list(self.shape),
+                "dtype": self.dtype,
+                "order": "natural",
+                "alpha": self.alpha,
+                "with_alpha": self.with_alpha,
+                "ignored_files": self.ignored,
+                "excluded_files": self.excluded,
+            },
+            **self.own_facts(),
+            "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
+            "outputs": rows(asdict(output) for output in self.outputs),
+            "arrays": [{"path": path, "sha256": sha} for path, sha in self.arrays.items()],
+            "run": dict(self.run),
+        }
+        if self.plan is not None:
+            document["plan"] = asdict(self.plan)
+        return document
+
+
+@dataclass(slots=True)
+class RunSummary(Summary):
+    """Everything a run of normalize reports.
+
+    Attributes:
+        eps, gamma, beta, seed: of the layer; gamma and beta say where they come from.
+        dead_pixels: pixels whose variance is exactly 0.
+        clipped: values that were clipped, for each channel.
+        channels: input statistics and range of y.
+        scaling: how y became pixel values.
+        gradients: name -> Euclidean norm.
+        update: the settings of the step, or None.
+    """
+
+    schema: ClassVar[str] = "bncli.normalize/1"
+
+    eps: float = 0.0
+    gamma: str = ""
+    beta: str = ""
+    seed: int = 0
     dead_pixels: int = 0
     clipped: tuple[int, ...] = ()
     channels: list[Channel] = field(default_factory=list)
     scaling: Scaling | None = None
     gradients: dict[str, float] = field(default_factory=dict)
     update: Mapping[str, float] | None = None
-    outputs: Sequence[Output] = ()
-    arrays: dict[str, str] = field(default_factory=dict)
-    run: Mapping[str, Any] = field(default_factory=dict)
-    kept: int = 0
-    plan: PlanFacts | None = None
-    seconds: float = 0.0
-
-    @property
-    def exit_code(self) -> int:
-        """0, or 3 where pictures were skipped."""
-        return 3 if self.faults else 0
 
     def adopt(self, document: Mapping[str, Any]) -> bool:
         """Take what the second pass found from the document of the same run, if it is sound."""
@@ -156,27 +231,9 @@ class RunSummary:
         self.gradients, self.update = gradients, update
         return len(clipped) == len(self.channels)
 
-    def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
-        """The JSON document.
-
-        Args:
-            rows: makes what stands for the outputs; ``iter`` for those who take one at a time.
-        """
-        document: dict[str, Any] = {
-            "schema": SCHEMA,
-            "status": "skipped" if self.faults else "ok",
-            "exit_code": self.exit_code,
-            "version": self.version,
-            "images": {
-                "count": self.count,
-                "shape": list(self.shape),
-                "dtype": self.dtype,
-                "order": "natural",
-                "alpha": self.alpha,
-                "with_alpha": self.with_alpha,
-                "ignored_files": self.ignored,
-                "excluded_files": self.excluded,
-            },
+    def own_facts(self) -> dict[str, Any]:
+        """What other commands do not report."""
+        return {
             "layer": {
                 "eps": self.eps,
                 "gamma": self.gamma,
@@ -192,14 +249,7 @@ class RunSummary:
             "scale": None if self.scaling is None else asdict(self.scaling),
             "gradients": {name: {"norm": norm} for name, norm in self.gradients.items()},
             "update": None if self.update is None else dict(self.update),
-            "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
-            "outputs": rows(asdict(output) for output in self.outputs),
-            "arrays": [{"path": path, "sha256": sha} for path, sha in self.arrays.items()],
-            "run": dict(self.run),
         }
-        if self.plan is not None:
-            document["plan"] = asdict(self.plan)
-        return document
 
 
 @dataclass(slots=True)
@@ -212,20 +262,72 @@ class ApplySummary(RunSummary):
         fitted: how many pictures it is of.
     """
 
+    schema: ClassVar[str] = "bncli.apply/1"
+
     statistics: str = ""
     statistics_sha256: str = ""
     fitted: int = 0
 
-    def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
-        """The JSON document; *rows* as of the summary of normalize."""
-        document = RunSummary.document(self, rows)
+    def own_facts(self) -> dict[str, Any]:
+        """What other commands do not report."""
+        facts = RunSummary.own_facts(self)
         for name in ("gradients", "update"):
-            del document[name]
-        del document["layer"]["seed"]
-        document["schema"] = "bncli.apply/1"
-        document["statistics"] = {
+            del facts[name]
+        del facts["layer"]["seed"]
+        facts["statistics"] = {
             "path": self.statistics,
             "sha256": self.statistics_sha256,
             "count": self.fitted,
         }
-        return document
+        return facts
+
+
+@dataclass(slots=True)
+class InvertSummary(Summary):
+    """Everything a run of invert reports; its dtype is that of the restored values.
+
+    Attributes:
+        scale: how y had become the numbers of the files, in words.
+        statistics, statistics_sha256: the stats.npz and the SHA-256 of its bytes.
+        restored: by how much the values can be off.
+    """
+
+    schema: ClassVar[str] = "bncli.invert/1"
+
+    scale: str = ""
+    statistics: str = ""
+    statistics_sha256: str = ""
+    restored: Restored = field(default_factory=Restored)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every value is certainly the one it was."""
+        return not self.doubts()
+
+    def doubts(self) -> list[str]:
+        """Why values may not be what they were, in words."""
+        told, values = self.restored, self.count * math.prod(self.shape)
+        by = f"{told.largest_error:g}"
+        if np.dtype(self.dtype).kind == "f":
+            by = f"{told.largest_error:.3g}"
+        other = "the pictures were changed since, or normalized with other statistics"
+        counts = {
+            f"can be off by up to {by}": told.inexact,
+            "are black or white and may have been clipped": told.saturated,
+            f"can have been no pixel value: {other}": told.foreign,
+        }
+        return [
+            f"{count:,} of {values:,} values {words}" for words, count in counts.items() if count
+        ]
+
+    def own_facts(self) -> dict[str, Any]:
+        """What other commands do not report."""
+        return {
+            "statistics": {"path": self.statistics, "sha256": self.statistics_sha256},
+            "scale": self.scale,
+            "exact": self.exact,
+            "largest_error": self.restored.largest_error,
+            "inexact_values": self.restored.inexact,
+            "saturated_values": self.restored.saturated,
+            "foreign_values": self.restored.foreign,
+        }

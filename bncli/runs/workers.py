@@ -12,10 +12,10 @@ import numpy as np
 
 from bncli.engines.work import Engine
 from bncli.errors import EngineError, ImageError, OutputError
+from bncli.images.codecs import codec_versions
 from bncli.images.stores import is_url
-from bncli.images.versions import codec_versions
-from bncli.storage.run_folder import RunFolder
-from bncli.storage.stage import Stage
+from bncli.storage.output import RunFolder
+from bncli.storage.staging import SharedStaging
 from bncli.version import __version__
 
 Facts = dict[str, str]
@@ -54,18 +54,18 @@ def check_workers(engine: Engine, files: Sequence[str | Path]) -> None:
                 )
 
 
-def shared_stage(run: RunFolder, engine: Engine) -> Stage:
+def shared_staging(run: RunFolder, engine: Engine) -> SharedStaging:
     """Where the workers of an engine stage the files of a run.
 
     Raises:
         OutputError: a worker cannot write there.
     """
-    stage = Stage.open(run.staging)
+    stage = SharedStaging.open(run.staging)
     check_output(engine, stage)
     return stage
 
 
-def check_output(engine: Engine, stage: Stage) -> None:
+def check_output(engine: Engine, stage: SharedStaging) -> None:
     """See that every worker can write where this process will look.
 
     Raises:

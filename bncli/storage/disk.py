@@ -9,7 +9,9 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -31,8 +33,14 @@ _REMEDIES = {
     errno.ENOENT: "see that nothing removes the folder while bncli is running",
 }
 
-_AT_THIS_PLACE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+AT_THIS_PLACE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 """Links are not followed, and a pipe is not waited for."""
+
+_FLUSHERS = 16
+"""Threads that wait for the disk; one wait can serve many files."""
+
+_BACKLOG = 128
+"""Files that may wait to be flushed before the run waits for them."""
 
 
 @contextmanager
@@ -46,6 +54,29 @@ def writing(path: Path) -> Iterator[None]:
         remedy = _REMEDIES.get(error.errno or 0, "see that the disk is sound")
         message = f"{place}: it cannot be written: {reason}; {remedy}"
         raise OutputError(message, paths=(place,)) from error
+
+
+def free_bytes(path: Path) -> int | None:
+    """Bytes free where *path* is or would be made; None where the system does not say."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    try:
+        status = os.statvfs(place)
+    except (AttributeError, OSError):  # Windows, or a file system that does not answer
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def check_room(out: Path, least: int) -> None:
+    """Raise OutputError if *least* bytes have no room where *out* is or would be made."""
+    free = free_bytes(out)
+    if free is not None and least > free:
+        raise OutputError(
+            f"{out}: the run needs at least {least / 1e6:,.0f} MB of disk, but "
+            f"{free / 1e6:,.0f} MB are free; free some space or choose another disk",
+            paths=(str(out),),
+        )
 
 
 def reserve(descriptor: int, start: int, size: int) -> None:
@@ -74,7 +105,7 @@ def flush_folder(path: Path) -> None:
 def digest_of(path: Path) -> bytes | None:
     """SHA-256 of a regular file that lies at this very place, or None where none can be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | _AT_THIS_PLACE)
+        descriptor = os.open(path, os.O_RDONLY | AT_THIS_PLACE)
     except OSError:
         return None
     try:
@@ -96,6 +127,20 @@ def folders_of(names: Iterable[str]) -> list[str]:
     return [str(folder) for folder in sorted(every - {PurePosixPath()})]
 
 
+def lock(descriptor: int, refusal: str) -> None:
+    """Lock an open file or folder until it is closed, or the process ends.
+
+    Raises:
+        OutputError: another process holds the lock; its message is *refusal*.
+    """
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(refusal) from error
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of an output folder, which ends with the process that holds it.
@@ -104,17 +149,12 @@ def locked(folder: Path) -> Iterator[None]:
         OutputError: another process holds it.
         OSError: the folder cannot be opened.
     """
-    if fcntl is None:
+    if fcntl is None:  # and folders cannot be opened
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(
-                f"{folder}: another bncli is writing here; wait for it to end"
-            ) from error
+        lock(descriptor, f"{folder}: another bncli is writing here; wait for it to end")
         yield
     finally:
         with contextlib.suppress(OSError):  # nothing was written through it
@@ -138,3 +178,41 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
         for number in held[:1]:
             signal.raise_signal(number)
+
+
+class Flusher:
+    """Flushes files in the background; what the disk refuses is raised by a later call."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="bncli-flush")
+        self._waiting: deque[Future[None]] = deque()
+
+    def add(self, path: Path) -> None:
+        """Flush one more file; waits while too many are under way."""
+        self._waiting.append(self._pool.submit(_flush, path))
+        with contextlib.suppress(IndexError):  # another thread may have taken the last
+            while self._waiting[0].done() or len(self._waiting) > _BACKLOG:
+                self._waiting.popleft().result()
+
+    def map(self, task: Callable[[str], object], names: Sequence[str]) -> Iterator[object]:
+        """The results of a task that reads files, on the threads that otherwise flush them."""
+        for start in range(0, len(names), _BACKLOG):
+            yield from self._pool.map(task, names[start : start + _BACKLOG])
+
+    def wait(self) -> None:
+        """Return when all files are on the disk."""
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def stop(self) -> None:
+        """End; what has not been begun is not flushed."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _flush(path: Path) -> None:
+    try:
+        flush_file(path)
+    except OSError:
+        # The system may call it clean from now on, and show bytes that no disk holds.
+        path.unlink(missing_ok=True)
+        raise

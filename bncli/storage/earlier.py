@@ -1,40 +1,50 @@
-"""What an earlier run left in an output folder, and whether it is the same run."""
+"""An output folder as an earlier run left it, and its hold by the run that comes after."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bncli.errors import DataError, OutputError
-from bncli.files import open_regular
-from bncli.storage.disk import digest_of
+from bncli.errors import OutputError
+from bncli.storage.disk import digest_of, flush_folder, locked
 from bncli.storage.journal import (
     Entry,
     Inputs,
+    Journal,
     Key,
     Past,
     differences,
     input_differences,
     read_journal,
 )
-from bncli.storage.placing import SUMMARY, is_complete
+from bncli.storage.placing import (
+    SUMMARY,
+    MayReplace,
+    is_complete,
+    missing_folders,
+    place,
+    settle_locked,
+    take_back,
+)
 from bncli.storage.staging import STAGING, Staging
-
-_LARGEST_SUMMARY = 1 << 30
+from bncli.storage.summary_file import find_summary
 
 
 @dataclass(slots=True)
-class Earlier:
+class Remains:
     """What is known of the files of an earlier run.
 
     Attributes:
         staging: where those lie that are not at their places.
         past: what its journal tells.
         document: the summary of a run that is whole, or None.
-        listed: the files that this summary names.
+        listed: the files that this summary names; the facts of one that was made from a single
+            picture are ``{"source": SHA-256 of the picture}``, of others None.
     """
 
     staging: Staging
@@ -43,23 +53,22 @@ class Earlier:
     listed: dict[str, Entry] = field(default_factory=dict)
 
     @classmethod
-    def none(cls, out: Path) -> Earlier:
+    def none(cls, out: Path) -> Remains:
         """Nothing is known of *out*."""
         return cls(Staging(out / STAGING), Past())
 
     @classmethod
-    def read(cls, out: Path) -> Earlier:
+    def read(cls, out: Path) -> Remains:
         """What lies in *out*, which need not exist; writes nothing."""
-        earlier = cls.none(out)
-        past = read_journal(earlier.staging.journal)
-        if not is_complete(earlier.staging, past):
-            earlier.past = past
-        document = _document(out / SUMMARY)
+        remains = cls.none(out)
+        past = read_journal(remains.staging.journal)
+        if not is_complete(remains.staging, past):
+            remains.past = past
+        document = find_summary(out / SUMMARY)
         with contextlib.suppress(KeyError, TypeError, ValueError):  # a file of somebody else
-            files = [*document["outputs"], *document["arrays"]]
-            earlier.listed = {f["path"]: Entry(bytes.fromhex(f["sha256"]), None) for f in files}
-            earlier.document = document
-        return earlier
+            remains.listed = dict(_listed(document))
+            remains.document = document
+        return remains
 
     @property
     def under_way(self) -> bool:
@@ -126,11 +135,15 @@ class Earlier:
                 "the order of the inputs is another"
             ]
         if unlike:
-            raise OutputError(
-                f"{self.staging.path.parent}: --resume cannot go on with the run that is there: "
-                f"{'; '.join(unlike)}; {self._remedy()}",
-                paths=(str(self.staging.path.parent),),
-            )
+            raise self.other_run("; ".join(unlike))
+
+    def other_run(self, unlike: str) -> OutputError:
+        """There is nothing to go on with: *unlike* says in what the run was another."""
+        out = self.staging.path.parent
+        return OutputError(
+            f"{out}: --resume cannot go on with the run that is there: {unlike}; {self._remedy()}",
+            paths=(str(out),),
+        )
 
     def _remedy(self) -> str:
         if self.past.key is not None:
@@ -145,9 +158,132 @@ class Earlier:
             return {}
 
 
-def _document(path: Path) -> Any:
-    try:
-        with open_regular(path) as (file, state):
-            return json.load(file) if state.size < _LARGEST_SUMMARY else None
-    except (DataError, OSError, ValueError, RecursionError):
-        return None
+class Hold:
+    """The hold of one run on an output folder; :meth:`leave` ends it.
+
+    Attributes:
+        path: of the output folder.
+        staging: where files wait until all are whole.
+        earlier: what there is to go on with.
+        committed: whether the run is at its place, whole.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.staging = Staging(path / STAGING)
+        self.earlier = Remains.none(path)
+        self.committed = False
+        self._journal: Journal | None = None
+        self._lock = ExitStack()
+        self._owned = False
+        self._identity: os.stat_result | None = None
+        self._made: list[Path] = []
+        self._placing: Sequence[str] | None = None
+
+    def take(self, refuse: Callable[[Remains], None] | None) -> None:
+        """Lock the folder, which is made if need be, and take back what a killed run half placed.
+
+        Args:
+            refuse: raises an error if what is there is not to be gone on with; None: nothing is.
+
+        Raises:
+            OutputError: the folder is in use, or not to be used.
+            OSError: as the system says.
+        """
+        self._make_folders(self.path)
+        self._lock.enter_context(locked(self.path))
+        self._identity = self.path.stat()
+        self.staging.check()
+        if refuse is not None:
+            refuse(Remains.read(self.path))
+        self._owned = True
+        settle_locked(self.staging)
+        if refuse is not None:
+            self.earlier = Remains.read(self.path)
+        if self.earlier.under_way:
+            self.staging.sweep_parts()
+        else:
+            self.staging.sweep()
+
+    def journal(self, names: Iterable[str], key: Key, inputs: Inputs) -> Journal:
+        """The journal of the run; the first call makes it, and the staging folder with it."""
+        if self._journal is None:
+            self.staging.path.mkdir(exist_ok=self.earlier.under_way)
+            self._journal = Journal(self.staging.journal)
+            if not self.earlier.under_way:
+                self._journal.begin(key, inputs)
+            self.staging.make(names)
+        return self._journal
+
+    def commit(self, names: Sequence[str], may_replace: MayReplace) -> None:
+        """Bring staged files to their places, the summary, which is not among *names*, last.
+
+        Raises:
+            OutputError: another folder has taken the place of this one.
+            OSError: as the system says.
+        """
+        assert self._journal is not None  # noqa: S101 - something is staged
+        assert self._identity is not None  # noqa: S101 - the folder was taken
+        if not os.path.samestat(self._identity, self.path.stat()):
+            raise OutputError(f"{self.path}: it was replaced while bncli was running; run again")
+        self._placing = missing_folders(self.path, names)
+        self._journal.commit(self._placing)
+        for folder in (self.staging.path, self.path, *(made.parent for made in self._made)):
+            flush_folder(folder)
+        place(self.staging, names, may_replace)
+        self._journal.done()
+        self.committed = True
+
+    def leave(self, digests: Mapping[str, bytes], *, keep: bool) -> None:
+        """Take back what is half placed, sweep what is staged, and let go.
+
+        Args:
+            digests: of all files that were staged.
+            keep: what is staged stays for the next run, unless this one is whole.
+
+        Raises:
+            OutputError, OSError: the folder could not be mended; the next run will.
+        """
+        try:
+            if self._owned:
+                self._undo(digests)
+                self._tidy(keep=keep and not self.committed)
+            for folder in [] if self.committed else reversed(self._made):
+                folder.rmdir()
+        finally:
+            self._close()
+            self._lock.close()
+
+    def _undo(self, digests: Mapping[str, bytes]) -> None:
+        if self._placing is not None and self._journal is not None and not self.committed:
+            take_back(self.staging, digests, self._placing)
+            self._journal.taken_back()
+
+    def _tidy(self, *, keep: bool) -> None:
+        self._close()
+        if keep:
+            self.staging.sweep_parts()
+        elif self.committed or not self.staging.holds_old_files():
+            self.staging.sweep()
+
+    def _close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+    def _make_folders(self, folder: Path) -> None:
+        """Make *folder* and those above it; those made are removed again if the run fails."""
+        missing = []
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            self._made.append(path)
+
+
+def _listed(document: Mapping[str, Any]) -> Iterator[tuple[str, Entry]]:
+    """The files that a summary names; arrays after pictures, whose sources may lie in them."""
+    for file in [*document["outputs"], *document["arrays"]]:
+        path, digest = file["path"], bytes.fromhex(file["sha256"])
+        source = file.get("source_sha256")
+        yield path, Entry(digest, {"source": source} if isinstance(source, str) else None)

@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -32,22 +32,32 @@ Key = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The inputs of a run, in order: what they are called, and the SHA-256 of each, in bytes."""
+    """The inputs of a run, in order.
+
+    Attributes:
+        names: what they are called.
+        digests: the SHA-256 of each, in bytes; none where a run writes before it has read them all.
+            What it writes is then kept only with the digest of its input in its facts.
+    """
 
     names: Sequence[str] = ()
     digests: Sequence[bytes] = ()
 
     def digest(self) -> str:
-        """One digest over all of them, hexadecimal."""
+        """One digest over all of them, hexadecimal; over the names alone without digests."""
         whole = hashlib.sha256()
-        for name, digest in zip(self.names, self.digests, strict=True):
+        for name, digest in self._pairs():
             whole.update(f"{digest.hex()} {json.dumps(name)}\n".encode("ascii"))
         return whole.hexdigest()
 
     def short(self) -> Iterator[tuple[str, str]]:
         """Name and the first digits of the digest of each: enough to tell which differ."""
-        for name, digest in zip(self.names, self.digests, strict=True):
+        for name, digest in self._pairs():
             yield name, digest.hex()[:_SHORT]
+
+    def _pairs(self) -> Iterator[tuple[str, bytes]]:
+        digests = self.digests or repeat(b"", len(self.names))
+        return zip(self.names, digests, strict=True)
 
 
 class Entry(NamedTuple):
@@ -171,10 +181,14 @@ def differences(before: Key, now: Key) -> list[str]:
 
 
 def input_differences(before: Mapping[str, str], inputs: Inputs) -> list[str]:
-    """Which inputs differ, in words."""
+    """Which inputs differ, in words; a digest that one side does not know differs from none."""
     now = dict(inputs.short())
     kinds = {
-        "changed": [name for name in now if name in before and before[name] != now[name]],
+        "changed": [
+            name
+            for name, digest in now.items()
+            if digest and before.get(name, digest) not in {"", digest}
+        ],
         "new": [name for name in now if name not in before],
         "gone": [name for name in before if name not in now],
     }

@@ -6,14 +6,15 @@ import contextlib
 import hashlib
 import os
 import shutil
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from bncli.errors import OutputError
-from bncli.storage.disk import folders_of
+from bncli.storage.disk import flush_file, folders_of, writing
 
 STAGING = ".bncli-run"
 _JOURNAL, _NEW, _OLD, _PART = "journal", "new", "old", "part"
@@ -119,3 +120,45 @@ class Staging:
     def holds_old_files(self) -> bool:
         """Whether files that were to be replaced have not been put back."""
         return any(files for _, _, files in os.walk(self.path / _OLD))
+
+
+@dataclass(frozen=True, slots=True)
+class SharedStaging:
+    """Where the workers of one run stage files; small enough to be sent to every one of them.
+
+    Attributes:
+        staging: of the run, by its absolute path.
+        mark: a file of this run alone: a worker who was left behind by an earlier run no longer
+            finds its own, and writes nothing into this one.
+        host: where the run itself is, which flushes what is written there.
+    """
+
+    staging: Staging
+    mark: Path
+    host: str
+
+    @classmethod
+    def open(cls, staging: Staging) -> SharedStaging:
+        """For a run that has its staging folder."""
+        absolute = replace(staging, path=staging.path.absolute())
+        mark = absolute.part(os.urandom(16).hex())
+        mark.touch()
+        return cls(absolute, mark, socket.gethostname())
+
+    def write(self, name: str, content: bytes, _facts: object = None) -> str:
+        """Stage one file whole; who does so again replaces it. The run records its facts.
+
+        Returns:
+            The SHA-256 of its bytes, hexadecimal.
+
+        Raises:
+            OutputError: it cannot be written, or the run has ended.
+        """
+        target = self.staging.new(name)
+        with writing(target):
+            if not self.mark.exists():
+                raise OutputError(f"{target}: the run has ended")
+            digest = self.staging.write(name, content)
+            if socket.gethostname() != self.host:
+                flush_file(target)
+        return digest

@@ -1,15 +1,17 @@
-"""The summary.json of an earlier run: what it says of the pictures beside it."""
+"""The summary.json of a run: written, found again, and read for what it says of the pictures."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bncli.errors import ArrayError
+from bncli.errors import ArrayError, DataError
 from bncli.files import open_regular
+from bncli.names import with_whole_names
 from bncli.storage.arrays import naming
 
 _LARGEST = 1 << 30
@@ -39,6 +41,25 @@ class EarlierRun:
     sources: tuple[str, ...]
 
 
+def summary_pieces(document: Mapping[str, Any]) -> Iterator[bytes]:
+    """The bytes of a JSON file, indented; an iterator in it may be long, and is never held."""
+    start = "{"
+    for key, value in document.items():
+        yield f"{start}\n  {json.dumps(key)}: ".encode()
+        yield from _json_rows(value) if isinstance(value, Iterator) else [_json(value, 1)]
+        start = ","
+    yield b"\n}\n"
+
+
+def find_summary(path: Path) -> Any:
+    """The document of a file that may not be there, or not be JSON; None where it is neither."""
+    try:
+        with open_regular(path) as (file, state):
+            return json.load(file) if state.size < _LARGEST else None
+    except (DataError, OSError, ValueError, RecursionError):
+        return None
+
+
 def read_summary(path: Path) -> EarlierRun:
     """Read the summary.json of a run of normalize or apply, which anybody may have made.
 
@@ -58,6 +79,19 @@ def read_summary(path: Path) -> EarlierRun:
             return _checked(path, document)
         except (KeyError, TypeError, AttributeError) as error:
             raise ArrayError("it lacks what bncli's summaries hold") from error
+
+
+def _json_rows(rows: Iterator[Any]) -> Iterator[bytes]:
+    start = b"["
+    for row in rows:
+        yield start + b"\n    " + _json(row, 2)
+        start = b","
+    yield b"[]" if start == b"[" else b"\n  ]"
+
+
+def _json(value: Any, depth: int) -> bytes:
+    text = with_whole_names(json.dumps(value, indent=2, allow_nan=False))
+    return text.replace("\n", "\n" + "  " * depth).encode("ascii")
 
 
 def _checked(path: Path, document: Any) -> EarlierRun:

@@ -11,7 +11,6 @@ from hypothesis.extra.numpy import arrays
 
 from bncli.batchnorm.draws import uniform
 from bncli.batchnorm.moments import FloatMoments, Moments, moments_for
-from bncli.batchnorm.streaming import GradientSums
 from bncli.errors import LimitError, NonFiniteError
 
 integers = st.sampled_from([np.uint8, np.uint16]).flatmap(
@@ -133,20 +132,6 @@ def test_float_overflow_is_refused():
     """A variance beyond float64 is an error, not infinity."""
     with pytest.raises(NonFiniteError, match="overflows"):
         moments_for(1, np.float64).add(np.array([[1e300], [-1e300]]))
-
-
-def test_streamed_gradient_sums(rng):
-    """One picture at a time gives the gradients of the whole batch, near a low variance too."""
-    x = 60000 + rng.integers(0, 3, (40, 30))
-    delta = rng.standard_normal(x.shape)
-    sums = GradientSums(x[0])
-    for row, delta_row in zip(x, delta, strict=True):
-        sums.add(row, delta_row)
-    mean = x.mean(axis=0)
-    grad_gamma, grad_beta = sums.gradients(mean, np.full(30, 0.5))
-
-    assert np.allclose(grad_gamma, (delta * (x - mean) * 0.5).sum(axis=0), rtol=0, atol=1e-12)
-    assert np.allclose(grad_beta, delta.sum(axis=0), rtol=0, atol=1e-13)
 
 
 def test_random_arrays():

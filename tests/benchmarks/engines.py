@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from bncli.runs.emit import BatchLevels
 from measure import print_table, side_by_side
 from pictures import make_set
 
 from bncli.batchnorm.moments import Moments
-from bncli.runs.emit import BatchLevels
 
 _SIZE = (640, 427)
 _ENGINES = {

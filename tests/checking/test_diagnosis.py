@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from bncli import gradcheck
-from bncli.checking.battery import run_battery
-from bncli.checking.counts import count_values, name_count
-from bncli.checking.faults import OTHERS, STUDIED, planted
-from bncli.checking.probe import PROBE_SHAPE, SECOND_SHAPE
+from bncli.checking.mistakes import MISTAKES
+from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE
+from bncli.checking.self_test import OTHERS, STUDIED, planted, run_battery
+from bncli.checking.terms import count_values, name_count
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -18,13 +18,53 @@ from bncli.checking.probe import PROBE_SHAPE, SECOND_SHAPE
 @pytest.mark.parametrize("fault", [*STUDIED, *OTHERS], ids=lambda fault: fault.name)
 def test_planted_bug_is_named(fault, dtype, seed):
     """The one gradient that is wrong fails, the others pass, and the bug has its right name."""
-    report = gradcheck(fault.layer, dtype=dtype, seed=seed)
+    report = gradcheck(fault.layer, shape=fault.shape, dtype=dtype, seed=seed)
 
     assert report.status == "fail"
     assert report.diagnosis.name == fault.expected
     assert report.diagnosis.quantity == fault.quantity
     wrong = [name for name, quantity in report.quantities.items() if not quantity.passed]
     assert wrong == [fault.quantity]
+
+
+@pytest.fixture(scope="module")
+def diagnoses():
+    return [gradcheck(fault.layer, shape=fault.shape).diagnosis for fault in (*STUDIED, *OTHERS)]
+
+
+@pytest.mark.parametrize("row", MISTAKES, ids=lambda row: f"{row.quantity} {row.name}")
+def test_every_known_mistake_has_a_planted_layer(row, diagnoses):
+    """Each row of the table is said, in its own words, of a layer that was written by hand."""
+    words = row.message.partition("{")[0]
+
+    assert [
+        found
+        for found in diagnoses
+        if found.quantity == row.quantity
+        and found.name.partition("-times-1/")[0] == row.name
+        and words in found.message
+        and found.change == row.change
+    ]
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "name"),
+    [
+        ((1, 1, 0), "missing-variance-term"),
+        ((2, 2, 2), "doubled"),
+        ((1, 0, 1), "missing-mean-term"),
+    ],
+)
+def test_mistakes_of_an_unbiased_layer_have_their_names(coefficients, name):
+    """Coefficients are told beside what is right for the layer's own forward."""
+
+    def rule(parts):
+        a, b, c = coefficients
+        return parts.terms(a, b, c * parts.batch / (parts.batch - 1))
+
+    found = gradcheck(planted("unbiased", ddof=1, input_rule=rule)).diagnosis
+    assert found.name == name
+    np.testing.assert_allclose(found.coefficients, coefficients, atol=1e-7)
 
 
 @settings(max_examples=25)

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from bncli import gradcheck
-from bncli.checking.calling import Caller
-from bncli.checking.target import load_target
+from bncli.checking.target import Caller, load_target
 from bncli.errors import MissingExtraError
 
 TARGETS = Path(__file__).parent / "targets" / "torch_layers.py"

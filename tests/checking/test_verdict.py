@@ -13,8 +13,8 @@ from hypothesis import given, settings, strategies
 from oracle import textbook
 
 from bncli import BatchNorm, gradcheck
-from bncli.checking.faults import OTHERS, RIGHT, PlantedLayer, planted
-from bncli.checking.probe import PROBE_SHAPE, SECOND_SHAPE, probe
+from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE, probe
+from bncli.checking.self_test import OTHERS, RIGHT, PlantedLayer, planted
 from bncli.errors import (
     NonFiniteError,
     OptionError,

@@ -90,7 +90,7 @@ def test_nothing_more_is_loaded(folder, tmp_path):
         f"try: main(['normalize', {str(folder)!r}, '-o', {str(tmp_path / 'out')!r}, '-q'])\n"
         "except SystemExit as end: assert end.code == 0\n"
         "drawing = ('jinja2', 'markupsafe', 'PIL.ImageDraw', 'PIL.ImageFont', "
-        "'bncli.drawing.gallery', 'bncli.drawing.run_page', 'bncli.drawing.contact_sheet')\n"
+        "'bncli.drawing.gallery', 'bncli.drawing.run_page', 'bncli.drawing.sheet')\n"
         "print([name for name in drawing if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

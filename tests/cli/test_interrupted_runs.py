@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ OPTIONS = ("--delta", "random", "--gamma", "random", "--update", "--jobs", "1")
 
 SLOW = """
 import os, sys, time
-from bncli.storage.run_folder import RunFolder
+from bncli.storage.output import RunFolder
 write, count = RunFolder.write, 0
 def slowly(self, *arguments):
     global count
@@ -207,16 +206,6 @@ def test_a_limit_on_the_size_of_files(folder, tmp_path, undisturbed):
     assert b"file-size limit" in done.stderr
     assert bncli("normalize", folder, "-o", out, *OPTIONS, "--resume", "-q").code == 0
     assert tree(out) == undisturbed
-
-
-def test_a_name_without_room_is_found_before_anything_is_decoded(folder, tmp_path):
-    """Where the suffix makes a name too long, a dry run says so too."""
-    shutil.copy(folder / "p1.png", folder / ("x" * 251 + ".png"))
-
-    assert bncli("normalize", folder, "-o", tmp_path / "out", "-q").code == 0
-    run = bncli("normalize", folder, "-o", tmp_path / "other", "--format", "tiff", "-n")
-    assert run.code == 6
-    assert "too long for the file system; choose shorter names" in run.err
 
 
 def test_temporary_files_lie_beside_their_targets(folder, tmp_path):

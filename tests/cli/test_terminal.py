@@ -24,7 +24,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 SLOWLY = """
 import sys, time
-from bncli.storage.run_folder import RunFolder
+from bncli.storage.output import RunFolder
 write = RunFolder.write
 def slowly(self, *arguments):
     time.sleep(0.4)

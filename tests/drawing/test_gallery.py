@@ -10,7 +10,7 @@ from oracle import textbook, tree
 from PIL import Image
 
 from bncli import BncliError, normalize_folder
-from bncli.drawing import gallery as gallery_module, run_sheet
+from bncli.drawing import gallery as gallery_module, sheet as sheet_module
 from bncli.drawing.histogram import BINS, Histogram
 
 
@@ -21,11 +21,11 @@ def shown(monkeypatch, tmp_path):
     def run(source, **options):
         kept = []
         monkeypatch.setattr(
-            run_sheet, "contact_sheet", lambda sheet: kept.append(sheet) or b"a sheet"
+            sheet_module, "contact_sheet", lambda sheet: kept.append(sheet) or b"a sheet"
         )
-        original = run_sheet.draw_sheet
+        original = sheet_module.draw_sheet
         monkeypatch.setattr(
-            run_sheet,
+            sheet_module,
             "draw_sheet",
             lambda gallery, document, command: (
                 kept.append(gallery)
@@ -206,14 +206,14 @@ def test_files_inside_the_output_folder(folder, tmp_path):
 
 def test_a_run_that_fails_leaves_no_drawing(folder, tmp_path, monkeypatch):
     """Whatever goes wrong while it is drawn or committed, neither drawing nor output is there."""
-    from bncli.storage.run_folder import RunFolder
+    from bncli.storage.output import RunFolder
 
     wanted = {"contact_sheet": tmp_path / "s.png"}
 
     def fail(*_):
         raise MemoryError
 
-    for place, name in ((run_sheet, "contact_sheet"), (RunFolder, "commit")):
+    for place, name in ((sheet_module, "contact_sheet"), (RunFolder, "commit")):
         with monkeypatch.context() as patch:
             patch.setattr(place, name, fail)
             with pytest.raises(MemoryError):

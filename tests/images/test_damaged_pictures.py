@@ -177,7 +177,7 @@ def test_too_little_memory_is_a_limit(write, gather, monkeypatch):
     monkeypatch.setattr(Image.Image, "load", starve)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", starve)
     with pytest.raises(LimitError, match="not enough memory"):
-        images.read(0)
+        images.picture(0).read()
 
 
 def test_deep_animation(write, read):

@@ -34,7 +34,7 @@ def test_cmyk_jpeg_becomes_colour_and_drops_its_profile(tmp_path, read_one, gath
 
     assert np.abs(pixels[:8] - [255, 0, 0]).max() <= 3
     assert np.abs(pixels[8:] - 255).max() <= 3
-    assert gather([path]).read(0).icc is None
+    assert gather([path]).picture(0).read().icc is None
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])

@@ -116,8 +116,8 @@ def test_the_profile_is_carried_while_the_colours_are_its_own(tmp_path, gather):
     """The ICC profile stays with unconverted pixels and goes when the mode is converted."""
     Image.new("RGB", (3, 2)).save(tmp_path / "a.png", icc_profile=b"profile")
 
-    assert gather([tmp_path / "a.png"]).read(0).icc == b"profile"
-    assert gather([tmp_path / "a.png"], mode="L").read(0).icc is None
+    assert gather([tmp_path / "a.png"]).picture(0).read().icc == b"profile"
+    assert gather([tmp_path / "a.png"], mode="L").picture(0).read().icc is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 3), (5, 7), (8, 8), (17, 13)])

@@ -156,4 +156,4 @@ def test_deep_tiff_keeps_its_profile(tmp_path, gather, rng):
     values = numbers(rng, "uint16", (5, 7, 3))
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", iccprofile=b"profile")
 
-    assert gather([tmp_path / "a.tif"]).read(0).icc == b"profile"
+    assert gather([tmp_path / "a.tif"]).picture(0).read().icc == b"profile"

@@ -106,4 +106,4 @@ def test_a_disk_that_fails_while_reading(write, gather, monkeypatch):
 
     monkeypatch.setattr(decode, "open_file", lambda _: Opened())
     with pytest.raises(ImageError, match="Input/output error"):
-        images.read(0)
+        images.picture(0).read()

@@ -98,7 +98,7 @@ def test_resize_settles_sizes(batch_of, gather):
     images = gather(batch_of(("L", (7, 5)), ("L", (5, 7))), resize=(4, 3))
 
     assert images.shape == (4, 3, 1)
-    assert [images.read(i).values.shape for i in (0, 1)] == [(12,), (12,)]
+    assert [images.picture(i).read().values.shape for i in (0, 1)] == [(12,), (12,)]
 
 
 def test_all_faults_at_once(batch_of, gather, write):

@@ -65,15 +65,15 @@ def test_alpha_kept_dropped_or_normalized(write, gather, rng):
 
     kept = gather([path])
     assert kept.shape == (7, 5, 3)
-    assert np.array_equal(kept.read(0).values, values[..., :3].ravel())
-    assert np.array_equal(kept.read(0).alpha, values[..., 3].ravel())
+    assert np.array_equal(kept.picture(0).read().values, values[..., :3].ravel())
+    assert np.array_equal(kept.picture(0).read().alpha, values[..., 3].ravel())
     dropped = gather([path], alpha="drop")
-    assert np.array_equal(dropped.read(0).values, values[..., :3].ravel())
-    assert dropped.read(0).alpha is None
+    assert np.array_equal(dropped.picture(0).read().values, values[..., :3].ravel())
+    assert dropped.picture(0).read().alpha is None
     normalized = gather([path], alpha="normalize")
     assert normalized.shape == (7, 5, 4)
-    assert np.array_equal(normalized.read(0).values, values.ravel())
-    assert normalized.read(0).alpha is None
+    assert np.array_equal(normalized.picture(0).read().values, values.ravel())
+    assert normalized.picture(0).read().alpha is None
 
 
 @pytest.mark.parametrize("suffix", ["tiff", "png", "webp", "gif"])
@@ -106,7 +106,7 @@ def test_frames_of_a_grey_gif_agree(tmp_path, gather, rng):
 
     assert list(images.names) == ["a.gif#0", "a.gif#1", "a.gif#2"]
     for number, frame in enumerate(frames):
-        assert np.array_equal(images.read(number).values[::3], np.asarray(frame).ravel())
+        assert np.array_equal(images.picture(number).read().values[::3], np.asarray(frame).ravel())
     assert images.shape == (32, 8, 3)
 
 
@@ -128,7 +128,7 @@ def test_first_frame(tmp_path, gather, colours):
     images = gather([tmp_path / "a.png"], frames="first")
 
     assert list(images.names) == ["a.png"]
-    assert np.array_equal(images.read(0).values, colours.ravel())
+    assert np.array_equal(images.picture(0).read().values, colours.ravel())
 
 
 def test_resize_is_that_of_pillow(tmp_path, gather, colours):
@@ -139,7 +139,7 @@ def test_resize_is_that_of_pillow(tmp_path, gather, colours):
 
     assert images.shape == (31, 43, 3)
     expected = np.asarray(Image.fromarray(colours).resize((31, 43), LANCZOS))
-    assert np.array_equal(images.read(0).values, expected.ravel())
+    assert np.array_equal(images.picture(0).read().values, expected.ravel())
 
 
 def test_resize_weighs_colours_by_alpha(tmp_path, read_one, rng):

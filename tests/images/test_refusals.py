@@ -286,4 +286,4 @@ def test_changed_between_preflight_and_decode(write, gather, change):
         path.unlink()
 
     with pytest.raises(DataError, match=r"changed while|cannot be opened"):
-        images.read(0)
+        images.picture(0).read()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -198,56 +197,6 @@ def test_policies_come_from_the_statistics(folder, tmp_path, rng):
 
 def truncate(path):
     path.write_bytes(path.read_bytes()[:-30])
-
-
-@pytest.mark.parametrize("options", [{}, {"format": "npy"}, {"dry_run": True}])
-def test_bad_pictures(folder, tmp_path, options):
-    """All that are bad are named and nothing is written; skipped, the rest is as if alone."""
-    fit_folder(folder, tmp_path / "s.npz")
-    for name in ("p2", "p10"):
-        truncate(folder / f"{name}.png")
-    with pytest.raises(ImageError) as caught:
-        apply_folder(tmp_path / "s.npz", folder, tmp_path / "out", **options)
-    assert caught.value.paths == ("p2.png", "p10.png")
-    assert not (tmp_path / "out").exists()
-    skipped = apply_folder(tmp_path / "s.npz", folder, tmp_path / "out", on_error="skip", **options)
-    assert (skipped.exit_code, skipped.count) == (3, 3)
-    if "dry_run" in options:
-        assert not (tmp_path / "out").exists()
-        return
-    for name in ("p2", "p10"):
-        (folder / f"{name}.png").unlink()
-    apply_folder(tmp_path / "s.npz", folder, tmp_path / "alone", **options)
-    ours, theirs = tree(tmp_path / "out"), tree(tmp_path / "alone")
-    assert ours.keys() == theirs.keys()
-    assert all(ours[name] == theirs[name] for name in ours if name != "summary.json")
-
-
-def test_nothing_but_bad_pictures(folder, tmp_path):
-    """If none is left, skipping is no way out."""
-    fit_folder(folder, tmp_path / "s.npz")
-    for path in folder.iterdir():
-        truncate(path)
-    with pytest.raises(ImageError):
-        apply_folder(tmp_path / "s.npz", folder, tmp_path / "out", on_error="skip")
-    assert not (tmp_path / "out").exists()
-
-
-def test_where_it_may_be_written(folder, tmp_path):
-    """OUT is apart from the input, and keeps what is there; the statistics are not written over."""
-    fit_folder(folder, tmp_path / "s.npz")
-    before = tree(folder)
-    for out in (folder, folder / "out", tmp_path):
-        with pytest.raises(OptionError, match="output folder"):
-            apply_folder(tmp_path / "s.npz", folder, out, overwrite=True)
-    out = tmp_path / "out"
-    apply_folder(tmp_path / "s.npz", folder, out)
-    with pytest.raises(OutputError, match="overwrite"):
-        apply_folder(tmp_path / "s.npz", folder, out)
-    shutil.copy(tmp_path / "s.npz", out / "p1.png")
-    with pytest.raises(OptionError, match="it is the input"):
-        apply_folder(out / "p1.png", folder, out, overwrite=True)
-    assert tree(folder) == before
 
 
 @pytest.mark.parametrize(

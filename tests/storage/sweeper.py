@@ -20,8 +20,8 @@ from pathlib import Path
 from bncli.errors import OutputError
 from bncli.storage import placing
 from bncli.storage.journal import Inputs
+from bncli.storage.output import RunFolder
 from bncli.storage.placing import settle
-from bncli.storage.run_folder import RunFolder
 
 FILES = {"a.png": b"first", "sub/b.png": b"second", "g.npy": b"third" * 100}
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bncli.errors import OptionError
-from bncli.storage.apart import check_apart
+from bncli.storage.apart import check_apart, check_file_apart
 
 
 @pytest.fixture
@@ -65,3 +65,16 @@ def test_folder_of_single_files(tmp_path, src):
     with pytest.raises(OptionError, match="that of the input files"):
         check_apart(src, [], [src])
     check_apart(src / "out", [], [src])
+
+
+def test_a_file_apart_from_the_input(tmp_path):
+    """Inside a folder that is read, or being a file that is read, by links too: refused."""
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("in")
+    picture = tmp_path / "one.png"
+    picture.touch()
+    (tmp_path / "alias.png").symlink_to("one.png")
+    for bad in ("in/a.png", "in/deep/a.png", "link/a.png", "one.png", "alias.png"):
+        with pytest.raises(OptionError):
+            check_file_apart(tmp_path / bad, [tmp_path / "in"], [picture])
+    check_file_apart(tmp_path / "a.png", [tmp_path / "in"], [picture])

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from multiprocessing import get_context
 
 import pytest
@@ -14,8 +15,8 @@ from oracle import tree
 
 from bncli.errors import OutputError
 from bncli.storage.journal import Inputs
+from bncli.storage.output import RunFolder
 from bncli.storage.placing import settle
-from bncli.storage.run_folder import RunFolder
 from bncli.storage.staging import Staging
 
 FILES = {"a.png": b"first", "sub/b.png": b"second", "g.npy": b"third"}
@@ -252,6 +253,103 @@ def test_how_many_files_are_whole(tmp_path):
     assert tree(out) == before
     run(out)
     assert opened(out).count_whole() == len(FILES)
+
+
+def one_pass(out, *, names=("a.jpg", "sub/b.jpg"), **options):
+    """A run that reads each input only when it writes what it makes of it."""
+    folder = RunFolder(out, list(FILES), overwrite=False, resume=True, key={"eps": 1}, **options)
+    return folder.begin(Inputs(names))
+
+
+def write_one_pass(folder, *, count):
+    for (_, digest), (name, content) in list(zip(INPUTS, FILES.items(), strict=False))[:count]:
+        folder.write(name, content, {"source": digest, "clipped": [1, 2.5, None]})
+
+
+def test_a_run_that_does_not_know_its_inputs_yet(tmp_path, whole):
+    """Names alone are enough to begin; the facts of a file tell of which input it was made."""
+    out = tmp_path / "out"
+
+    def break_off():
+        with one_pass(out) as folder:
+            write_one_pass(folder, count=1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
+    assert one_pass(out).count_whole() == 1
+    with one_pass(out) as folder:
+        assert folder.kept("a.png").facts == {"source": "0" * 64, "clipped": [1, 2.5, None]}
+        assert folder.kept("sub/b.png") is None
+        write_one_pass(folder, count=2)
+        folder.write("g.npy", FILES["g.npy"])
+        folder.commit(summary(folder))
+    found = {name: content for name, content in tree(out).items() if name != "summary.json"}
+    assert found == FILES
+
+    with one_pass(out) as folder:
+        assert folder.finished(list(FILES))["run"] == folder.key
+        assert folder.kept("a.png").facts == {"source": "0" * 64}
+        assert folder.kept("sub/b.png").facts == {"source": "1" * 64}
+        assert folder.kept("g.npy").facts is None
+        assert folder.stands(summary(folder))
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a.jpg"], "input gone: sub/b.jpg"),
+        (["a.jpg", "sub/b.jpg", "c.jpg"], "input new: c.jpg"),
+        (["sub/b.jpg", "a.jpg"], "the order of the inputs is another"),
+    ],
+)
+def test_names_that_differ_are_refused(tmp_path, ended, names, words):
+    """Without digests too it is another run; what is not known is not said to have changed."""
+    out = tmp_path / "out"
+    with pytest.raises(ZeroDivisionError) if not ended else nullcontext(), one_pass(out) as folder:
+        write_one_pass(folder, count=2)
+        folder.write("g.npy", FILES["g.npy"])
+        if not ended:
+            raise ZeroDivisionError
+        folder.commit(summary(folder))
+
+    with pytest.raises(OutputError) as caught, one_pass(out, names=names):
+        pass
+    assert words in str(caught.value)
+    assert "changed" not in str(caught.value)
+
+
+def test_digests_of_inputs(tmp_path):
+    """Names, digests and their order all count, and no digests are not the same as any."""
+    some = [
+        Inputs(),
+        Inputs(["a"]),
+        Inputs(["a", "b"]),
+        Inputs(["b", "a"]),
+        Inputs(["a"], [b"\0"]),
+        Inputs(["a"], [b"\1"]),
+        Inputs(["a", "b"], [b"\0", b"\1"]),
+        Inputs(["a", "b"], [b"\1", b"\0"]),
+    ]
+    assert len({inputs.digest() for inputs in some}) == len(some)
+    assert list(Inputs(["a", "b"]).short()) == [("a", ""), ("b", "")]
+    line = b'00ff "a"\n'  # what journals and summaries hold today
+    assert Inputs(["a"], [b"\0\xff"]).digest() == hashlib.sha256(line).hexdigest()
+    with pytest.raises(ValueError, match="shorter"):
+        Inputs(["a", "b"], [b"\0"]).digest()
+
+
+@pytest.mark.parametrize(
+    "output", [[], "text", 3, None, {"path": []}, {"path": {}, "sha256": "00"}]
+)
+def test_outputs_that_make_no_sense(tmp_path, output):
+    """A summary that somebody made vouches for nothing, and is in the way."""
+    (tmp_path / "out").mkdir()
+    document = {"outputs": [output], "arrays": []}
+    (tmp_path / "out" / "summary.json").write_text(json.dumps(document))
+    with pytest.raises(OutputError, match="it exists"):
+        run(tmp_path / "out")
 
 
 def write(staging, name, content):

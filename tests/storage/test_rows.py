@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bncli.errors import ArrayError, NonFiniteError, ShapeError
-from bncli.storage.rows import RowWriter, open_rows
+from bncli.storage.arrays import RowWriter, open_rows
 
 ANY = (None, None, None)
 

@@ -1,0 +1,244 @@
+"""The table of known wrong gradients: what shows each, what it is, and the line to change.
+
+A gradient of the input is held against ``gamma^p * inv_std^q * (a * delta - b * mean(delta) - c *
+x_norm * mean(delta * x_norm))``, which is right at p = q = a = b = c = 1. A new mistake is one more
+row here, and a layer in ``self_test.py`` that makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bncli.checking.question import Array
+from bncli.checking.terms import Evidence
+
+LINES = {
+    "grad_input": "grad_input = gamma * inv_std * (delta - delta.mean(0) - "
+    "x_norm * (delta * x_norm).mean(0))",
+    "grad_gamma": "grad_gamma = (delta * x_norm).sum(0)",
+    "grad_beta": "grad_beta = delta.sum(0)",
+}
+_MEAN = "mean term: - delta.sum(0) / B"
+_VARIANCE = "variance term: - x_norm * (delta * x_norm).sum(0) / B"
+_BOTH = f"{_MEAN}; {_VARIANCE}"
+_ROOT = "grad_variance = (grad_norm * (x - mean)).sum(0) * -0.5 * inv_std**3"
+_GAMMA = "grad_norm = delta * gamma, before both sums"
+_ORDER = "grad_input[i] belongs to the i-th picture"
+_AXIS = "mean(axis=0): over the batch alone"
+_EPS = "inv_std = 1 / sqrt(variance + eps), with the eps of the forward"
+_PIXELS = "w*h*c was used where batch belongs"
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A known wrong gradient, shown by coefficients, powers, a pattern, or a look at the array.
+
+    Attributes:
+        name: for people and for programs.
+        message: one plain sentence; what stands in braces is filled in.
+        change: the line of the formula to change; empty is the whole formula of the quantity.
+        coefficients: a, b and c, as counts.
+        powers: p and q; None is any.
+        ddof: of the forwards that it is a mistake for; None is all.
+        gives: the gradient that it gives; of a parameter, what is summed beside delta.
+        quantity: which gradient is wrong.
+    """
+
+    name: str
+    message: str
+    change: str = LINES["grad_input"]
+    coefficients: tuple[str, str, str] | None = None
+    powers: tuple[int | None, int | None] = (1, 1)
+    ddof: int | None = None
+    gives: Callable[[Evidence], Array] | None = None
+    quantity: str = "grad_input"
+
+
+def _of(a: str, b: str, c: str, name: str, message: str, change: str = LINES["grad_input"],
+        ddof: int | None = None) -> Mistake:  # fmt: skip
+    return Mistake(name, message, change, (a, b, c), ddof=ddof)
+
+
+def _like(name: str, message: str, change: str, gives: Callable[[Evidence], Array]) -> Mistake:
+    return Mistake(name, message, change, gives=gives)
+
+
+COEFFICIENTS = (
+    _of("1", "0", "1", "missing-mean-term", "the mean term is missing", _MEAN),
+    _of("1", "1", "0", "missing-variance-term", "the variance term is missing", _VARIANCE),
+    _of("1", "0", "0", "inference-gradient",
+        "this is the gradient of inference mode: mean and variance are taken for constants, so "
+        "both the mean term and the variance term are missing"),
+    _of("1", "1/P", "B/P", "pixels-for-batch-and-mean-divided-twice",
+        f"both correction terms are divided by w*h*c: {_PIXELS}; and the mean term is divided "
+        "twice, since it already is a mean over the batch where a sum belongs",
+        f"{_BOTH} (B = batch, not w*h*c, and sum, not mean)"),
+    _of("1", "B/P", "B/P", "pixels-for-batch",
+        f"both correction terms are divided by w*h*c: {_PIXELS}", _BOTH),
+    _of("1", "1/P", "1/P", "divided-by-all",
+        "both correction terms are divided by batch*w*h*c where batch belongs", _BOTH),
+    _of("1", "B", "B", "sum-for-mean",
+        "both correction terms are sums over the batch where means belong", _BOTH),
+    _of("1", "1", "B/(B-1)", "ddof-in-backward",
+        "the variance term is divided by batch - 1 (ddof=1), but forward divides the variance by "
+        "batch", _VARIANCE, ddof=0),
+    _of("1", "1", "(B-1)/B", "ddof-missing-in-backward",
+        "the variance term is divided by batch, but forward divides the variance by batch - 1",
+        "variance term: - x_norm * (delta * x_norm).sum(0) / (B - 1)", ddof=1),
+    _of("-1", "-1", "-1", "sign-flipped", "the sign of the whole gradient is wrong"),
+    _of("1", "-1", "1", "mean-sign-flipped", "the sign of the mean term is wrong", _MEAN),
+    _of("1", "1", "-1", "variance-sign-flipped", "the sign of the variance term is wrong",
+        _VARIANCE),
+    _of("1", "-1", "-1", "both-signs-flipped", "the signs of both correction terms are wrong"),
+    _of("1", "1", "2", "variance-term-doubled", "the variance term is twice too large", _VARIANCE),
+    _of("1", "1", "1/2", "variance-term-halved",
+        "the variance term is half of what it must be: the 2 of the derivative of a square is "
+        "missing", _VARIANCE),
+    _of("1", "1", "-2", "missing-minus-half",
+        "the variance term is -2 times what it must be: the -1/2 of the derivative of "
+        "variance**-0.5 is missing", _ROOT),
+    _of("1/B", "1/B", "1/B", "divided-by-batch", "the whole gradient is divided by batch"),
+    _of("B", "B", "B", "times-batch", "the whole gradient is multiplied by batch"),
+    _of("2", "2", "2", "doubled",
+        "the whole gradient is twice too large: it may be added to itself"),
+    _of("0", "0", "0", "zero", "the gradient is 0 everywhere"),
+    _of("0", "1", "1", "missing-direct-term", "the term delta itself is missing"),
+)  # fmt: skip
+
+POWERS = (
+    Mistake("delta-itself", "delta is handed on as it came",
+            coefficients=("1", "0", "0"), powers=(0, 0)),
+    Mistake("missing-gamma", "gamma is missing", powers=(0, None)),
+    Mistake("gamma-squared", "gamma is multiplied in twice", powers=(2, None)),
+    Mistake("missing-inv-std", "the factor inv_std is missing", powers=(None, 0)),
+    Mistake("inv-std-squared", "inv_std is multiplied in twice", powers=(None, 2)),
+    Mistake("inv-std-cubed", "inv_std is multiplied in three times", powers=(None, 3)),
+)  # fmt: skip
+"""Several may be made at once, and others beside them."""
+
+PATTERNS = (
+    _like("variance-term-inv-std", "the variance term has inv_std one time too few", _ROOT,
+          lambda e: e.backward(variance=1 / e.inv_std)),
+    _like("variance-term-inv-std",
+          "the variance term has inv_std two times too few: (x - mean) for x_norm in both places",
+          _ROOT, lambda e: e.backward(variance=1 / e.inv_std**2)),
+    _like("variance-term-inv-std", "the variance term has inv_std one time too often", _ROOT,
+          lambda e: e.backward(variance=e.inv_std)),
+    _like("variance-term-gamma", "gamma is missing in the variance term alone", _GAMMA,
+          lambda e: e.backward(variance=1 / e.question.gamma)),
+    _like("mean-term-gamma", "gamma is missing in the mean term alone", _GAMMA,
+          lambda e: e.backward(mean=1 / e.question.gamma)),
+    _like("correction-terms-gamma", "gamma is missing in the mean term and the variance term",
+          _GAMMA,
+          lambda e: e.backward(mean=1 / e.question.gamma, variance=1 / e.question.gamma)),
+    _like("mean-term-inv-std", "inv_std is missing in the mean term alone",
+          "grad_mean = -(grad_norm * inv_std).sum(0)",
+          lambda e: e.backward(mean=1 / e.inv_std)),
+    _like("x-for-x-norm", "the variance term uses x where x_norm belongs", _VARIANCE,
+          lambda e: e.backward(along=(e.question.x, e.question.x))),
+    _like("x-for-x-norm", "the variance term multiplies by x where x_norm belongs", _VARIANCE,
+          lambda e: e.backward(along=(e.question.x, e.x_norm))),
+    _like("x-for-x-norm", "the sum in the variance term uses x where x_norm belongs", _VARIANCE,
+          lambda e: e.backward(along=(e.x_norm, e.question.x))),
+    _like("ignores-delta", "delta is ignored: this is the gradient for a delta of ones",
+          LINES["grad_input"], lambda e: e.backward(delta=np.ones_like(e.question.delta))),
+    _like("beta-for-gamma", "beta is used where gamma belongs", LINES["grad_input"],
+          lambda e: e.backward(gamma=e.question.beta)),
+    _like("gamma-magnitude", "the absolute value of gamma is used", LINES["grad_input"],
+          lambda e: e.backward(gamma=np.abs(e.question.gamma))),
+    _like("batch-reversed", "the gradient is right, but the pictures stand in reverse order",
+          _ORDER, lambda e: e.backward()[::-1]),
+    _like("batch-shifted",
+          "the gradient is right, but every picture's stands one place off",
+          _ORDER, lambda e: np.roll(e.backward(), 1, axis=0)),
+    _like("channels-reversed", "the gradient is right, but the channels stand in reverse order",
+          "grad_input[..., k] belongs to the k-th channel", lambda e: e.backward()[..., ::-1]),
+    _like("averaged-over-pixels",
+          "the means are taken over batch, w and h (one for each channel), not over the batch",
+          _AXIS, lambda e: e.backward(axes=(0, 1, 2))),
+    _like("averaged-over-pictures",
+          "the means are taken within each picture, not over the batch",
+          _AXIS, lambda e: e.backward(axes=(1, 2, 3))),
+    _like("averaged-over-everything", "the means are taken over all axes, not over the batch",
+          _AXIS, lambda e: e.backward(axes=(0, 1, 2, 3))),
+)  # fmt: skip
+"""Wrong gradients that are not the three terms with other coefficients: the first that fits."""
+
+EPS_OUTSIDE = Mistake(
+    "eps-outside-root",
+    "backward adds eps to the root, forward to the variance under it; it shows at pixels of small "
+    "variance only",
+    _EPS,
+)
+EPS_MISMATCH = Mistake(
+    "eps-mismatch",
+    "backward uses eps {backward:.3g}, forward {forward:.3g}; it shows at pixels of small variance "
+    "only",
+    _EPS,
+)
+EPS_OUTSIDE_FORWARD = Mistake(
+    "eps-outside-root",
+    "forward adds eps to the root, and backward is the gradient of adding it to the variance under "
+    "the root; it shows most at pixels of small variance",
+    "in forward: inv_std = 1 / sqrt(variance + eps)",
+)
+NO_EPS = Mistake(
+    "no-eps",
+    "the gradient is NaN or infinite where the variance is 0: eps is missing under the root",
+    "inv_std = 1 / sqrt(variance + eps)",
+)
+NOT_FINITE = Mistake(
+    "not-finite", "the gradient holds NaN or infinity in {bad} of {all} elements", ""
+)
+WHOLE_NUMBERS = Mistake(
+    "whole-numbers",
+    "the gradient is cut to whole numbers: it is kept in an array of integers",
+    "grad_input = np.empty(x.shape, dtype=float)",
+)
+LOCAL = Mistake(
+    "local",
+    "the gradient is right except at {where}: the formula is right, the indexing is not",
+    "",
+)
+DEPENDS_ON_THE_BATCH = Mistake(
+    "depends-on-the-batch",
+    "the gradient is right on a small probe and wrong here: it depends on the size or the values "
+    "of this batch",
+    "",
+)
+ARRAYS = (
+    EPS_OUTSIDE, EPS_MISMATCH, EPS_OUTSIDE_FORWARD, NO_EPS, NOT_FINITE, WHOLE_NUMBERS, LOCAL,
+    DEPENDS_ON_THE_BATCH,
+)  # fmt: skip
+"""Shown by the gradient at some pixels, or by its array."""
+
+
+def _sum(quantity: str, name: str, message: str, factor: Callable[[Evidence], Array]) -> Mistake:
+    return Mistake(name, message, LINES[quantity], gives=factor, quantity=quantity)
+
+
+PARAMETERS = (
+    _sum("grad_gamma", "x-norm", "", lambda e: e.x_norm),
+    _sum("grad_gamma", "swapped", "it is the gradient of beta", lambda e: e.ones),
+    _sum("grad_gamma", "x", "x stands where x_norm belongs", lambda e: e.question.x),
+    _sum("grad_gamma", "centred", "x - mean stands where x_norm belongs: inv_std is missing",
+         lambda e: e.x_norm / e.inv_std),
+    _sum("grad_gamma", "output", "the output stands where x_norm belongs",
+         lambda e: e.question.gamma * e.x_norm + e.question.beta),
+    _sum("grad_gamma", "with-gamma", "gamma is multiplied in, where delta alone belongs",
+         lambda e: e.question.gamma * e.x_norm),
+    _sum("grad_gamma", "zero", "it is 0 everywhere", lambda e: 0 * e.ones),
+    _sum("grad_beta", "delta", "", lambda e: e.ones),
+    _sum("grad_beta", "swapped", "it is the gradient of gamma", lambda e: e.x_norm),
+    _sum("grad_beta", "with-gamma", "gamma is multiplied in, where delta alone belongs",
+         lambda e: e.question.gamma * e.ones),
+    _sum("grad_beta", "with-inv-std", "inv_std is multiplied in, where delta alone belongs",
+         lambda e: e.inv_std * e.ones),
+    _sum("grad_beta", "zero", "it is 0 everywhere", lambda e: 0 * e.ones),
+)  # fmt: skip
+"""Of gamma and beta: what is summed beside delta, times a count; the first that fits."""
+
+MISTAKES = (*COEFFICIENTS, *POWERS, *PATTERNS, *ARRAYS, *PARAMETERS)
