@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, strategies as st
 from oracle import bncli, textbook, tree
 
-from bncli.cli.command import variables
 from bncli.cli.config import key_of, read_config
 from bncli.cli.entry import bncli as group
 from bncli.errors import OptionError
@@ -23,17 +22,6 @@ COMMANDS = {name: group.get_command(CONTEXT, name) for name in group.list_comman
 
 def environment(**variables):
     return {**os.environ, **variables}
-
-
-def test_every_option_has_its_variables():
-    """BNCLI_OPTION and BNCLI_COMMAND_OPTION, whatever the option is called in Python."""
-    assert {"BNCLI_JSON", "BNCLI_NORMALIZE_JSON", "BNCLI_MAX_MEMORY"} <= variables(
-        COMMANDS["normalize"]
-    )
-    for name, command in COMMANDS.items():
-        for option in (p for p in command.params if isinstance(p, click.Option)):
-            word = max(option.opts, key=len).strip("-").upper().replace("-", "_")
-            assert {f"BNCLI_{word}", f"BNCLI_{name.upper()}_{word}"} <= variables(command)
 
 
 def test_the_more_direct_counts(folder, batch, tmp_path):

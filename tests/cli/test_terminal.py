@@ -213,3 +213,17 @@ def test_verbose_says_how_it_will_be_done(folder, tmp_path):
     assert "1 threads" not in run.err
     streamed = bncli("normalize", folder, "-o", tmp_path / "b", "-v", "--format", "npy")
     assert "PNG" not in streamed.err
+
+
+@pytest.mark.parametrize("wish", ["--quiet", "--json"])
+@pytest.mark.parametrize("command", ["normalize", "fit"])
+def test_tables_are_loaded_where_they_are_shown(folder, tmp_path, command, wish):
+    """A run that shows none spends no time on loading rich."""
+    words = [command, str(folder), "-o", str(tmp_path / "out.npz"), wish]
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: sys.stderr.write(str('rich' in sys.modules)))\n"
+        f"from bncli.cli.entry import main\nmain({words})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "False"
