@@ -14,7 +14,7 @@ import numpy as np
 from bncli.batchnorm.transform import Survey
 from bncli.runs.asked import declared
 from bncli.runs.backward import Backward
-from bncli.runs.parameters import Layer
+from bncli.runs.parameters import Layer, Parameter
 from bncli.runs.run import Run
 from bncli.version import __version__
 
@@ -62,24 +62,28 @@ def _options(
     options: type, run: Run, layer: Layer | None, backward: Backward | None
 ) -> Iterator[tuple[str, Any]]:
     """Name and value of each option that decides the bytes, as settled."""
-    policy = asdict(run.source.policy)
-    for name, opt in declared(options).items():
-        if not opt.decides or name in _OF_THE_STEP:
-            continue
+    asked, policy = run.asked, asdict(run.source.policy)
+    deciding = [name for name, opt in declared(options).items() if opt.decides]
+    yield from ((name, value) for name, value in policy.items() if name in deciding)
+    for name in deciding:
         if name in {"gamma", "beta"} and layer is not None:
-            parameter = layer.gamma if name == "gamma" else layer.beta
-            yield name, parameter.origin
-            if parameter.saved == "array":
-                digest = hashlib.sha256(np.ascontiguousarray(parameter.values).data)
-                yield f"{name}_sha256", digest.hexdigest()
+            yield from _parameter(name, layer.gamma if name == "gamma" else layer.beta)
         elif name == "scale":
-            yield name, None if run.asked.scale is None else asdict(run.asked.scale)
+            yield name, None if asked.scale is None else asdict(asked.scale)
         elif name == "delta":
             yield name, None if backward is None else Path(backward.step.delta).name
         elif name == "update":
             yield from _step(backward)
-        else:
-            yield name, policy[name] if name in policy else getattr(run.asked, name)
+        elif name not in policy and name not in _OF_THE_STEP:
+            yield name, getattr(asked, name)
+
+
+def _parameter(name: str, parameter: Parameter) -> Iterator[tuple[str, Any]]:
+    """Where gamma or beta come from; a number, and what is drawn from the seed, say all."""
+    yield name, parameter.origin
+    if parameter.saved == "array":
+        digest = hashlib.sha256(np.ascontiguousarray(parameter.values).data)
+        yield f"{name}_sha256", digest.hexdigest()
 
 
 def _step(backward: Backward | None) -> Iterator[tuple[str, Any]]:

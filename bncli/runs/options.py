@@ -244,7 +244,7 @@ class Drawing(TypedDict, total=False):
     command: str
 
 
-class NormalizeOptions(Input, Reading, Frames, Layer, Training, Writing, Skipping, Running,
+class NormalizeOptions(Input, Reading, Frames, Layer, Writing, Training, Skipping, Running,
                        Resuming, Drawing, total=False):  # fmt: skip
     """The options of ``bncli normalize``, by the names they have on the command line."""
 

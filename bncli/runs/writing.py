@@ -307,6 +307,9 @@ def write_all(
             if isinstance(result, Fault):
                 if batch.digests:  # the statistics are of this picture too
                     raise faults_error([result], count)
+                if position in known and files is not None:
+                    # Its file is of what the picture was, so it belongs to no result.
+                    raise files.changed_input(result.name)
                 done.faults.append(result)
             else:
                 if files is not None and outputs:
