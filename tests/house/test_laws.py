@@ -45,7 +45,6 @@ DEAD = [
     "checking.protocol: DELTA_NAMES",
     "checking.session: Session",
     "checking.session: all_numbers",
-    "cli.command: _GIVEN",
     "names: _MARKED",
     "names: _SURROGATES",
     "names: name_in",
