@@ -1,4 +1,4 @@
-"""What this process may use of the machine: cores and memory."""
+"""What this process may use of the machine: cores and memory, and what a run may take of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+from bncli.errors import LimitError
 
 try:
     import resource
@@ -17,6 +21,35 @@ except ImportError:  # Windows, which has no such limits
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 _OWN_PAGES = Path("/proc/self/statm")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may take; each has the option that raises it.
+
+    Attributes:
+        pixels: width times height of one picture.
+        memory: bytes at the peak.
+    """
+
+    pixels: int
+    memory: int
+
+    def __str__(self) -> str:
+        return f"--max-pixels {self.pixels:,}, --max-memory {self.memory / 1e6:,.0f} MB"
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Put the limits at the end of whatever refuses the run because of one."""
+        try:
+            yield
+        except LimitError as error:
+            if error.told:
+                raise
+            last = f"{error.lines[-1]} (limits: {self})"
+            whole = LimitError(*error.lines[:-1], last, paths=error.paths)
+            whole.told = True
+            raise whole from error
 
 
 def allowed_cores() -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from bncli.batchnorm.tiling import Raster, fixed_slices
 from bncli.batchnorm.transform import Survey, Transform
 from bncli.errors import NonFiniteError, OptionError
-from bncli.number import parse_number
+from bncli.text import parse_number
 
 _ROUNDING = 1e-9
 """Of a level: a number so near to the middle of two may have been rounded either way."""

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bncli.errors import OutputError
-from bncli.names import with_whole_names
-from bncli.visible import printable
+from bncli.text import printable, with_whole_names
 
 __all__ = [
     "pictures",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bncli.cli.display import Display, facts_table, warn_of_skipped
 from bncli.cli.plain import pictures, print_warning
+from bncli.images.formats import FORMATS
 from bncli.runs.statistics import FitSummary, MergeSummary, StatisticsReport
 from bncli.runs.summary import ApplySummary, InvertSummary, PlanFacts, RunSummary, Summary
 from bncli.storage.statistics import Facts
@@ -197,11 +198,12 @@ def _done_rows(summary: RunSummary) -> Rows:
 def _scale_words(summary: RunSummary) -> str:
     scaling = summary.scaling
     assert scaling is not None  # noqa: S101 - the caller has looked
-    if scaling.format != "png":
+    if not FORMATS[scaling.format].levels:
         return f"y as it is, to {scaling.format}"
     if scaling.low is None or scaling.high is None:
-        return f"image: the range of each picture, to {scaling.depth}-bit png"
-    return f"{scaling.kind}: y {scaling.low:.6g} to {scaling.high:.6g}, to {scaling.depth}-bit png"
+        return f"image: the range of each picture, to {scaling.depth}-bit {scaling.format}"
+    levels = f"{scaling.depth}-bit {scaling.format}"
+    return f"{scaling.kind}: y {scaling.low:.6g} to {scaling.high:.6g}, to {levels}"
 
 
 def _channel_name(index: int, count: int) -> str:

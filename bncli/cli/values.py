@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bncli.number import parse_number
+from bncli.text import parse_number
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

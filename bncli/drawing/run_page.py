@@ -14,6 +14,7 @@ from bncli.drawing.histogram import Histogram
 from bncli.drawing.sheet import scale_words
 from bncli.drawing.template import data_address, render
 from bncli.drawing.thumbnails import signed_colours
+from bncli.images.formats import FORMATS
 from bncli.images.png import encode_png
 
 LISTED = 1000
@@ -45,7 +46,7 @@ def draw_page(gallery: Gallery, document: Mapping[str, Any], command: str) -> by
             "values": values,
             "clipped_share": document["clipped_values"] / values,
             "scale_words": scale_words(document),
-            "clips": scale is not None and scale["format"] == "png",
+            "clips": scale is not None and bool(FORMATS[scale["format"]].levels),
             "channels": list(zip(names, document["channels"], strict=True)),
             "charts": [_chart("x", gallery.x, names), _chart("y", gallery.y, names)],
             "outside": gallery.y.outside,

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bncli.drawing.gallery import Gallery, Picture, PlaneView
 from bncli.drawing.thumbnails import signed_colours
-from bncli.visible import escaped
+from bncli.images.formats import FORMATS
+from bncli.text import escaped
 
 _PAPER, _FRAME = (247, 247, 245), (205, 205, 200)
 _INK, _FAINT = (28, 28, 30), (96, 96, 100)
@@ -51,7 +52,7 @@ def draw_sheet(gallery: Gallery, document: Mapping[str, Any], _command: str) -> 
 def scale_words(document: Mapping[str, Any]) -> str:
     """How y became pixel values."""
     scale = document["scale"]
-    if scale is None or scale["format"] != "png":
+    if scale is None or not FORMATS[scale["format"]].levels:
         return "scale: y as it is"
     if scale["low"] is None:
         return f"scale {scale['kind']}: the range of y of each picture"

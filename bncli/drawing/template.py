@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bncli.errors import MissingExtraError
-from bncli.visible import escaped
+from bncli.text import escaped
 
 if TYPE_CHECKING:
     from jinja2 import Environment

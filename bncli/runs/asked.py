@@ -261,7 +261,8 @@ def _scale(options: Mapping[str, Any]) -> Scale | None:
     if not FORMATS[name].levels:
         for option, given in (("scale", scale), ("depth", None if depth == "auto" else depth)):
             if given is not None:
-                raise OptionError(f"--{option} {given} is for --format png; {name} holds y")
+                levels = " or ".join(row.name for row in FORMATS.values() if row.levels)
+                raise OptionError(f"--{option} {given} is for --format {levels}; {name} holds y")
     return Scale.parse(scale or "minmax")
 
 

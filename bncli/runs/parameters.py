@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from bncli.batchnorm.draws import uniform
 from bncli.errors import OptionError
 from bncli.images.layout import Shape, to_raster
-from bncli.number import parse_number
 from bncli.runs.asked import Asked
 from bncli.storage.arrays import load_array
+from bncli.text import parse_number
 
 Raster = NDArray[Any]
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from bncli.errors import LimitError
 from bncli.images.formats import FORMATS, Format
-from bncli.limits import Limits
-from bncli.machine import allowed_cores, allowed_memory
+from bncli.machine import Limits, allowed_cores, allowed_memory
 from bncli.runs.asked import Asked
 from bncli.runs.source import Source
 from bncli.storage.statistics import Facts

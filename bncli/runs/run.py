@@ -14,7 +14,6 @@ from bncli.errors import SinglePictureError
 from bncli.images.folder import Found
 from bncli.images.formats import FORMATS, Format, check_writable, picture_names
 from bncli.images.header import pillow_unlimited
-from bncli.images.png import encoder_name
 from bncli.runs.asked import Asked
 from bncli.runs.drawn import Drawn
 from bncli.runs.engine import open_engine
@@ -210,9 +209,12 @@ class Run:
             f"each is decoded {decoded}; {plan.jobs} {'threads' if plan.jobs > 1 else 'thread'}",
             f"{memory:,.0f} MB of memory of {limit:,.0f} MB allowed; {disk:,.0f} MB of disk",
         ]
-        if self.asked.format == "png":
-            encoder = {"isal": "isal", "zlib": "zlib (the extra fast is several times as fast)"}
-            lines.append(f"PNG is packed by {encoder[encoder_name()]}")
+        if self.format.packer is not None:
+            slow = " (the extra fast is several times as fast)"
+            packer = self.format.packer().split()[0]
+            lines.append(
+                f"{self.asked.format.upper()} is packed by {packer}{slow * (packer == 'zlib')}"
+            )
         return lines
 
 

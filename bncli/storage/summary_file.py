@@ -11,8 +11,8 @@ from typing import Any
 
 from bncli.errors import ArrayError, DataError
 from bncli.files import open_regular
-from bncli.names import with_whole_names
 from bncli.storage.arrays import naming
+from bncli.text import with_whole_names
 
 _LARGEST = 1 << 30
 _SCHEMAS = ("bncli.normalize/1", "bncli.apply/1")

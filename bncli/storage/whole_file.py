@@ -100,7 +100,8 @@ class WholeFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._held.close()
+        with contextlib.suppress(OSError):  # of bytes that were refused before
+            self._held.close()
 
     def stage(self, content: Content) -> str:
         """Write and flush the file under its hidden name, which is this process's alone from now.
@@ -111,9 +112,9 @@ class WholeFile:
         Raises:
             OutputError: it cannot be written, or another bncli is writing it.
         """
-        self._held.close()
         with writing(self.path):
-            file = self._held.enter_context(_hold(self._hidden, self.path))
+            self._held.close()
+            file = self._held.enter_context(_locked(self._hidden, self.path))
             if isinstance(content, bytes):
                 file.write(content)
             else:
@@ -132,7 +133,6 @@ class WholeFile:
         Raises:
             OutputError: a file that may not be replaced has come there meanwhile.
         """
-        self.check()
         with writing(self.path):
             if self._overwrite:
                 self._hidden.replace(self.path)
@@ -165,7 +165,7 @@ class WholeFile:
 
 
 @contextmanager
-def _hold(hidden: Path, path: Path) -> Iterator[BufferedRandom]:
+def _locked(hidden: Path, path: Path) -> Iterator[BufferedRandom]:
     """The empty hidden file of *path*, locked; it is removed where it has not been renamed."""
     while True:
         descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | AT_THIS_PLACE, 0o666)

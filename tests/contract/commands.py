@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from importlib.util import find_spec
 
 import pytest
@@ -59,7 +58,7 @@ INVERT = Command(
     "invert", reads="normalized", fitted=True, array="restored.npy", array_value=1,
     keys=frozenset(
         {"statistics", "scale", "exact", "largest_error", "inexact_values", "saturated_values",
-         "foreign_values"} | _OF_PICTURES
+         "foreign_values", "skipped", "run"} | _OF_PICTURES
     ),
 )  # fmt: skip
 FIT = Command(
@@ -71,9 +70,6 @@ FOLDERS = (NORMALIZE, APPLY, INVERT)
 """Those that fill a folder with pictures or one array."""
 
 ALL = (*FOLDERS, FIT)
-
-NOT_YET = []
-"""Question, cells, why: what is known to fail today. Whoever mends it takes the line away."""
 
 
 @dataclass(frozen=True)
@@ -109,19 +105,14 @@ def asked_of(*commands, formats=("png", "tiff", "npy", "npz"), engines=("local",
             cells += [Cell(command, name) for name in mine if "local" in engines]
             files = [name for name in mine if name != "npy"]
             cells += [Cell(command, files[0], name) for name in engines if name != "local"]
-        fields = [pytest.param(cell, id=str(cell), marks=_marks(question, cell)) for cell in cells]
+        fields = [pytest.param(cell, id=str(cell), marks=_marks(cell)) for cell in cells]
         return pytest.mark.parametrize("desk", fields, indirect=True)(question)
 
     return decorate
 
 
-def _marks(question, cell):
-    marks = [
-        pytest.mark.xfail(strict=True, reason=reason)
-        for name, cells, reason in NOT_YET
-        if fnmatch(question.__name__, name) and fnmatch(str(cell), cells)
-    ]
-    if cell.engine == "dask":
-        missing = find_spec("distributed") is None
-        marks.append(pytest.mark.skipif(missing, reason="the extra dask is not installed"))
-    return marks
+def _marks(cell):
+    if cell.engine != "dask":
+        return ()
+    missing = find_spec("distributed") is None
+    return (pytest.mark.skipif(missing, reason="the extra dask is not installed"),)

@@ -4,7 +4,8 @@ OLD and NEW are interpreters that have bncli; this one needs numpy, Pillow and t
 is run with OLD and then with NEW in a folder of the same name, from the same inputs. Exit codes,
 both streams (but for times, sizes of this machine and names of temporary files) and every byte of
 every file left are compared; of pages and sheets, whose looks are free, only the structure is.
-``--only`` takes a piece of a name, ``--list`` names the cases. Exit 1 if anything differs.
+``--only`` takes a piece of a name, ``--list`` names the cases. Exit 1 if anything differs. Run it
+on itself first, OLD against a copy of OLD: what differs then is not the code.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from itertools import chain
 from pathlib import Path
 from queue import Queue
 
@@ -173,38 +174,46 @@ def parsed() -> argparse.Namespace:
     return options
 
 
+def compare(chosen: Sequence[Case], pythons: Sequence[str], jobs: int) -> int:
+    """Compare, print what differs, and count it."""
+    different = 0
+    with tempfile.TemporaryDirectory() as made, ExitStack() as stack:
+        root, inputs = Path(made), Path(made) / "inputs"
+        inputs.mkdir()
+        make(inputs)
+        idle: Idle = Queue()
+        for _ in range(jobs):
+            pair = tuple(Interpreter(python, environment(root), root) for python in pythons)
+            for python in pair:
+                stack.callback(python.end)
+            idle.put(pair)
+        print(*(python.package for python in pair), sep="\n", flush=True)
+        if len({python.package for python in pair}) == 1:
+            sys.exit("both are the same installation")
+        make_results(pair[0], inputs)
+        with ThreadPoolExecutor(jobs) as pool:
+            found = pool.map(lambda case: compared(case, idle, inputs, root), chosen)
+            for number, ((name, _), lines) in enumerate(zip(chosen, found, strict=True), 1):
+                if sys.stderr.isatty():
+                    print(f"{number} of {len(chosen)}", end="\r", file=sys.stderr, flush=True)
+                if lines:
+                    different += 1
+                    print(name, *lines, sep="\n  ", flush=True)
+    return different
+
+
 def main() -> int:
-    """Compare, print, and tell by the exit code."""
+    """Compare, and tell by the exit code."""
     options = parsed()
     chosen = [case for case in cases() if options.only in case[0]]
     if options.list:
         print(*(name for name, _ in chosen), sep="\n")
         return 0
-    began, different = time.monotonic(), 0
+    began = time.monotonic()
     # A link such as .venv/bin/python must stay one: it is by its place that it finds its packages.
     pythons = [os.path.abspath(python) for python in options.pythons]  # noqa: PTH100
-    with tempfile.TemporaryDirectory() as made:
-        root, inputs = Path(made), Path(made) / "inputs"
-        inputs.mkdir()
-        make(inputs)
-        pairs = [
-            tuple(Interpreter(python, environment(root)) for python in pythons)
-            for _ in range(options.jobs)
-        ]
-        idle: Idle = Queue()
-        for pair in pairs:
-            idle.put(pair)
-        make_results(pairs[0][0], inputs)
-        with ThreadPoolExecutor(options.jobs) as pool:
-            found = pool.map(lambda case: compared(case, idle, inputs, root), chosen)
-            for (name, done), lines in zip(chosen, found, strict=True):
-                if lines:
-                    different += 1
-                    print(f"{name}  ({len(done)} steps)", *lines, sep="\n  ", flush=True)
-        for python in chain(*pairs):
-            python.end()
-    steps = sum(len(done) for _, done in chosen)
-    took = time.monotonic() - began
+    different = compare(chosen, pythons, options.jobs)
+    steps, took = sum(len(done) for _, done in chosen), time.monotonic() - began
     print(f"{different} of {len(chosen)} cases differ; {steps} commands, {took:.0f} s")
     return 1 if different else 0
 

@@ -14,6 +14,7 @@ for name in ("numpy", "PIL.Image", "PIL.PngImagePlugin", "PIL.TiffImagePlugin", 
              "rich.console", "rich.table", "bncli.cli.entry", "bncli.__main__"):
     with contextlib.suppress(ImportError):
         importlib.import_module(name)
+print(sys.modules["bncli"].__file__, flush=True)
 while line := sys.stdin.readline():
     child = os.fork()
     if not child:
@@ -31,7 +32,8 @@ if line:
     from bncli.__main__ import main
     main()
 """
-"""Reads a request a line, forks to answer it, and says with which exit code that ended."""
+"""Says which bncli it has; then reads a request a line, forks to answer it, and says with which
+exit code that ended."""
 
 
 class Interpreter:
@@ -40,15 +42,20 @@ class Interpreter:
     Args:
         python: its path.
         env: of all that it runs.
+        place: a folder without a bncli: what lies in the current one is imported first.
+
+    Attributes:
+        package: where its bncli is.
     """
 
-    def __init__(self, python: str, env: Mapping[str, str]) -> None:
+    def __init__(self, python: str, env: Mapping[str, str], place: Path) -> None:
         self._python = python
         self._env = {**env, "PYTHON": python, "OPENBLAS_NUM_THREADS": "1"}
         self._server = subprocess.Popen(
-            [python, "-c", _SERVER], env=self._env, text=True, bufsize=1,
+            [python, "-c", _SERVER], env=self._env, text=True, bufsize=1, cwd=place,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
+        self.package = self._server.stdout.readline().strip()
 
     def command(self, words: Sequence[str], cwd: Path) -> tuple[int, bytes, bytes]:
         """Exit code and both streams of a command line."""

@@ -16,9 +16,9 @@ from PIL import Image
 
 from bncli import machine, normalize_folder
 from bncli.errors import LimitError, OutputError
-from bncli.limits import Limits
-from bncli.number import parse_number
+from bncli.machine import Limits
 from bncli.runs import plan
+from bncli.text import parse_number
 
 GIGABYTE = 10**9
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import numpy as np
 from hypothesis import given
@@ -11,9 +12,14 @@ from hypothesis.strategies import binary, dictionaries, lists, text
 from oracle import bncli
 from PIL import Image
 
-from bncli.names import name_in, with_whole_names
+from bncli.text import with_whole_names
 
 WORDS = 'a\\"udcf8\0\x1b\x80\n\u202e\ufffd\U0010fc80'
+
+
+def name_in(text):
+    """The file name that a string of a document stands for, as Python's functions take it."""
+    return re.sub("\0([\x80-\xff])", lambda match: chr(0xDC00 + ord(match[1])), text)
 
 
 def strict(content):

@@ -35,7 +35,9 @@ class _Facts:
         """By whom: None is the code that runs when files are loaded. A string is a word that may
         be any definition's name, or any attribute's if it begins with a dot."""
         self.called_from_outside: set[Key] = set()
-        """Public classes, and those with a foreign base: any method they bring may be called."""
+        """Public classes, and those with a foreign base, or one in their file that has: any method
+        they bring may be called."""
+        self.loaded = _loaded(package)
         public = set(_strings(package.modules[package.name]))
         for module in package.modules.values():
             names = _names(package, module)
@@ -43,15 +45,18 @@ class _Facts:
                 if owner is not None and isinstance(node, ast.ClassDef):
                     bases = {ast.unparse(base).partition("[")[0] for base in node.bases}
                     foreign = {base for base in bases if names.get(base, ("",))[0] == ""}
-                    if foreign - _QUIET_BASES or node.name in public:
+                    own = {names[base] for base in bases & names.keys()}
+                    called = foreign - _QUIET_BASES or own & self.called_from_outside
+                    if called or node.name in public:
                         self.called_from_outside.add(owner)
                 self.spoken.setdefault(owner, set()).update(_speaks(module, node, names))
 
     def alive(self) -> set[Key]:
         defined = self.spoken.keys() - {None}
-        alive: set[Key] = set()
+        # Whoever loads a file by its name asks for one of these.
+        alive = {key for key in defined if key[0] in self.loaded and key[1] in {"main", "command"}}
         words: set[str] = set()
-        new: set[Key | None] = {None}
+        new: set[Key | None] = {None, *alive}
         while new:
             said = set().union(*(self.spoken[who] for who in new))
             words |= {one for one in said if isinstance(one, str)}
@@ -79,12 +84,25 @@ def unused(package: Package) -> list[str]:
         f"{module}: {name}" for module, name in dead if (module, name.split(".")[0]) not in dead
     }
     names |= {f"{module}: {name}" for module, name in dead if "." not in name}
-    loaded = {word for one in package.modules.values() for word in _strings(one)}
+    loaded = _loaded(package)
     for file, above in package.importers().items():
         doors = {package.name, f"{package.name}.__main__"}
         if not above and file not in doors | loaded and not package.modules[file].is_package:
             names.add(file)
     return sorted(names)
+
+
+def _loaded(package: Package) -> set[str]:
+    """The files that are loaded by their name, or by one that is put together from a room's."""
+    words = {word for one in package.modules.values() for word in _strings(one)}
+    rooms = {
+        node.value
+        for module in package.modules.values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        and node.value.startswith(f"{package.name}.") and node.value.endswith(".")
+    }  # fmt: skip
+    return words | {file for file in package.modules if file.rpartition(".")[0] + "." in rooms}
 
 
 def _parts(module: Module) -> Iterator[tuple[Key | None, ast.AST]]:

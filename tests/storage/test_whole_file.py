@@ -10,6 +10,7 @@ import pytest
 from oracle import tree
 
 from bncli.errors import OutputError
+from bncli.storage import whole_file
 from bncli.storage.whole_file import WholeFile, write_whole
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="a fork dies")
@@ -114,13 +115,10 @@ def test_it_is_replaced_only_on_request(path):
 
 
 @pytest.mark.parametrize("links", [True, False])
-@pytest.mark.parametrize("moment", ["staged", "checked"])
-def test_a_name_taken_meanwhile(path, monkeypatch, links, moment):
-    """What came to be while ours was written, or after the last look, is not replaced."""
+def test_a_name_taken_meanwhile(path, monkeypatch, links):
+    """What came to be while ours was written is not replaced, with hard links or without."""
     if not links:
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError()))
-    elif moment == "checked":
-        monkeypatch.setattr(WholeFile, "check", lambda _: None)
     with WholeFile(path) as file:
         file.stage(b"ours")
         path.write_bytes(b"theirs")
@@ -197,6 +195,24 @@ def test_two_at_once(path):
             put(path, b"second", overwrite=True)
         first.place()
     assert tree(path.parent) == {"a.npz": b"first"}
+
+
+def test_who_waited_for_nothing(path, monkeypatch):
+    """A hidden file that is renamed just before it is locked is another's result, and stays."""
+    with WholeFile(path) as file:
+        file.stage(b"")
+        name = path.parent / hidden(path.parent)[0]
+    name.write_bytes(b"theirs")
+    real = whole_file.lock
+
+    def lock(descriptor, refusal):
+        if name.read_bytes() == b"theirs":
+            name.replace(path.with_name("placed"))
+        real(descriptor, refusal)
+
+    monkeypatch.setattr(whole_file, "lock", lock)
+    put(path)
+    assert tree(path.parent) == {"placed": b"theirs", "a.npz": b"content"}
 
 
 @posix
@@ -309,6 +325,19 @@ def test_impossible_places(tmp_path, name, reason):
     assert hidden(tmp_path) == []
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_that_took_the_name(path, overwrite, resume):
+    """A folder that came to the file's place meanwhile is refused, with all that it holds."""
+    with WholeFile(path, overwrite=overwrite, resume=resume) as file:
+        file.stage(b"ours")
+        path.mkdir()
+        (path / "theirs").write_bytes(b"keep")
+        with pytest.raises(OutputError):
+            file.place()
+    assert tree(path.parent) == {"a.npz/theirs": b"keep"}
+
+
 def test_the_longest_name(tmp_path):
     """A name that the disk just holds needs no longer one for the hidden file."""
     path = tmp_path / ("x" * 255)
@@ -363,3 +392,23 @@ def test_a_call_that_fails(path, monkeypatch, call, number, overwrite):
         assert "free some space" in message
     allowed = {b"content"} if not message else {b"content", b"old" if overwrite else None}
     assert tree(path.parent).get("a.npz") in allowed
+
+
+@posix
+@pytest.mark.parametrize("size", [5000, 100_000])
+def test_a_file_too_large_for_the_disk(path, size):
+    """What the system refuses is an output error, also where bytes wait that it refuses again."""
+    resource = pytest.importorskip("resource")
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+            for content in (bytes(size), lambda file: file.write(bytes(size))):
+                with pytest.raises(OutputError, match="the file-size limit is too small for it"):
+                    put(path, content)
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert list(path.parent.iterdir()) == []
