@@ -22,17 +22,17 @@ from bncli.errors import BncliError, OutputError
 from bncli.version import __version__
 
 _COMMANDS = {
-    "normalize": "Normalize pictures, each pixel over the batch.",
-    "fit": "Save the statistics of pictures.",
-    "merge": "Join saved statistics.",
-    "inspect": "Say what is in saved statistics.",
-    "apply": "Normalize pictures with saved statistics.",
-    "invert": "Restore the pictures behind normalized ones.",
-    "gradcheck": "Check a backward pass, bncli's own or yours.",
-    "doctor": "Say what this installation can do, and what it lacks.",
-    "completion": "Print the script by which a shell completes bncli.",
+    "normalize": ("bncli.cli.normalize", "Normalize pictures, each pixel over the batch."),
+    "fit": ("bncli.cli.fit", "Save the statistics of pictures."),
+    "merge": ("bncli.cli.merge", "Join saved statistics."),
+    "inspect": ("bncli.cli.inspect", "Say what is in saved statistics."),
+    "apply": ("bncli.cli.apply", "Normalize pictures with saved statistics."),
+    "invert": ("bncli.cli.invert", "Restore the pictures behind normalized ones."),
+    "gradcheck": ("bncli.cli.gradcheck", "Check a backward pass, bncli's own or yours."),
+    "doctor": ("bncli.cli.doctor", "Say what this installation can do, and what it lacks."),
+    "completion": ("bncli.cli.completion", "Print the script by which a shell completes bncli."),
 }
-"""The module of this room -> its line in the group's help, which so needs no import."""
+"""Name -> where it lives and its line in the group's help, which so needs no import."""
 
 _EXIT_BUG = 70
 _STREAM_ERRORS = {errno.ENOSPC, errno.EIO, errno.EBADF}
@@ -85,8 +85,9 @@ class _LazyGroup(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"bncli.cli.{cmd_name}").command
-        command.short_help = _COMMANDS[cmd_name]
+        place, summary = _COMMANDS[cmd_name]
+        command: click.Command = importlib.import_module(place).command
+        command.short_help = summary
         return command
 
     def resolve_command(
@@ -107,7 +108,7 @@ class _LazyGroup(click.Group):
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_page(self, ctx, formatter)
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
         with formatter.section("Exit codes"):
             formatter.write_dl(_EXIT_CODES)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,19 +14,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _WHOLE = 100.0
-_Value = TypeVar("_Value")
 
 
-class Spelled(click.ParamType[_Value]):
-    """A value that the help shows by the name of its type."""
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """As it is: words are small."""
-        del param, ctx
-        return self.name
-
-
-class OneOf(Spelled[str]):
+class OneOf(click.ParamType[str]):
     """Text that may be one of some words, which the shell completes; it is checked elsewhere.
 
     Args:
@@ -71,7 +61,7 @@ class Whole(click.IntRange):
         return super().convert(value, param, ctx)
 
 
-class Size(Spelled[tuple[int, int]]):
+class Size(click.ParamType[tuple[int, int]]):
     """``WxH``: a width and a height in pixels."""
 
     name = "WxH"
@@ -86,7 +76,7 @@ class Size(Spelled[tuple[int, int]]):
         return int(match[1]), int(match[2])
 
 
-class Jobs(Spelled["int | None"]):
+class Jobs(click.ParamType["int | None"]):
     """``auto`` or a number of threads."""
 
     name = "auto|N"
@@ -102,7 +92,7 @@ class Jobs(Spelled["int | None"]):
         return int(value)
 
 
-class Memory(Spelled["int | float | None"]):
+class Memory(click.ParamType["int | float | None"]):
     """``auto``, bytes with a unit, or a share of what is available."""
 
     name = "auto|SIZE|N%"
@@ -125,7 +115,7 @@ class Memory(Spelled["int | float | None"]):
         return int(number * base**power)
 
 
-class Target(Spelled[str]):
+class Target(click.ParamType[str]):
     """``module:Class`` or ``file.py:Class``: code, so it may stand on the command line alone."""
 
     name = "TARGET"
@@ -140,7 +130,7 @@ class Target(Spelled[str]):
         return [CompletionItem(incomplete, type="file")]
 
 
-class BatchShape(Spelled["tuple[int, ...]"]):
+class BatchShape(click.ParamType["tuple[int, ...]"]):
     """``B,W,H,C``: the shape of a batch."""
 
     name = "B,W,H,C"
@@ -192,7 +182,7 @@ MANY = {":files", ":texts", ":pairs"}
 
 
 def type_of(takes: Any) -> tuple[click.ParamType[Any], str | None]:
-    """The type of a value, and what the help calls it where its type does not say so.
+    """The type of a value, and what the help calls it, unless its type says so.
 
     Args:
         takes: as declared: see :class:`bncli.runs.options.Opt`.
@@ -205,5 +195,5 @@ def type_of(takes: Any) -> tuple[click.ParamType[Any], str | None]:
         return Whole(min=takes), "N"
     if takes.startswith(":"):
         kind, _, metavar = takes.partition(" ")
-        return TYPES[kind](), metavar or None
-    return (OneOf(takes), None) if "|" in takes else (click.STRING, takes)
+        return TYPES[kind](), metavar
+    return (OneOf(takes) if "|" in takes else click.STRING), takes

@@ -27,7 +27,7 @@ class Opt(NamedTuple):
         help: one sentence.
         takes: words to choose from; ``bool``, ``float``, or the least whole number; what a value
             may be, as the help shows it; or a type of the command line by its name, and what the
-            help calls a value: ``:size``, ``:file FILE.png``.
+            help calls a value: ``:size WxH``, ``:file FILE.png``.
         default: where nothing is given.
         shown: the default in words, where it is not the value itself.
         short: its letter.
@@ -101,7 +101,7 @@ class Reading(TypedDict, total=False):
         ALPHAS, "keep", decides=True)]  # fmt: skip
     resize: Annotated[tuple[int, int] | None, Opt(
         "Bring every picture to this size; else sizes must agree.",
-        ":size", decides=True)]  # fmt: skip
+        ":size WxH", decides=True)]  # fmt: skip
 
 
 class Layer(TypedDict, total=False):
@@ -139,7 +139,7 @@ class Fitting(TypedDict, total=False):
 
     ddof: Annotated[int, Opt(
         "1: apply and invert divide the variance by the count less 1, as the paper infers.",
-        ":0-1", 0, decides=True)]  # fmt: skip
+        ":0-1 N", 0, decides=True)]  # fmt: skip
     batch_size: Annotated[int | None, Opt(
         "Keep running statistics over batches of N, as the training mode of BatchNorm does.",
         2, decides=True)]  # fmt: skip
@@ -204,10 +204,10 @@ class Skipping(TypedDict, total=False):
 class Running(TypedDict, total=False):
     """Running: how a run goes, and where."""
 
-    jobs: Annotated[int | None, Opt("How many threads.", ":jobs", shown="auto")]
+    jobs: Annotated[int | None, Opt("How many threads.", ":jobs auto|N", shown="auto")]
     max_memory: Annotated[int | float | None, Opt(
         "Memory the run may take: 512M, 2GiB, 50% of what is available.",
-        ":memory", shown="auto")]  # fmt: skip
+        ":memory auto|SIZE|N%", shown="auto")]  # fmt: skip
     overwrite: Annotated[bool, Opt("Replace the files of an earlier run.")]
     dry_run: Annotated[bool, Opt("Decode and check all, write nothing.", short="-n")]
     engine: Annotated[str, Opt(
@@ -282,7 +282,7 @@ class Inspected(TypedDict):
 class CheckTarget(TypedDict):
     """Target: code, so it may stand on the command line alone."""
 
-    target: Annotated[str | None, Arg(":target", required=False)]
+    target: Annotated[str | None, Arg(":target [TARGET]", required=False)]
 
 
 class Question(TypedDict):
@@ -292,7 +292,7 @@ class Question(TypedDict):
         "Check on these pictures at full size: a folder, file, glob, or .npy batch.",
         ":files SRC", ())]  # fmt: skip
     shape: Annotated[tuple[int, int, int, int] | None, Opt(
-        "Of the probe, where there is no SRC.", ":shape", shown="5,3,4,2")]  # fmt: skip
+        "Of the probe, where there is no SRC.", ":shape B,W,H,C", shown="5,3,4,2")]  # fmt: skip
     delta: Annotated[str, Opt("Gradient of the loss.", "FILE.npy|random", "random")]
     eps: Annotated[float | None, Opt(
         "To make the layer with.", float, shown="the layer's own, or 1e-8")]  # fmt: skip

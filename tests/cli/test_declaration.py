@@ -228,7 +228,8 @@ def test_the_config_file_gives_it(tmp_path, command, name, opt):
     """In the table of its command, and as what all commands share."""
     typed, value = example(opt)
     written = "true" if opt.takes is bool else f"'{typed}'"
-    if isinstance(value, int | float) and opt.takes not in {bool, ":jobs", ":memory"}:
+    words = str(opt.takes).startswith((":jobs", ":memory"))  # auto is one of their values
+    if isinstance(value, int | float) and opt.takes is not bool and not words:
         written = typed
     key = long(name).removeprefix("--")
     path = tmp_path / "job.toml"
@@ -254,9 +255,8 @@ def test_the_shell_completes_it(command, name, opt):
         items = shell.get_completions([command, long(name)], "")
         if isinstance(opt.takes, tuple):
             assert [item.value for item in items] == list(opt.takes)
-        elif "|" in str(opt.takes):
-            words = [item.value for item in items]
-            assert all(word in opt.takes for word in words)
+        elif isinstance(opt.takes, str) and "|" in opt.takes and ":" not in opt.takes[0]:
+            assert all(item.value in opt.takes for item in items)
         elif str(opt.takes).startswith((":file", ":list", ":config")):
             assert [item.type for item in items] == ["file"]
 
