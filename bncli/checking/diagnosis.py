@@ -12,9 +12,9 @@ import numpy as np
 from bncli.checking import mistakes
 from bncli.checking.compare import Quantity
 from bncli.checking.forward import ForwardModel, inverse_root
+from bncli.checking.gradients import numbers_or_reason
 from bncli.checking.mistakes import LINES, Mistake
 from bncli.checking.question import Array
-from bncli.checking.session import numbers_or_reason
 from bncli.checking.target import TargetFailure
 from bncli.checking.terms import Evidence, Fit, best_fit, count_values, name_count
 
@@ -146,31 +146,30 @@ def _of_coefficients(
     numbers = zip(*(fit.coefficients for fit in fits), strict=True)
     symbols = tuple(name_count(three, shapes, tolerance) or "?" for three in numbers)
     powers, ddof = fits[0].powers, seen[0].model.ddof
-    of_terms = [
-        mistake
-        for mistake in (*mistakes.POWERS, *mistakes.COEFFICIENTS)
-        if mistake.coefficients == symbols
-        and mistake.ddof in {None, ddof}
-        and mistake.powers in {powers, (1, 1)}
-    ]
-    made = [m for m in of_terms if m.powers == powers][:1]
-    if not made:
-        made = [
-            mistake
-            for mistake in mistakes.POWERS
-            if mistake.coefficients is None
-            and any(p == q != 1 for p, q in zip(mistake.powers, powers, strict=True))
-        ]
-        if symbols != _RIGHT:
-            made += of_terms[:1] or [_spelled(symbols)]
+    whole = _of_terms(symbols, powers, ddof)
+    made = [whole] if whole else [m for m in mistakes.POWERS if m.shows_in(powers)]
+    if whole is None and symbols != _RIGHT:
+        made.append(_of_terms(symbols, (1, 1), ddof) or _spelled(symbols))
     if not made:
         return None
-    whole = Diagnosis(
+    found = Diagnosis(
         "-and-".join(mistake.name for mistake in made),
         "; and ".join(mistake.message for mistake in made),
         made[0].change if len(made) == 1 else LINES["grad_input"],
     )
-    return _fitted(whole, fits[0], symbols)
+    return _fitted(found, fits[0], symbols)
+
+
+def _of_terms(symbols: tuple[str, ...], powers: tuple[int, int], ddof: int) -> Mistake | None:
+    return next(
+        (
+            mistake
+            for mistake in (*mistakes.POWERS, *mistakes.COEFFICIENTS)
+            if (mistake.coefficients, mistake.powers) == (symbols, powers)
+            and mistake.ddof in {None, ddof}
+        ),
+        None,
+    )
 
 
 def _spelled(symbols: tuple[str, ...]) -> Mistake:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bncli.batchnorm.layer import BatchNorm
-from bncli.checking.detect import find_out
 from bncli.checking.diagnosis import diagnose_input, diagnose_parameter
 from bncli.checking.forward import ForwardModel, recognise
+from bncli.checking.gradients import Gradients, numbers_or_reason
 from bncli.checking.identities import Finding, habits, identities
 from bncli.checking.makers import ClassMaker
 from bncli.checking.measure import (
@@ -25,7 +25,8 @@ from bncli.checking.measure import (
     witnesses,
 )
 from bncli.checking.oracle import QUANTITIES, scan
-from bncli.checking.protocol import GAMMA_NAMES, LayerProtocol, said
+from bncli.checking.parameters import has_parameters, own_eps
+from bncli.checking.protocol import LayerProtocol, said
 from bncli.checking.question import (
     LEAST_BATCH,
     PROBE_SHAPE,
@@ -40,7 +41,7 @@ from bncli.checking.question import (
     vacuous,
 )
 from bncli.checking.report import GradcheckReport
-from bncli.checking.session import Gradients, Target, numbers_or_reason
+from bncli.checking.session import Target, find_out
 from bncli.checking.target import Announce, Caller, TargetFailure, announce_nothing, load_target
 
 _EPS = 1e-8
@@ -150,10 +151,8 @@ class Examination:
     ) -> None:
         request = self._request
         session = target.open(*draw_parameters(PROBE_SHAPE[1:], 0), PROBE_SHAPE[0])
-        eps = request.eps or session.own_eps or _EPS
-        parameters = target.protocol.gamma not in {"", "none"} or any(
-            hasattr(session.layer, name) for name in GAMMA_NAMES
-        )
+        eps = request.eps or own_eps(session.layer) or _EPS
+        parameters = has_parameters(session.layer, target.protocol)
         if request.eps is None and target.protocol.eps not in {"", "none"}:
             target.eps = eps
         small = probe(PROBE_SHAPE, request.seed, eps)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.protocol import BETA_NAMES, GAMMA_NAMES
+from bncli.checking.gradients import Gradients
+from bncli.checking.parameters import attribute_of
 from bncli.checking.question import Array, Question
-from bncli.checking.session import Gradients, Target
+from bncli.checking.session import Target
 from bncli.checking.target import TargetFailure
 
 Backward = Callable[[Question], Array]
@@ -213,8 +214,8 @@ def _update(target: Target, question: Question, base: Array) -> Iterator[Finding
     session.forward(question.x)
     given = session.backward(question.delta)
     pairs = (
-        (_parameter_name(target.protocol.gamma, GAMMA_NAMES, layer), given.grad_gamma),
-        (_parameter_name(target.protocol.beta, BETA_NAMES, layer), given.grad_beta),
+        (attribute_of(layer, "gamma", target.protocol.gamma), given.grad_gamma),
+        (attribute_of(layer, "beta", target.protocol.beta), given.grad_beta),
     )
     before = [_copied(getattr(layer, name, None)) for name, _ in pairs]
     gradients = [_copied(gradient) for _, gradient in pairs]
@@ -246,10 +247,6 @@ def _descent(name: str, step: Array, gradient: Array) -> Finding:
     else:
         words = f"update() moves {name} in another direction than its gradient"
     return Finding(f"update {name}", passed=False, message=words)
-
-
-def _parameter_name(said: str, names: tuple[str, ...], layer: Any) -> str:
-    return next((name for name in (said, *names) if name and hasattr(layer, name)), "")
 
 
 def _copied(value: Any) -> Array | None:

@@ -11,9 +11,10 @@ import numpy as np
 from bncli.checking.compare import Allowed, Quantity, compare, unusable
 from bncli.checking.derive import Asked, derive, precision_noise
 from bncli.checking.forward import ForwardModel
+from bncli.checking.gradients import Gradients, numbers_or_reason
 from bncli.checking.oracle import QUANTITIES, Derivatives, Leaks, scan
 from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE, Array, Question, probe
-from bncli.checking.session import Gradients, Target, numbers_or_reason
+from bncli.checking.session import Target
 from bncli.checking.target import TargetFailure
 from bncli.checking.terms import Evidence
 

@@ -56,6 +56,11 @@ class Mistake:
     gives: Callable[[Evidence], Array] | None = None
     quantity: str = "grad_input"
 
+    def shows_in(self, powers: tuple[int, int]) -> bool:
+        """Whether it makes one of these powers what it is, whatever the coefficients."""
+        pairs = zip(self.powers, powers, strict=True)
+        return self.coefficients is None and any(p == q != 1 for p, q in pairs)
+
 
 def _of(a: str, b: str, c: str, name: str, message: str, change: str = LINES["grad_input"],
         ddof: int | None = None) -> Mistake:  # fmt: skip

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bncli.checking.session import AXES
 from bncli.errors import NonFiniteError, OptionError, ShapeError, SinglePictureError
 
 Array = NDArray[Any]
+AXES = 4
 
 PROBE_SHAPE = (5, 3, 4, 2)
 """Batch, w, h, c: no two equal, and no count or ratio of counts equal to another that matters."""

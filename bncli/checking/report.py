@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bncli.checking.compare import Quantity
 from bncli.checking.diagnosis import Diagnosis
 from bncli.checking.identities import Finding
-from bncli.checking.session import AXES
+from bncli.checking.question import AXES
 from bncli.version import __version__
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}

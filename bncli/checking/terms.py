@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bncli.checking.forward import ForwardModel
+from bncli.checking.gradients import Gradients
 from bncli.checking.question import Array, Question
-from bncli.checking.session import Gradients
 
 Shape = tuple[int, int, int, int]
 _POWERS = tuple((p, q) for p in (1, 0, 2) for q in (1, 0, 2, 3))
