@@ -18,7 +18,6 @@ from bncli.checking.identities import Finding, habits, identities
 from bncli.checking.makers import ClassMaker
 from bncli.checking.measure import (
     Measured,
-    Terms,
     gradient_or_nan,
     measure,
     run_backward,
@@ -184,9 +183,8 @@ class Examination:
             own = small if len(main.x) < LEAST_BATCH else main
             questions.append(own)
         self._total = sum(cost_in_forwards(q.shape) for q in questions)
-        terms = Terms(self._request.dtype, self._request.seed, self._request.tolerance, self._tick)
         for question in questions:
-            found = measure(target, question, terms)
+            found = measure(target, question, self._request, self._tick)
             if found.failed:
                 break
         return found
