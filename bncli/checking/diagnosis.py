@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,17 +66,24 @@ class Diagnosis:
         return replace(self, coefficients=(a, b, c))
 
 
-def diagnose_input(quantity: Quantity, model: ForwardModel, ask: Ask, dtype: str) -> Diagnosis:
-    """What is wrong with a grad_input that failed.
+def diagnose(name: str, quantity: Quantity, model: ForwardModel, ask: Ask, dtype: str) -> Diagnosis:
+    """What is wrong with a gradient that failed.
 
     Args:
+        name: of the quantity.
         quantity: the verdict on it.
         model: of the target's forward.
         ask: gives the evidence of probes at two shapes.
         dtype: the precision that the backward computed in.
     """
     if quantity.problem:
-        return Diagnosis("not-a-gradient", quantity.problem, LINES["grad_input"])
+        return Diagnosis("not-a-gradient", quantity.problem, LINES[name], quantity=name)
+    if name == "grad_input":
+        return _of_input(quantity, model, ask, dtype)
+    return _of_parameter(name, ask, 10 * _NEAR[dtype])
+
+
+def _of_input(quantity: Quantity, model: ForwardModel, ask: Ask, dtype: str) -> Diagnosis:
     local = _local_of(quantity)
     try:
         seen = ask()
@@ -206,7 +214,7 @@ def _other_eps(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
     for everywhere, (mistake, eps) in itertools.product((True, False), ways):
         outside = mistake is mistakes.EPS_OUTSIDE
         if all(_has_eps(e, eps, tolerance, everywhere, outside) for e in seen):
-            made = mistakes.EPS_OUTSIDE_FORWARD if first.model.outside else mistake
+            made = mistakes.EPS_OUTSIDE_FORWARD if first.model.eps_outside_root else mistake
             return _known(made, backward=eps, forward=forward)
     return None
 
@@ -280,23 +288,16 @@ def _local_in(first: Evidence, tolerance: float) -> Diagnosis | None:
     return _known(mistakes.LOCAL, where=where)
 
 
-def diagnose_parameter(name: str, quantity: Quantity, ask: Ask, dtype: str) -> Diagnosis:
-    """What is wrong with a grad_gamma or grad_beta that failed; see :func:`diagnose_input`."""
-    if quantity.problem:
-        return Diagnosis("not-a-gradient", quantity.problem, LINES[name], quantity=name)
+def _of_parameter(name: str, ask: Ask, tolerance: float) -> Diagnosis:
     try:
         seen = ask()
     except TargetFailure as failure:
         return _unknown(failure.message, name)
-    tolerance = 10 * _NEAR[dtype]
     for mistake in mistakes.PARAMETERS:
         if mistake.quantity != name:
             continue
         ratios = [_ratio(e, mistake, tolerance) for e in seen]
-        if any(ratio is None for ratio in ratios):
-            continue
-        numbers = [ratio for ratio in ratios if ratio is not None]
-        count = name_count(numbers, [e.question.shape for e in seen], tolerance)
+        count = name_count(ratios, [e.question.shape for e in seen], tolerance)
         if count is None:
             continue
         times = "" if count == "1" else f"it is multiplied by {count}"
@@ -306,21 +307,21 @@ def diagnose_parameter(name: str, quantity: Quantity, ask: Ask, dtype: str) -> D
     return _unknown(f"{name} is wrong, but not in a way that is known", name)
 
 
-def _ratio(e: Evidence, mistake: Mistake, tolerance: float) -> float | None:
-    """The number by which what the mistake gives becomes the gradient, if there is one."""
+def _ratio(e: Evidence, mistake: Mistake, tolerance: float) -> float:
+    """The number by which what the mistake gives becomes the gradient; NaN if there is none."""
     assert mistake.gives is not None  # noqa: S101 - parameters have such mistakes alone
     raw = getattr(e.gradients, mistake.quantity)
     array, _ = numbers_or_reason(raw, e.question.gamma.shape, mistake.quantity)
     if array is None:
-        return None
+        return math.nan
     usual = e.question.usual
     given = array[usual].astype(np.float64)
     candidate = (e.question.delta * mistake.gives(e)).sum(axis=0)[usual]
     size = float((candidate**2).sum())
     if size == 0:
-        return None if given.any() else 1.0
+        return math.nan if given.any() else 1.0
     ratio = float((given * candidate).sum()) / size
     scale = np.linalg.norm(given)
     if scale == 0 or np.linalg.norm(given - ratio * candidate) > tolerance * scale:
-        return None
+        return math.nan
     return ratio

@@ -128,8 +128,12 @@ def _judge(measured: Measured, request: Request, exact: Question, wanted: tuple[
         )
 
 
-def gradient_or_nan(target: Target, question: Question, dtype: str) -> Array:
-    """grad_input at a question as float64; NaN where it is no array of the right shape."""
+def input_gradient(target: Target, question: Question, dtype: str) -> Array:
+    """grad_input at a question, as float64.
+
+    Raises:
+        TargetFailure: the target's code failed, or gave no array of the right shape.
+    """
     _, given = run_backward(target, question.to(dtype))
     array, _ = numbers_or_reason(given.grad_input, question.x.shape, "grad_input")
     if array is None:

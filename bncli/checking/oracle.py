@@ -14,6 +14,16 @@ import numpy as np
 from bncli.checking.analytic import STEP, Analytic
 from bncli.checking.question import Array, Question
 
+Function = Callable[[Array, Array, Array], Array]
+"""(x, gamma, beta) to the output, each time by a new layer."""
+
+STEPS = (6e-6, 1e-3, 2e-2)
+"""Of central differences, in units of each pixel's own spread: for double precision (its cube
+root), for something between, and for single precision."""
+
+_PARAMETER_STEP = 1e-6  # the output is linear in gamma and beta: small enough to pass no kink by
+_KINK = 0.05
+QUANTITIES = ("grad_input", "grad_gamma", "grad_beta")
 Forward = Callable[[Array], Array]
 _SLACK = 16
 _LISTED = 8
@@ -88,18 +98,6 @@ def _moved(
 
 def _place(pixel: int, question: Question) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(pixel, question.gamma.shape))
-
-
-Function = Callable[[Array, Array, Array], Array]
-"""(x, gamma, beta) to the output, each time by a new layer."""
-
-STEPS = (6e-6, 1e-3, 2e-2)
-"""Of central differences, in units of each pixel's own spread: for double precision (its cube
-root), for something between, and for single precision."""
-
-_PARAMETER_STEP = 1e-6  # the output is linear in gamma and beta: small enough to pass no kink by
-_KINK = 0.05
-QUANTITIES = ("grad_input", "grad_gamma", "grad_beta")
 
 
 @dataclass(slots=True)

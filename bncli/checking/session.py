@@ -167,9 +167,7 @@ def _maker_for(target: Any, protocol: LayerProtocol, call: Caller) -> Maker:
 
         return TorchMaker(target, kind, protocol, call)
     if isinstance(target, tuple) and len(target) == 2 and all(map(callable, target)):  # noqa: PLR2004 - forward and backward
-        target = Pair(*target)
-    if isinstance(target, Pair):
-        return PairMaker(target, protocol, call)
+        return PairMaker(Pair(*target), protocol, call)
     missing = [
         name for name in ("forward", "backward") if not callable(getattr(target, name, None))
     ]
