@@ -154,10 +154,10 @@ def _of_coefficients(
     numbers = zip(*(fit.coefficients for fit in fits), strict=True)
     symbols = tuple(name_count(three, shapes, tolerance) or "?" for three in numbers)
     powers, ddof = fits[0].powers, seen[0].model.ddof
-    whole = _of_terms(symbols, powers, ddof)
+    whole = mistakes.of_terms(symbols, powers, ddof)
     made = [whole] if whole else [m for m in mistakes.POWERS if m.shows_in(powers)]
     if whole is None and symbols != _RIGHT:
-        made.append(_of_terms(symbols, (1, 1), ddof) or _spelled(symbols))
+        made.append(mistakes.of_terms(symbols, (1, 1), ddof) or mistakes.spelled(symbols))
     if not made:
         return None
     found = Diagnosis(
@@ -166,36 +166,6 @@ def _of_coefficients(
         made[0].change if len(made) == 1 else LINES["grad_input"],
     )
     return _fitted(found, fits[0], symbols)
-
-
-def _of_terms(symbols: tuple[str, ...], powers: tuple[int, int], ddof: int) -> Mistake | None:
-    return next(
-        (
-            mistake
-            for mistake in (*mistakes.POWERS, *mistakes.COEFFICIENTS)
-            if (mistake.coefficients, mistake.powers) == (symbols, powers)
-            and mistake.ddof in {None, ddof}
-        ),
-        None,
-    )
-
-
-def _spelled(symbols: tuple[str, ...]) -> Mistake:
-    """Coefficients of which no mistake is known, in words."""
-    strange = {"?": "multiplied by a number that is no count of the shape", "0": "missing"}
-    wrong = [
-        (term, symbol)
-        for term, symbol in zip(("delta", "mean", "variance"), symbols, strict=True)
-        if symbol != "1"
-    ]
-    names = {"delta": "the term delta", "mean": "the mean term", "variance": "the variance term"}
-    return Mistake(
-        "-".join(f"{term}-times-{symbol}" for term, symbol in wrong),
-        "; ".join(
-            f"{names[term]} is {strange.get(s, f'multiplied by {s}, which must be 1')}"
-            for term, s in wrong
-        ),
-    )
 
 
 def _other_eps(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:

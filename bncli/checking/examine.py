@@ -176,7 +176,7 @@ class Examination:
     ) -> Measured:
         """Ask what the user asks, and beside a vacuous question one of our own."""
         questions = [main] if delta is None else [replace(main, delta=delta)]
-        empty = vacuous(questions[0], questions[0].delta)
+        empty = vacuous(questions[0])
         for reason in empty:
             self._warnings.append(f"this question proves nothing: {reason}")
         if empty:
