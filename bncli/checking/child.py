@@ -25,6 +25,11 @@ from bncli.checking.report import GradcheckReport
 from bncli.checking.target import Caller
 from bncli.errors import BncliError
 
+_ROOT = str(Path(__file__).resolve().parent.parent.parent)
+# Appended, so that nothing in the folder of the package takes the place of a standard module.
+_START = f"import sys; sys.path.append({_ROOT!r}); from bncli.checking.child import main; main()"
+_START_SECONDS = 120.0
+_GRACE_SECONDS = 5.0
 _ITEM = np.dtype(np.float64).itemsize
 
 
@@ -91,13 +96,6 @@ def _run(order: dict[str, Any], arrays: dict[str, Any], out: BinaryIO) -> None:
         return
     maps = report.maps if order["maps"] else {}
     send(out, {"kind": "report", "document": report.document()}, maps)
-
-
-_ROOT = str(Path(__file__).resolve().parent.parent.parent)
-# Appended, so that nothing in the folder of the package takes the place of a standard module.
-_START = f"import sys; sys.path.append({_ROOT!r}); from bncli.checking.child import main; main()"
-_START_SECONDS = 120.0
-_GRACE_SECONDS = 5.0
 
 
 def guarded_check(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +9,13 @@ import numpy as np
 from bncli.checking.analytic import STEP, Analytic
 from bncli.checking.oracle import (
     STEPS,
+    Asked,
     Derivatives,
-    Function,
-    Leaks,
     NotAnalyticError,
     along_random,
     central_block,
     complex_block,
+    natural_scale,
 )
 from bncli.checking.question import Array, Question
 from bncli.checking.target import TargetFailure
@@ -29,41 +27,18 @@ _SAMPLE = 128
 _AGREE = 1e-6
 _COARSE = 0.05
 _PARAMETER = 1e-3
-Tick = Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the derivatives are wanted of, and for.
-
-    Attributes:
-        function: the forward.
-        question: where, in the precision the forward is asked in.
-        wanted: the quantities.
-        base: the output at the question.
-        leaks: what the leak scan found.
-        seed: of what is random.
-        tick: is called after every step.
-    """
-
-    function: Function
-    question: Question
-    wanted: tuple[str, ...]
-    base: Array
-    leaks: Leaks
-    seed: int
-    tick: Tick
 
 
 def derive(asked: Asked) -> Derivatives:
     """The derivatives of the forward at the question."""
     if asked.base.dtype.kind != "f":
-        return _hopeless(asked, f"forward gives {asked.base.dtype}: it has no derivative")
+        return hopeless(asked.question, f"forward gives {asked.base.dtype}: it has no derivative")
     bad = ~np.isfinite(asked.base)
     if bad.any():
         place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-        return _hopeless(
-            asked, f"forward gives NaN or infinity in {int(bad.sum())} places, the first at {place}"
+        return hopeless(
+            asked.question,
+            f"forward gives NaN or infinity in {int(bad.sum())} places, the first at {place}",
         )
     if asked.leaks.victims:
         return _sampled(asked)
@@ -83,25 +58,21 @@ def _by_complex_step(asked: Asked) -> Derivatives | str:
     """The derivatives; or why the complex step does not serve."""
     question = asked.question
     try:
-        values, scales = complex_block(asked.function, question, asked.wanted, asked.tick)
+        values, scales = complex_block(asked)
     except TargetFailure as failure:
         return f"forward refuses complex numbers ({failure.message})"
     except NotAnalyticError:
         return "forward drops the imaginary part"
     if not all(np.isfinite(value).all() for value in values.values()):
         return "it gives NaN or infinity"
-    checked = along_random(
-        asked.function, question, values, scales, asked.base, asked.seed,
-        parameters=len(asked.wanted) > 1,
-    )  # fmt: skip
-    asked.tick()
+    checked = along_random(asked, values, scales)
     eps = np.finfo(np.float64).eps
     condition = question.condition
     allowed = _AGREE + 10 * eps * (1 + condition + condition**2) / STEPS[0]
     apart = {name: (error > allowed) & ~checked.kinked for name, error in checked.error.items()}
     if any(wrong.any() for wrong in apart.values()):
         return "it disagrees with central differences, so forward is not analytic"
-    noise = _model_noise(question, np.dtype(np.float64))
+    noise = rounding_noise(question, np.dtype(np.float64))
     return Derivatives(
         "complex step, confirmed by central differences",
         values, scales, dict.fromkeys(values, noise), checked.kinked,
@@ -113,10 +84,8 @@ def _by_differences(asked: Asked) -> Derivatives:
     best: Derivatives | None = None
     best_gap = np.inf
     for step in STEPS:
-        fine, scales = central_block(asked.function, asked.question, asked.wanted, step, asked.tick)
-        coarse, _ = central_block(
-            asked.function, asked.question, asked.wanted, 2 * step, asked.tick
-        )
+        fine, scales = central_block(asked, step)
+        coarse, _ = central_block(asked, 2 * step)
         noise, gaps = {}, []
         for name, value in fine.items():
             # Of central differences, the error of the coarse step is four times that of the fine.
@@ -134,23 +103,20 @@ def _by_differences(asked: Asked) -> Derivatives:
             best = Derivatives(
                 f"central differences at {step:g} and {2 * step:g} of each pixel's spread",
                 fine, scales, {name: n + model for name, n in noise.items()},
-                _unsettled(noise, asked.question),
+                # Where they do not agree there may be a kink, or nothing but noise.
+                noise["grad_input"] > 1.0,
             )  # fmt: skip
         if best_gap < _AGREE:
             break
     if best is None or best_gap > _COARSE:
-        return _hopeless(asked, "the two numerical derivatives do not agree at any step size")
+        return hopeless(
+            asked.question, "the two numerical derivatives do not agree at any step size"
+        )
     return best
 
 
-def _unsettled(noise: dict[str, Array], question: Question) -> Array:
-    """Pixels where the two step sizes do not agree: there may be a kink, or nothing but noise."""
-    unsettled: Array = noise["grad_input"] > 1.0
-    return unsettled & (question.variance >= 0)
-
-
-def _model_noise(question: Question, dtype: np.dtype[Any]) -> Array:
-    """Relative rounding error of a careful layer, per pixel."""
+def rounding_noise(question: Question, dtype: np.dtype[Any]) -> Array:
+    """Relative rounding error of a careful layer that computes in *dtype*, per pixel."""
     eps = float(np.finfo(dtype).eps)
     noise: Array = 64 * eps * (1 + question.condition)
     # Variance as E[x^2] - E[x]^2 is poor but right; in double precision it is let pass.
@@ -161,28 +127,22 @@ def _model_noise(question: Question, dtype: np.dtype[Any]) -> Array:
 def _difference_noise(question: Question, dtype: np.dtype[Any], step: float) -> Array:
     """Rounding and truncation of central differences, which may by chance not show in the gap."""
     rounding = 20 * float(np.finfo(dtype).eps) * (1 + question.condition) / step
-    return _model_noise(question, dtype) + rounding + 5 * step**2
+    return rounding_noise(question, dtype) + rounding + 5 * step**2
 
 
-def precision_noise(question: Question, dtype: np.dtype[Any]) -> Array:
-    """Relative rounding error of a backward that computes in *dtype*, per pixel."""
-    return _model_noise(question, dtype)
-
-
-def _hopeless(asked: Asked, problem: str) -> Derivatives:
-    nothing = np.zeros(asked.question.gamma.shape, bool)
-    return Derivatives("none", {}, {}, {}, nothing, problem)
+def hopeless(question: Question, problem: str) -> Derivatives:
+    """No derivatives, and why."""
+    return Derivatives("none", {}, {}, {}, np.zeros(question.gamma.shape, bool), problem)
 
 
 def _sampled(asked: Asked) -> Derivatives:
     """Element by element, since pixels influence each other; all elements where they are few."""
     question = asked.question
     rng = np.random.default_rng((asked.seed, 4))
-    starts = {"grad_input": question.x, "grad_gamma": question.gamma, "grad_beta": question.beta}
+    starts = _arrays(question)
     values: dict[str, Array] = {}
     scales: dict[str, Array] = {}
     noise: dict[str, Array] = {}
-    places: dict[str, Array] = {}
     ways = set()
     for name in asked.wanted:
         start = starts[name]
@@ -192,27 +152,18 @@ def _sampled(asked: Asked) -> Derivatives:
         for place in chosen:
             value[place], scale[place], way = _one(asked, name, int(place))
             ways.add(way)
-            asked.tick()
-        places[name] = chosen
         values[name] = value.reshape(start.shape)
         sizes: Array = scale.reshape(start.shape)
-        scales[name] = sizes.max(axis=0) if name == "grad_input" else _at_least_usual(asked, sizes)
-        model = _model_noise(question, asked.base.dtype) * 10
+        scales[name] = (
+            sizes.max(axis=0) if name == "grad_input" else natural_scale(sizes, question.delta)
+        )
+        model = rounding_noise(question, asked.base.dtype) * 10
         noise[name] = model + (1e-5 if "central differences" in ways else 0.0)
     return Derivatives(
         f"{' and '.join(sorted(ways))}, element by element",
         values, scales, noise, np.zeros(question.gamma.shape, bool),
-        _disagreement(asked, values, scales), places=places,
+        _disagreement(asked, values, scales),
     )  # fmt: skip
-
-
-def _at_least_usual(asked: Asked, sizes: Array) -> Array:
-    """As :func:`natural_scale`, from the sizes alone."""
-    weight = np.abs(asked.question.delta).sum(axis=0)
-    with np.errstate(all="ignore"):
-        slopes = sizes / weight
-    scale: Array = np.maximum(sizes, slopes[np.isfinite(slopes)].max(initial=0.0) * weight)
-    return scale
 
 
 def _disagreement(asked: Asked, values: dict[str, Array], scales: dict[str, Array]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,9 +13,9 @@ import numpy as np
 from bncli.checking import mistakes
 from bncli.checking.compare import Quantity
 from bncli.checking.forward import ForwardModel, inverse_root
+from bncli.checking.gradients import numbers_or_reason
 from bncli.checking.mistakes import LINES, Mistake
 from bncli.checking.question import Array
-from bncli.checking.session import numbers_or_reason
 from bncli.checking.target import TargetFailure
 from bncli.checking.terms import Evidence, Fit, best_fit, count_values, name_count
 
@@ -65,17 +66,24 @@ class Diagnosis:
         return replace(self, coefficients=(a, b, c))
 
 
-def diagnose_input(quantity: Quantity, model: ForwardModel, ask: Ask, dtype: str) -> Diagnosis:
-    """What is wrong with a grad_input that failed.
+def diagnose(name: str, quantity: Quantity, model: ForwardModel, ask: Ask, dtype: str) -> Diagnosis:
+    """What is wrong with a gradient that failed.
 
     Args:
+        name: of the quantity.
         quantity: the verdict on it.
         model: of the target's forward.
         ask: gives the evidence of probes at two shapes.
         dtype: the precision that the backward computed in.
     """
     if quantity.problem:
-        return Diagnosis("not-a-gradient", quantity.problem, LINES["grad_input"])
+        return Diagnosis("not-a-gradient", quantity.problem, LINES[name], quantity=name)
+    if name == "grad_input":
+        return _of_input(quantity, model, ask, dtype)
+    return _of_parameter(name, ask, 10 * _NEAR[dtype])
+
+
+def _of_input(quantity: Quantity, model: ForwardModel, ask: Ask, dtype: str) -> Diagnosis:
     local = _local_of(quantity)
     try:
         seen = ask()
@@ -146,49 +154,18 @@ def _of_coefficients(
     numbers = zip(*(fit.coefficients for fit in fits), strict=True)
     symbols = tuple(name_count(three, shapes, tolerance) or "?" for three in numbers)
     powers, ddof = fits[0].powers, seen[0].model.ddof
-    of_terms = [
-        mistake
-        for mistake in (*mistakes.POWERS, *mistakes.COEFFICIENTS)
-        if mistake.coefficients == symbols
-        and mistake.ddof in {None, ddof}
-        and mistake.powers in {powers, (1, 1)}
-    ]
-    made = [m for m in of_terms if m.powers == powers][:1]
-    if not made:
-        made = [
-            mistake
-            for mistake in mistakes.POWERS
-            if mistake.coefficients is None
-            and any(p == q != 1 for p, q in zip(mistake.powers, powers, strict=True))
-        ]
-        if symbols != _RIGHT:
-            made += of_terms[:1] or [_spelled(symbols)]
+    whole = mistakes.of_terms(symbols, powers, ddof)
+    made = [whole] if whole else [m for m in mistakes.POWERS if m.shows_in(powers)]
+    if whole is None and symbols != _RIGHT:
+        made.append(mistakes.of_terms(symbols, (1, 1), ddof) or mistakes.spelled(symbols))
     if not made:
         return None
-    whole = Diagnosis(
+    found = Diagnosis(
         "-and-".join(mistake.name for mistake in made),
         "; and ".join(mistake.message for mistake in made),
         made[0].change if len(made) == 1 else LINES["grad_input"],
     )
-    return _fitted(whole, fits[0], symbols)
-
-
-def _spelled(symbols: tuple[str, ...]) -> Mistake:
-    """Coefficients of which no mistake is known, in words."""
-    strange = {"?": "multiplied by a number that is no count of the shape", "0": "missing"}
-    wrong = [
-        (term, symbol)
-        for term, symbol in zip(("delta", "mean", "variance"), symbols, strict=True)
-        if symbol != "1"
-    ]
-    names = {"delta": "the term delta", "mean": "the mean term", "variance": "the variance term"}
-    return Mistake(
-        "-".join(f"{term}-times-{symbol}" for term, symbol in wrong),
-        "; ".join(
-            f"{names[term]} is {strange.get(s, f'multiplied by {s}, which must be 1')}"
-            for term, s in wrong
-        ),
-    )
+    return _fitted(found, fits[0], symbols)
 
 
 def _other_eps(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
@@ -207,7 +184,7 @@ def _other_eps(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
     for everywhere, (mistake, eps) in itertools.product((True, False), ways):
         outside = mistake is mistakes.EPS_OUTSIDE
         if all(_has_eps(e, eps, tolerance, everywhere, outside) for e in seen):
-            made = mistakes.EPS_OUTSIDE_FORWARD if first.model.outside else mistake
+            made = mistakes.EPS_OUTSIDE_FORWARD if first.model.eps_outside_root else mistake
             return _known(made, backward=eps, forward=forward)
     return None
 
@@ -281,23 +258,16 @@ def _local_in(first: Evidence, tolerance: float) -> Diagnosis | None:
     return _known(mistakes.LOCAL, where=where)
 
 
-def diagnose_parameter(name: str, quantity: Quantity, ask: Ask, dtype: str) -> Diagnosis:
-    """What is wrong with a grad_gamma or grad_beta that failed; see :func:`diagnose_input`."""
-    if quantity.problem:
-        return Diagnosis("not-a-gradient", quantity.problem, LINES[name], quantity=name)
+def _of_parameter(name: str, ask: Ask, tolerance: float) -> Diagnosis:
     try:
         seen = ask()
     except TargetFailure as failure:
         return _unknown(failure.message, name)
-    tolerance = 10 * _NEAR[dtype]
     for mistake in mistakes.PARAMETERS:
         if mistake.quantity != name:
             continue
         ratios = [_ratio(e, mistake, tolerance) for e in seen]
-        if any(ratio is None for ratio in ratios):
-            continue
-        numbers = [ratio for ratio in ratios if ratio is not None]
-        count = name_count(numbers, [e.question.shape for e in seen], tolerance)
+        count = name_count(ratios, [e.question.shape for e in seen], tolerance)
         if count is None:
             continue
         times = "" if count == "1" else f"it is multiplied by {count}"
@@ -307,21 +277,21 @@ def diagnose_parameter(name: str, quantity: Quantity, ask: Ask, dtype: str) -> D
     return _unknown(f"{name} is wrong, but not in a way that is known", name)
 
 
-def _ratio(e: Evidence, mistake: Mistake, tolerance: float) -> float | None:
-    """The number by which what the mistake gives becomes the gradient, if there is one."""
+def _ratio(e: Evidence, mistake: Mistake, tolerance: float) -> float:
+    """The number by which what the mistake gives becomes the gradient; NaN if there is none."""
     assert mistake.gives is not None  # noqa: S101 - parameters have such mistakes alone
     raw = getattr(e.gradients, mistake.quantity)
     array, _ = numbers_or_reason(raw, e.question.gamma.shape, mistake.quantity)
     if array is None:
-        return None
+        return math.nan
     usual = e.question.usual
     given = array[usual].astype(np.float64)
     candidate = (e.question.delta * mistake.gives(e)).sum(axis=0)[usual]
     size = float((candidate**2).sum())
     if size == 0:
-        return None if given.any() else 1.0
+        return math.nan if given.any() else 1.0
     ratio = float((given * candidate).sum()) / size
     scale = np.linalg.norm(given)
     if scale == 0 or np.linalg.norm(given - ratio * candidate) > tolerance * scale:
-        return None
+        return math.nan
     return ratio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,21 +12,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bncli.batchnorm.layer import BatchNorm
-from bncli.checking.detect import find_out
-from bncli.checking.diagnosis import diagnose_input, diagnose_parameter
+from bncli.checking.diagnosis import diagnose
 from bncli.checking.forward import ForwardModel, recognise
+from bncli.checking.gradients import Gradients, numbers_or_reason
 from bncli.checking.identities import Finding, habits, identities
 from bncli.checking.makers import ClassMaker
 from bncli.checking.measure import (
     Measured,
-    Terms,
-    gradient_or_nan,
+    input_gradient,
     measure,
     run_backward,
     witnesses,
 )
 from bncli.checking.oracle import QUANTITIES, scan
-from bncli.checking.protocol import GAMMA_NAMES, LayerProtocol, said
+from bncli.checking.parameters import has_parameters, own_eps
+from bncli.checking.protocol import LayerProtocol, said
 from bncli.checking.question import (
     LEAST_BATCH,
     PROBE_SHAPE,
@@ -40,7 +41,7 @@ from bncli.checking.question import (
     vacuous,
 )
 from bncli.checking.report import GradcheckReport
-from bncli.checking.session import Gradients, Target, numbers_or_reason
+from bncli.checking.session import Target, find_out
 from bncli.checking.target import Announce, Caller, TargetFailure, announce_nothing, load_target
 
 _EPS = 1e-8
@@ -150,10 +151,8 @@ class Examination:
     ) -> None:
         request = self._request
         session = target.open(*draw_parameters(PROBE_SHAPE[1:], 0), PROBE_SHAPE[0])
-        eps = request.eps or session.own_eps or _EPS
-        parameters = target.protocol.gamma not in {"", "none"} or any(
-            hasattr(session.layer, name) for name in GAMMA_NAMES
-        )
+        eps = request.eps or own_eps(session.layer) or _EPS
+        parameters = has_parameters(session.layer, target.protocol)
         if request.eps is None and target.protocol.eps not in {"", "none"}:
             target.eps = eps
         small = probe(PROBE_SHAPE, request.seed, eps)
@@ -177,7 +176,7 @@ class Examination:
     ) -> Measured:
         """Ask what the user asks, and beside a vacuous question one of our own."""
         questions = [main] if delta is None else [replace(main, delta=delta)]
-        empty = vacuous(questions[0], questions[0].delta)
+        empty = vacuous(questions[0])
         for reason in empty:
             self._warnings.append(f"this question proves nothing: {reason}")
         if empty:
@@ -185,9 +184,8 @@ class Examination:
             own = small if len(main.x) < LEAST_BATCH else main
             questions.append(own)
         self._total = sum(cost_in_forwards(q.shape) for q in questions)
-        terms = Terms(self._request.dtype, self._request.seed, self._request.tolerance, self._tick)
         for question in questions:
-            found = measure(target, question, terms)
+            found = measure(target, question, self._request, self._tick)
             if found.failed:
                 break
         return found
@@ -210,9 +208,8 @@ class Examination:
             report.status, report.reason = "inconclusive", derivatives.problem
             return
         report.status = "fail" if found.failed else "pass"
-        given = found.given.grad_input
         numeric = derivatives.values["grad_input"]
-        array, _ = numbers_or_reason(given, numeric.shape, "grad_input")
+        array, _ = numbers_or_reason(found.given.grad_input, numeric.shape, "grad_input")
         if array is not None:
             analytic = array.astype(np.float64)
             report.maps = {
@@ -224,50 +221,41 @@ class Examination:
         *, parameters: bool,
     ) -> None:  # fmt: skip
         """Conformance, identities, habits, and the diagnosis."""
-        dtype, seed = self._request.dtype, self._request.seed
+        request = self._request
         try:
-            output, given = run_backward(target, small.to(dtype))
+            output, given = run_backward(target, small.to(request.dtype))
         except TargetFailure as failure:
             self._notes.append(f"the small probe could not be asked: {failure.message}")
-            output, given = found.base[:0], found.given
-        model = ForwardModel(standard=False, message="forward was not looked at", per_pixel=False)
-        if len(output):
-            exact = 1e-6 if output.dtype == np.float64 else 5e-3
-            model = recognise(small, output, exact)
-            noise = found.derivatives.noise["grad_input"]
-            report.findings = self._findings(
-                target, small, model, output, given, float(np.median(noise))
-            )
-        report.conformance = {
-            "standard": model.standard, "message": model.message, "ddof": model.ddof,
-            "eps": model.eps, "eps_outside_root": model.outside, "per_pixel": model.per_pixel,
-        }  # fmt: skip
-        if not model.standard and len(output):
-            self._warnings.append(model.message)
-        others = []
-        eps = small.eps
-        wrong = found.quantities["grad_input"]
-        if wrong is not None and not wrong.passed and len(output) and report.leaks is not None:
-            report.leaks["backward"] = self._backward_leaks(target, small)
+            model = ForwardModel(message="forward was not looked at", per_pixel=False)
+        else:
+            model = recognise(small, output, 1e-6 if output.dtype == np.float64 else 5e-3)
+            if not model.standard:
+                self._warnings.append(model.message)
+            noise = float(np.median(found.derivatives.noise["grad_input"]))
+            precision = max(float(np.finfo(kind).eps) for kind in (request.dtype, output.dtype))
+            tolerance = max(100 * precision, 1e-3 * noise)
+            report.findings = self._findings(target, small, model, given, tolerance)
+            wrong = found.quantities["grad_input"]
+            if wrong is not None and not wrong.passed and report.leaks is not None:
+                report.leaks["backward"] = self._backward_leaks(target, small)
+        report.conformance = dataclasses.asdict(model)
+        diagnoses = []
         for name, quantity in found.quantities.items():
             if quantity is None or quantity.passed:
                 continue
-            if name == "grad_input":
-                ask = partial(witnesses, target, model, seed, eps, dtype, parameters=parameters)
-                found_wrong = diagnose_input(quantity, model, ask, dtype)
-                report.diagnosis = found_wrong.at(report.shape)
-            else:
-                ask = partial(witnesses, target, model, seed, eps, dtype, parameters=True)
-                others.append(diagnose_parameter(name, quantity, ask, dtype))
-        report.other_diagnoses = tuple(others)
-        if report.diagnosis is None and others:
-            report.diagnosis, report.other_diagnoses = others[0], tuple(others[1:])
+            ask = partial(
+                witnesses, target, model, request.seed, small.eps, request.dtype,
+                parameters=parameters or name != "grad_input",
+            )  # fmt: skip
+            diagnoses.append(diagnose(name, quantity, model, ask, request.dtype).at(report.shape))
+        if diagnoses:
+            report.diagnosis, report.other_diagnoses = diagnoses[0], tuple(diagnoses[1:])
 
     def _backward_leaks(self, target: Target, small: Question) -> int | None:
         """How many pixels' gradients depend on the delta of other pixels; None if none can tell."""
 
         def gradient(delta: Array) -> Array:
-            return gradient_or_nan(target, replace(small, delta=delta), self._request.dtype)
+            return input_gradient(target, replace(small, delta=delta), self._request.dtype)
 
         try:
             asked = replace(small, x=small.delta)
@@ -276,26 +264,16 @@ class Examination:
             return None
 
     def _findings(
-        self,
-        target: Target,
-        small: Question,
-        model: ForwardModel,
-        output: Array,
-        given: Gradients,
-        noise: float,
-    ) -> tuple[Finding, ...]:
+        self, target: Target, small: Question, model: ForwardModel, given: Gradients,
+        tolerance: float,
+    ) -> tuple[Finding, ...]:  # fmt: skip
         dtype = self._request.dtype
         base, _ = numbers_or_reason(given.grad_input, small.x.shape, "grad_input")
         if base is None:
             return ()
-        precision = max(float(np.finfo(kind).eps) for kind in (dtype, output.dtype))
-        tolerance = max(100 * precision, 1e-3 * noise)
-
-        def backward(question: Question) -> Array:
-            return gradient_or_nan(target, question, dtype)
-
         asked: list[Finding] = []
         if model.per_pixel:  # of other forwards, the identities need not hold
             asked_with = small if model.eps is None else replace(small, eps=model.eps)
+            backward = partial(input_gradient, target, dtype=dtype)
             asked = list(identities(backward, asked_with, base.astype(np.float64), tolerance))
         return (*asked, *habits(target, small.to(dtype), base))

@@ -28,15 +28,15 @@ class ForwardModel:
         message: what it is, in a sentence.
         ddof: what is subtracted from batch under the variance.
         eps: added to the variance; None where it could not be recognised.
-        outside: whether eps is added to the root instead.
+        eps_outside_root: whether eps is added to the root instead.
         per_pixel: whether every pixel is normalized over the batch by itself.
     """
 
-    standard: bool
-    message: str
+    standard: bool = False
+    message: str = ""
     ddof: int = 0
     eps: float | None = None
-    outside: bool = False
+    eps_outside_root: bool = False
     per_pixel: bool = True
 
     def variance(self, question: Question) -> Array:
@@ -51,7 +51,7 @@ class ForwardModel:
     def inv_std(self, question: Question) -> Array:
         """The factor on ``x - mean``, (w, h, c)."""
         eps = question.eps if self.eps is None else self.eps
-        return inverse_root(self.variance(question), eps, outside=self.outside)
+        return inverse_root(self.variance(question), eps, outside=self.eps_outside_root)
 
 
 def inverse_root(variance: Array, eps: float, *, outside: bool) -> Array:
@@ -74,12 +74,10 @@ def recognise(question: Question, output: Array, tolerance: float) -> ForwardMod
     for name, axes in _OVER.items():
         if _distance_over(question, output, axes) <= max(tolerance, 1e-3):
             return ForwardModel(
-                standard=False,
                 message=f"forward normalizes {name}, not each pixel over the batch",
                 per_pixel=False,
             )
     return ForwardModel(
-        standard=False,
         message="forward is not recognised as batch normalization of each pixel",
         per_pixel=False,
     )
@@ -89,15 +87,15 @@ def _models(question: Question, output: Array) -> Iterator[ForwardModel]:
     eps = question.eps
     yield ForwardModel(standard=True, message="forward is standard batch normalization", eps=eps)
     unbiased = "forward divides the variance by batch - 1 (ddof=1), the standard by batch"
-    yield ForwardModel(standard=False, message=unbiased, ddof=1, eps=eps)
+    yield ForwardModel(message=unbiased, ddof=1, eps=eps)
     beyond = "forward adds eps to the root, not to the variance under it"
     for ddof in (0, 1):
         also = f"; {unbiased.removeprefix('forward ')}" if ddof else ""
-        yield ForwardModel(standard=False, message=beyond + also, ddof=ddof, eps=eps, outside=True)
+        yield ForwardModel(message=beyond + also, ddof=ddof, eps=eps, eps_outside_root=True)
         fitted = _fitted_eps(question, output, ddof)
         if fitted is not None:
             message = f"forward adds eps {fitted:.3g} to the variance, not {eps:.3g}{also}"
-            yield ForwardModel(standard=False, message=message, ddof=ddof, eps=fitted)
+            yield ForwardModel(message=message, ddof=ddof, eps=fitted)
 
 
 def _fitted_eps(question: Question, output: Array, ddof: int) -> float | None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from bncli.checking.protocol import BETA_NAMES, GAMMA_NAMES
+from bncli.checking.oracle import QUANTITIES
+from bncli.checking.parameters import attribute_of
 from bncli.checking.question import Array, Question
-from bncli.checking.session import Gradients, Target
+from bncli.checking.session import Session, Target
 from bncli.checking.target import TargetFailure
 
 Backward = Callable[[Question], Array]
 """The gradient of the input at a question, by a new layer; NaN where it is no array."""
+
+Answers = Iterator[tuple[str, bool | None, str]]
+"""What a :class:`Finding` is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,95 +36,65 @@ class Finding:
     message: str
 
 
-def identities(
-    backward: Backward, question: Question, base: Array, tolerance: float
-) -> Iterator[Finding]:
+def identities(backward: Backward, q: Question, base: Array, tolerance: float) -> Iterator[Finding]:
     """Ask all of them: seven backwards beside the one of *base*.
 
     Args:
         backward: the target's.
-        question: a probe.
+        q: the question, a probe.
         base: the gradient there.
         tolerance: relative.
     """
-    yield from _sums(question, base, tolerance)
-    for name, message, ask in _QUESTIONS:
+    yield from _sums(q, base, tolerance)
+    part = (slice(None), slice(0, max(1, q.shape[1] - 1)), slice(0, max(1, q.shape[2] - 2)))
+    cropped = Question(q.x[part], q.gamma[part[1:]], q.beta[part[1:]], q.delta[part], q.eps)
+    order = np.roll(np.arange(len(q.x)), 2)
+    second = q.delta[::-1] * 0.5 + 0.25
+    # eps is not scaled along, so a little is left even where all is right.
+    left = q.eps / q.variance[q.usual].min(initial=1.0)
+
+    def holds(other: Question, expected: Array, slack: float = tolerance, times: int = 1) -> bool:
+        usual = q.usual[tuple(slice(length) for length in other.gamma.shape)]
+        return _near(times * backward(other), expected, usual, slack)
+
+    questions: tuple[tuple[str, str, Callable[[], bool]], ...] = (
+        ("crop", "the gradient of a crop is the crop of the gradient",
+         lambda: holds(cropped, base[part])),
+        ("permutation", "pictures in another order give gradients in that order",
+         lambda: holds(replace(q, x=q.x[order], delta=q.delta[order]), base[order])),
+        ("shift", "a constant added to the pictures changes nothing",
+         lambda: holds(replace(q, x=q.x + 0.5), base, 1e2 * tolerance)),
+        ("scale", "pictures twice as bright give half the gradient",
+         lambda: holds(replace(q, x=2 * q.x), base, max(tolerance, 1e-7, 1e-2 * left), times=2)),
+        ("gamma", "twice gamma gives twice the gradient",
+         lambda: holds(replace(q, gamma=2 * q.gamma), 2 * base)),
+        ("linearity", "the gradient is linear in delta",
+         lambda: holds(replace(q, delta=2 * q.delta + second),
+                       2 * base + backward(replace(q, delta=second)))),
+    )  # fmt: skip
+    for name, message, ask in questions:
         try:
-            passed = ask(backward, question, base, tolerance)
+            yield Finding(name, ask(), message)
         except TargetFailure as failure:
             yield Finding(name, None, failure.message)
-        else:
-            yield Finding(name, passed, message)
 
 
 def _sums(question: Question, base: Array, tolerance: float) -> Iterator[Finding]:
-    usual = question.usual
     x_norm = (question.x - question.x.mean(axis=0)) / np.sqrt(question.variance + question.eps)
-    size = np.abs(base).sum(axis=0)
     over = 1e3 * (tolerance + question.eps / (question.variance + question.eps))
-    passed = np.abs(base.sum(axis=0)) <= over * size
-    yield Finding("sum", bool(passed[usual].all()), "gradients add up to 0 in each pixel")
-    size = np.abs(base * x_norm).sum(axis=0)
-    passed = np.abs((base * x_norm).sum(axis=0)) <= over * size
-    yield Finding(
-        "sum with x_norm",
-        bool(passed[usual].all()),
-        "products of gradients and x_norm add up to 0 in each pixel",
-    )
+    for name, values, words in (
+        ("sum", base, "gradients"),
+        ("sum with x_norm", base * x_norm, "products of gradients and x_norm"),
+    ):
+        passed = np.abs(values.sum(axis=0)) <= over * np.abs(values).sum(axis=0)
+        message = f"{words} add up to 0 in each pixel"
+        yield Finding(name, bool(passed[question.usual].all()), message)
 
 
-def _near(a: Array, b: Array, question: Question, tolerance: float) -> bool:
-    usual = question.usual
+def _near(a: Array, b: Array, usual: Array, tolerance: float) -> bool:
     scale = np.maximum(np.abs(a).max(axis=0), np.abs(b).max(axis=0)) + 1e-300
     error = np.abs(a - b).max(axis=0) / scale
     return bool((error <= 1e3 * tolerance)[usual].all())
-
-
-def _crop(backward: Backward, q: Question, base: Array, tolerance: float) -> bool:
-    part = (slice(None), slice(0, max(1, q.shape[1] - 1)), slice(0, max(1, q.shape[2] - 2)))
-    cropped = Question(q.x[part], q.gamma[part[1:]], q.beta[part[1:]], q.delta[part], q.eps)
-    return _near(backward(cropped), base[part], cropped, tolerance)
-
-
-def _permuted(backward: Backward, q: Question, base: Array, tolerance: float) -> bool:
-    order = np.roll(np.arange(len(q.x)), 2)
-    other = Question(q.x[order], q.gamma, q.beta, q.delta[order], q.eps)
-    return _near(backward(other), base[order], q, tolerance)
-
-
-def _shifted(backward: Backward, q: Question, base: Array, tolerance: float) -> bool:
-    return _near(
-        backward(Question(q.x + 0.5, q.gamma, q.beta, q.delta, q.eps)), base, q, 1e2 * tolerance
-    )
-
-
-def _scaled(backward: Backward, q: Question, base: Array, tolerance: float) -> bool:
-    other = backward(Question(2 * q.x, q.gamma, q.beta, q.delta, q.eps))
-    # eps is not scaled along, so a little is left even where all is right.
-    left = q.eps / q.variance[q.usual].min(initial=1.0)
-    return _near(2 * other, base, q, max(tolerance, 1e-7, 1e-2 * left))
-
-
-def _gamma(backward: Backward, q: Question, base: Array, tolerance: float) -> bool:
-    other = backward(Question(q.x, 2 * q.gamma, q.beta, q.delta, q.eps))
-    return _near(other, 2 * base, q, tolerance)
-
-
-def _linear(backward: Backward, q: Question, base: Array, tolerance: float) -> bool:
-    second = q.delta[::-1] * 0.5 + 0.25
-    one = backward(Question(q.x, q.gamma, q.beta, second, q.eps))
-    both = backward(Question(q.x, q.gamma, q.beta, 2 * q.delta + second, q.eps))
-    return _near(both, 2 * base + one, q, tolerance)
-
-
-_QUESTIONS: tuple[tuple[str, str, Callable[[Backward, Question, Array, float], bool]], ...] = (
-    ("crop", "the gradient of a crop is the crop of the gradient", _crop),
-    ("permutation", "pictures in another order give gradients in that order", _permuted),
-    ("shift", "a constant added to the pictures changes nothing", _shifted),
-    ("scale", "pictures twice as bright give half the gradient", _scaled),
-    ("gamma", "twice gamma gives twice the gradient", _gamma),
-    ("linearity", "the gradient is linear in delta", _linear),
-)
 
 
 def habits(target: Target, question: Question, base: Array) -> Iterator[Finding]:
@@ -133,123 +107,95 @@ def habits(target: Target, question: Question, base: Array) -> Iterator[Finding]
     """
     for ask in (_again, _stale, _awkward, _update):
         try:
-            yield from ask(target, question, base)
+            session = target.open(question.gamma, question.beta, len(question.x))
+            for answer in ask(session, target, question, base):
+                yield Finding(*answer)
         except TargetFailure as failure:
             yield Finding(ask.__name__.strip("_"), None, failure.message)
 
 
-def _again(target: Target, question: Question, base: Array) -> Iterator[Finding]:
+def _again(session: Session, target: Target, question: Question, base: Array) -> Answers:
     """The same again in a new layer, with eyes on the arguments; then backward once more."""
-    session = target.open(question.gamma, question.beta, len(question.x))
     x = question.x.copy()
     session.forward(x, copied=False)
-    yield Finding("input kept", np.array_equal(x, question.x), "forward leaves its input as it was")
+    yield "input kept", np.array_equal(x, question.x), "forward leaves its input as it was"
     first = session.backward(question.delta)
     same = _equal(first.grad_input, base)
-    yield Finding("deterministic", same, "the same question gets the same answer")
+    yield "deterministic", same, "the same question gets the same answer"
     try:
         second = session.backward(question.delta)
     except TargetFailure as failure:
-        yield Finding(
-            "backward twice", passed=False, message=f"a second backward fails: {failure.message}"
-        )
+        yield "backward twice", False, f"a second backward fails: {failure.message}"
         return
-    words = "a second backward gives the same gradients"
-    yield Finding("backward twice", _all_equal(first, second, base), words)
-    added = _is_added(target)
-    yield Finding(
-        "overwrites", not added, "backward writes its gradient over the argument, or returns it"
-        if not added else "backward ADDS its gradient into the argument",
-    )  # fmt: skip
+    pairs = [(getattr(first, name), getattr(second, name)) for name in QUANTITIES]
+    same = all(a is None or (isinstance(b, np.ndarray) and np.array_equal(a, b)) for a, b in pairs)
+    yield "backward twice", same, "a second backward gives the same gradients"
+    if target.protocol.grad_input == "added":
+        yield "overwrites", False, "backward ADDS its gradient into the argument"
+    else:
+        yield "overwrites", True, "backward writes its gradient over the argument, or returns it"
 
 
-def _is_added(target: Target) -> bool:
-    return target.protocol.grad_input == "added"
-
-
-def _stale(target: Target, question: Question, base: Array) -> Iterator[Finding]:
-    session = target.open(question.gamma, question.beta, len(question.x))
+def _stale(session: Session, _target: Target, question: Question, base: Array) -> Answers:
     session.forward(question.x[::-1] * 1.5)
     session.forward(question.x)
-    given = session.backward(question.delta)
-    yield Finding(
-        "second batch",
-        _equal(given.grad_input, base),
-        "after two forwards, backward belongs to the second",
-    )
+    same = _equal(session.backward(question.delta).grad_input, base)
+    yield "second batch", same, "after two forwards, backward belongs to the second"
 
 
-def _awkward(target: Target, question: Question, base: Array) -> Iterator[Finding]:
-    name, words = "awkward input", "a read-only, non-contiguous batch gives the same"
+def _awkward(session: Session, _target: Target, question: Question, base: Array) -> Answers:
+    name, words = "awkward input", "a read-only, non-contiguous batch"
     wide = np.zeros((*question.x.shape[:-1], 2 * question.x.shape[-1]), question.x.dtype)
     view = wide[..., ::2]
     view[...] = question.x
     view.flags.writeable = False
-    session = target.open(question.gamma, question.beta, len(question.x))
     try:
         session.forward(view, copied=False)
-        given = session.backward(question.delta)
+        given = session.backward(question.delta).grad_input
     except TargetFailure as failure:
-        yield Finding(
-            name,
-            passed=False,
-            message=f"a read-only, non-contiguous batch fails: {failure.message}",
-        )
-    else:
-        scale = float(np.abs(base[np.isfinite(base)]).max(initial=0.0))
-        near = _like(given.grad_input, base) and np.allclose(
-            given.grad_input, base, rtol=1e-4, atol=1e-4 * scale, equal_nan=True
-        )
-        yield Finding(name, bool(near), words)
+        yield name, False, f"{words} fails: {failure.message}"
+        return
+    scale = float(np.abs(base[np.isfinite(base)]).max(initial=0.0))
+    near = _like(given, base) and np.allclose(
+        given, base, rtol=1e-4, atol=1e-4 * scale, equal_nan=True
+    )
+    yield name, bool(near), f"{words} gives the same"
 
 
-def _update(target: Target, question: Question, base: Array) -> Iterator[Finding]:
+def _update(session: Session, target: Target, question: Question, _base: Array) -> Answers:
     """Whether update() goes down along the gradients."""
-    del base
-    session = target.open(question.gamma, question.beta, len(question.x))
     layer = session.layer
     if not callable(getattr(layer, "update", None)):
         return
     session.forward(question.x)
     given = session.backward(question.delta)
-    pairs = (
-        (_parameter_name(target.protocol.gamma, GAMMA_NAMES, layer), given.grad_gamma),
-        (_parameter_name(target.protocol.beta, BETA_NAMES, layer), given.grad_beta),
-    )
-    before = [_copied(getattr(layer, name, None)) for name, _ in pairs]
-    gradients = [_copied(gradient) for _, gradient in pairs]
+    names = [attribute_of(layer, key, getattr(target.protocol, key)) for key in ("gamma", "beta")]
+    before = [_copied(getattr(layer, name, None)) for name in names]
+    gradients = [_copied(gradient) for gradient in (given.grad_gamma, given.grad_beta)]
     try:
         target.call("update", layer.update)
     except TargetFailure as failure:
-        yield Finding("update", None, f"update() was not checked: {failure.message}")
+        yield "update", None, f"update() was not checked: {failure.message}"
         return
-    for (name, _), old, gradient in zip(pairs, before, gradients, strict=True):
+    for name, old, gradient in zip(names, before, gradients, strict=True):
         new = getattr(layer, name, None)
         if old is None or gradient is None or not _like(new, old) or not _like(gradient, old):
-            yield Finding("update", None, f"update() was not checked: no {name or 'parameter'}")
-            continue
-        yield _descent(name, np.asarray(new) - old, gradient)
+            yield "update", None, f"update() was not checked: no {name or 'parameter'}"
+        else:
+            yield f"update {name}", *_descent(name, np.asarray(new) - old, gradient)
 
 
-def _descent(name: str, step: Array, gradient: Array) -> Finding:
+def _descent(name: str, step: Array, gradient: Array) -> tuple[bool, str]:
     size = float((gradient.astype(np.float64) ** 2).sum())
     rate = -float((step * gradient).sum()) / size if size else 0.0
     along = bool(np.allclose(step, -rate * gradient, rtol=1e-3, atol=1e-3 * np.abs(step).max()))
     if along and rate > 0:
-        return Finding(
-            f"update {name}", passed=True, message=f"update() takes {rate:.3g} of the gradient off"
-        )
+        return True, f"update() takes {rate:.3g} of the gradient off"
     if along and rate < 0:
-        words = f"update() ADDS {-rate:.3g} of the gradient to {name}: it climbs"
-    elif not step.any():
-        words = f"update() leaves {name} as it is"
-    else:
-        words = f"update() moves {name} in another direction than its gradient"
-    return Finding(f"update {name}", passed=False, message=words)
-
-
-def _parameter_name(said: str, names: tuple[str, ...], layer: Any) -> str:
-    return next((name for name in (said, *names) if name and hasattr(layer, name)), "")
+        return False, f"update() ADDS {-rate:.3g} of the gradient to {name}: it climbs"
+    if not step.any():
+        return False, f"update() leaves {name} as it is"
+    return False, f"update() moves {name} in another direction than its gradient"
 
 
 def _copied(value: Any) -> Array | None:
@@ -262,13 +208,3 @@ def _like(value: Any, base: Array) -> bool:
 
 def _equal(value: Any, base: Array) -> bool:
     return _like(value, base) and bool(np.array_equal(value, base, equal_nan=True))
-
-
-def _all_equal(first: Gradients, second: Gradients, base: Array) -> bool:
-    del base
-    pairs = zip(_values(first), _values(second), strict=True)
-    return all(a is None or (isinstance(b, np.ndarray) and np.array_equal(a, b)) for a, b in pairs)
-
-
-def _values(gradients: Gradients) -> tuple[Any, Any, Any]:
-    return gradients.grad_input, gradients.grad_gamma, gradients.grad_beta

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from bncli.checking.compare import Allowed, Quantity, compare, unusable
-from bncli.checking.derive import Asked, derive, precision_noise
+from bncli.checking.derive import derive, hopeless, rounding_noise
 from bncli.checking.forward import ForwardModel
-from bncli.checking.oracle import QUANTITIES, Derivatives, Leaks, scan
-from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE, Array, Question, probe
-from bncli.checking.session import Gradients, Target, numbers_or_reason
+from bncli.checking.gradients import Gradients, numbers_or_reason
+from bncli.checking.oracle import QUANTITIES, Asked, Derivatives, Leaks, scan
+from bncli.checking.protocol import is_named
+from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE, Array, Question, Request, probe
+from bncli.checking.session import Target
 from bncli.checking.target import TargetFailure
 from bncli.checking.terms import Evidence
 
 _BACKWARD_SLACK = 4
-Tick = Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -26,7 +26,6 @@ class Measured:
     """What one question brought to light.
 
     Attributes:
-        question: the question.
         base: the output at it, in the precision of the oracles.
         quantities: the verdicts.
         leaks: between pixels.
@@ -35,7 +34,6 @@ class Measured:
         notes: remarks.
     """
 
-    question: Question
     base: Array
     quantities: dict[str, Quantity | None]
     leaks: Leaks
@@ -49,23 +47,6 @@ class Measured:
         return any(q is not None and not q.passed for q in self.quantities.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What holds for all questions of a check.
-
-    Attributes:
-        dtype: the precision the backward is asked in.
-        seed: of what is random.
-        tolerance: relative; None to derive it.
-        tick: is called after every step.
-    """
-
-    dtype: str
-    seed: int
-    tolerance: float | None
-    tick: Tick
-
-
 def run_backward(target: Target, question: Question) -> tuple[Array, Gradients]:
     """Output and gradients of a new layer at a question, in the question's precision."""
     session = target.open(question.gamma, question.beta, len(question.x))
@@ -73,60 +54,54 @@ def run_backward(target: Target, question: Question) -> tuple[Array, Gradients]:
     return output, session.backward(question.delta)
 
 
-def wanted_of(target: Target) -> tuple[str, ...]:
-    """The gradients that a target gives."""
-    names = {"grad_gamma": target.protocol.grad_gamma, "grad_beta": target.protocol.grad_beta}
-    return ("grad_input", *(n for n in QUANTITIES[1:] if names[n] not in {"", "none"}))
-
-
-def measure(target: Target, question: Question, terms: Terms) -> Measured:
+def measure(
+    target: Target, question: Question, request: Request, tick: Callable[[], None]
+) -> Measured:
     """Put one question to a target.
+
+    Args:
+        target: the layer.
+        question: at which its gradients are judged.
+        request: the precision the backward is asked in, the seed and the tolerance.
+        tick: is called after every forward.
 
     Raises:
         TargetFailure: its code failed.
     """
-    asked_in = question.to(terms.dtype)
+    asked_in = question.to(request.dtype)
     output, given = run_backward(target, asked_in)
-    terms.tick()
+    tick()
 
     def function(x: Array, gamma: Array, beta: Array) -> Array:
-        return target.open(gamma, beta, len(x)).forward(x)
+        output = target.open(gamma, beta, len(x)).forward(x)
+        tick()
+        return output
 
     # The oracles ask in double precision, where rounding hides least, of a layer that can do it.
-    exact = question if terms.dtype == "float64" else asked_in.to(np.float64)
-    base = output if terms.dtype == "float64" else function(exact.x, exact.gamma, exact.beta)
+    exact = question if request.dtype == "float64" else asked_in.to(np.float64)
+    base = output if request.dtype == "float64" else function(exact.x, exact.gamma, exact.beta)
     if base.dtype.kind == "f" and base.dtype.itemsize < 8:  # noqa: PLR2004 - double precision
         exact = exact.to(np.float32)
         base = function(exact.x, exact.gamma, exact.beta)
 
-    leaks = Leaks(0, 0, ())
+    leaks = Leaks()
     if base.dtype.kind == "f" and np.isfinite(base).all():
-        leaks = scan(lambda x: _ticked(function(x, exact.gamma, exact.beta), terms), exact, base)
-    wanted = wanted_of(target)
-    if leaks.victims and not _repeats(function, exact, base):
-        nothing = Derivatives("none", {}, {}, {}, np.zeros(exact.gamma.shape, bool))
-        nothing.problem = "forward gives other numbers each time it is asked the same"
-        return Measured(question, base, {}, Leaks(0, 0, ()), nothing, given)
-    derivatives = derive(Asked(function, exact, wanted, base, leaks, terms.seed, terms.tick))
-    measured = Measured(question, base, {}, leaks, derivatives, given)
+        leaks = scan(lambda x: function(x, exact.gamma, exact.beta), exact, base)
+    if leaks.victims and not np.array_equal(function(exact.x, exact.gamma, exact.beta), base):
+        problem = "forward gives other numbers each time it is asked the same"
+        return Measured(base, {}, Leaks(), hopeless(exact, problem), given)
+    at = {name: getattr(target.protocol, name) for name in QUANTITIES[1:]}
+    wanted = ("grad_input", *(name for name in at if is_named(at[name])))
+    derivatives = derive(Asked(function, exact, wanted, base, leaks, request.seed))
+    measured = Measured(base, {}, leaks, derivatives, given)
     if not derivatives.problem:
-        _judge(measured, terms, exact, wanted)
+        _judge(measured, request, exact, wanted)
     return measured
 
 
-def _ticked(output: Array, terms: Terms) -> Array:
-    terms.tick()
-    return output
-
-
-def _repeats(function: Any, question: Question, base: Array) -> bool:
-    again = function(question.x, question.gamma, question.beta)
-    return bool(np.array_equal(again, base))
-
-
-def _judge(measured: Measured, terms: Terms, exact: Question, wanted: tuple[str, ...]) -> None:
-    precision = np.result_type(np.float32 if terms.dtype == "float32" else measured.base.dtype)
-    rounding = _BACKWARD_SLACK * precision_noise(exact, precision)
+def _judge(measured: Measured, request: Request, exact: Question, wanted: tuple[str, ...]) -> None:
+    precision = np.result_type(np.float32 if request.dtype == "float32" else measured.base.dtype)
+    rounding = _BACKWARD_SLACK * rounding_noise(exact, precision)
     derivatives = measured.derivatives
     for name in QUANTITIES:
         if name not in wanted:
@@ -141,8 +116,8 @@ def _judge(measured: Measured, terms: Terms, exact: Question, wanted: tuple[str,
         if array.dtype.kind != "f":
             measured.notes.append(f"{name} holds {array.dtype}: it is cut to whole numbers")
         tolerance = derivatives.noise[name] + rounding
-        if terms.tolerance is not None:
-            tolerance = np.full_like(tolerance, terms.tolerance)
+        if request.tolerance is not None:
+            tolerance = np.full_like(tolerance, request.tolerance)
         allowed = Allowed(derivatives.scales[name], tolerance, derivatives.skipped)
         measured.quantities[name] = compare(array, numeric, allowed)
     skipped = int(derivatives.skipped.sum())
@@ -153,8 +128,12 @@ def _judge(measured: Measured, terms: Terms, exact: Question, wanted: tuple[str,
         )
 
 
-def gradient_or_nan(target: Target, question: Question, dtype: str) -> Array:
-    """grad_input at a question as float64; NaN where it is no array of the right shape."""
+def input_gradient(target: Target, question: Question, dtype: str) -> Array:
+    """grad_input at a question, as float64.
+
+    Raises:
+        TargetFailure: the target's code failed, or gave no array of the right shape.
+    """
     _, given = run_backward(target, question.to(dtype))
     array, _ = numbers_or_reason(given.grad_input, question.x.shape, "grad_input")
     if array is None:

@@ -39,7 +39,7 @@ class Mistake:
     Attributes:
         name: for people and for programs.
         message: one plain sentence; what stands in braces is filled in.
-        change: the line of the formula to change; empty is the whole formula of the quantity.
+        change: the line of the formula to change; empty if there is none.
         coefficients: a, b and c, as counts.
         powers: p and q; None is any.
         ddof: of the forwards that it is a mistake for; None is all.
@@ -55,6 +55,11 @@ class Mistake:
     ddof: int | None = None
     gives: Callable[[Evidence], Array] | None = None
     quantity: str = "grad_input"
+
+    def shows_in(self, powers: tuple[int, int]) -> bool:
+        """Whether it makes one of these powers what it is, whatever the coefficients."""
+        pairs = zip(self.powers, powers, strict=True)
+        return self.coefficients is None and any(p == q != 1 for p, q in pairs)
 
 
 def _of(a: str, b: str, c: str, name: str, message: str, change: str = LINES["grad_input"],
@@ -242,3 +247,31 @@ PARAMETERS = (
 """Of gamma and beta: what is summed beside delta, times a count; the first that fits."""
 
 MISTAKES = (*COEFFICIENTS, *POWERS, *PATTERNS, *ARRAYS, *PARAMETERS)
+
+
+def of_terms(symbols: tuple[str, ...], powers: tuple[int, int], ddof: int) -> Mistake | None:
+    """The known mistake with these powers and coefficients, for such a forward."""
+    return next(
+        (
+            mistake
+            for mistake in (*POWERS, *COEFFICIENTS)
+            if (mistake.coefficients, mistake.powers) == (symbols, powers)
+            and mistake.ddof in {None, ddof}
+        ),
+        None,
+    )
+
+
+def spelled(symbols: tuple[str, ...]) -> Mistake:
+    """Coefficients of which no mistake is known, in words."""
+    terms = zip(("delta", "mean", "variance"), symbols, strict=True)
+    wrong = {term: symbol for term, symbol in terms if symbol != "1"}
+    names = {"delta": "term delta", "mean": "mean term", "variance": "variance term"}
+    strange = {"?": "multiplied by a number that is no count of the shape", "0": "missing"}
+    return Mistake(
+        "-".join(f"{term}-times-{symbol}" for term, symbol in wrong.items()),
+        "; ".join(
+            f"the {names[term]} is {strange.get(s, f'multiplied by {s}, which must be 1')}"
+            for term, s in wrong.items()
+        ),
+    )

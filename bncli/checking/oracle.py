@@ -14,6 +14,16 @@ import numpy as np
 from bncli.checking.analytic import STEP, Analytic
 from bncli.checking.question import Array, Question
 
+Function = Callable[[Array, Array, Array], Array]
+"""(x, gamma, beta) to the output, each time by a new layer."""
+
+STEPS = (6e-6, 1e-3, 2e-2)
+"""Of central differences, in units of each pixel's own spread: for double precision (its cube
+root), for something between, and for single precision."""
+
+_PARAMETER_STEP = 1e-6  # the output is linear in gamma and beta: small enough to pass no kink by
+_KINK = 0.05
+QUANTITIES = ("grad_input", "grad_gamma", "grad_beta")
 Forward = Callable[[Array], Array]
 _SLACK = 16
 _LISTED = 8
@@ -24,15 +34,13 @@ class Leaks:
     """What the scan found.
 
     Attributes:
-        forwards: how many it took.
         victims: how many pixels depend on other pixels.
         pairs: some (source, victim), each (x, y, channel); the source is confirmed by a forward of
             its own.
     """
 
-    forwards: int
-    victims: int
-    pairs: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    victims: int = 0
+    pairs: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
 
 
 def scan(forward: Forward, question: Question, base: Array) -> Leaks:
@@ -61,16 +69,14 @@ def scan(forward: Forward, question: Question, base: Array) -> Leaks:
             hits[bit] |= moved & ~chosen
     victims = np.flatnonzero(hits.any(axis=0))
     pairs = []
-    forwards = 2 * bits
     for victim in victims[:_LISTED]:
         flips = sum(1 << bit for bit in range(bits) if hits[bit, victim])
         source = int(victim) ^ flips
         if source >= pixels or source == victim:
             continue
-        forwards += 1
         if _moved(forward, question.x, nudge, index == source, base, floor)[victim]:
             pairs.append((_place(source, question), _place(int(victim), question)))
-    return Leaks(forwards, len(victims), tuple(pairs))
+    return Leaks(len(victims), tuple(pairs))
 
 
 def _nudge(question: Question) -> Array:
@@ -94,18 +100,6 @@ def _place(pixel: int, question: Question) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(pixel, question.gamma.shape))
 
 
-Function = Callable[[Array, Array, Array], Array]
-"""(x, gamma, beta) to the output, each time by a new layer."""
-
-STEPS = (6e-6, 1e-3, 2e-2)
-"""Of central differences, in units of each pixel's own spread: for double precision (its cube
-root), for something between, and for single precision."""
-
-_PARAMETER_STEP = 1e-6  # the output is linear in gamma and beta: small enough to pass no kink by
-_KINK = 0.05
-QUANTITIES = ("grad_input", "grad_gamma", "grad_beta")
-
-
 @dataclass(slots=True)
 class Derivatives:
     """What the backward should have given.
@@ -119,7 +113,6 @@ class Derivatives:
         skipped: (w, h, c), pixels at which the forward has a kink.
         problem: why the derivatives cannot be trusted; empty if they can.
         notes: what else was seen.
-        places: quantity -> flat indexes of the elements that were asked; None is all.
     """
 
     method: str
@@ -129,66 +122,78 @@ class Derivatives:
     skipped: Array
     problem: str = ""
     notes: list[str] = field(default_factory=list)
-    places: dict[str, Array] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the derivatives are wanted of, and for.
+
+    Attributes:
+        function: the forward.
+        question: where, in the precision the forward is asked in.
+        wanted: the quantities.
+        base: the output at the question.
+        leaks: what the leak scan found.
+        seed: of what is random.
+    """
+
+    function: Function
+    question: Question
+    wanted: tuple[str, ...]
+    base: Array
+    leaks: Leaks
+    seed: int
 
 
 class NotAnalyticError(Exception):
     """The forward does not carry complex numbers through."""
 
 
-def complex_block(
-    function: Function, question: Question, wanted: tuple[str, ...], tick: Callable[[], None]
-) -> tuple[dict[str, Array], dict[str, Array]]:
+def complex_block(asked: Asked) -> tuple[dict[str, Array], dict[str, Array]]:
     """Derivatives and scales by the complex step.
 
     Raises:
         NotAnalyticError: the forward refuses complex numbers or drops their imaginary part.
     """
-    x, gamma, beta = question.x, question.gamma, question.beta
+    x, gamma, beta = asked.question.x, asked.question.gamma, asked.question.beta
+    delta = asked.question.delta
     total = np.empty(x.shape)
     scale = np.zeros(gamma.shape)
     for picture in range(len(x)):
         stepped = x.astype(np.complex128)
         stepped[picture] += 1j * STEP
-        slope = _slope(function(Analytic.of(stepped), gamma, beta))
-        tick()
-        slope *= question.delta
+        slope = _slope(asked.function(Analytic.of(stepped), gamma, beta))
+        slope *= delta
         total[picture] = slope.sum(axis=0)
         np.maximum(scale, np.abs(slope, out=slope).sum(axis=0), out=scale)
     values, scales = {"grad_input": total}, {"grad_input": scale}
     start = Analytic.of(x)
     for name, pair in (
-        ("grad_gamma", (gamma + 1j * STEP, beta)),
-        ("grad_beta", (gamma, beta + 1j * STEP)),
+        ("grad_gamma", (Analytic.of(gamma + 1j * STEP), beta)),
+        ("grad_beta", (gamma, Analytic.of(beta + 1j * STEP))),
     ):
-        if name in wanted:
-            slope = _slope(function(start, *map(_analytic, pair))) * question.delta
-            tick()
-            values[name], scales[name] = slope.sum(axis=0), natural_scale(slope, question.delta)
+        if name in asked.wanted:
+            slope = _slope(asked.function(start, *pair)) * delta
+            values[name] = slope.sum(axis=0)
+            scales[name] = natural_scale(np.abs(slope).sum(axis=0), delta)
     return values, scales
 
 
-def natural_scale(terms: Array, delta: Array) -> Array:
+def natural_scale(sizes: Array, delta: Array) -> Array:
     """Size of the terms of a parameter's gradient, (w, h, c), at least that of other pixels.
 
     Where a pixel is constant, x_norm is nothing but the rounding of its mean: an error there is
     small beside an x_norm of usual size, not beside itself.
 
     Args:
-        terms: delta times the slope of the output, (batch, w, h, c).
+        sizes: sum of the absolute terms, delta times the slope of the output, (w, h, c).
         delta: the delta.
     """
-    size = np.abs(terms)
     weight = np.abs(delta).sum(axis=0)
     with np.errstate(all="ignore"):
-        slopes = size.sum(axis=0) / weight
-    usual = slopes[np.isfinite(slopes)].max(initial=0.0)
-    scale: Array = np.maximum(size.sum(axis=0), usual * weight)
+        slopes = sizes / weight
+    scale: Array = np.maximum(sizes, slopes[np.isfinite(slopes)].max(initial=0.0) * weight)
     return scale
-
-
-def _analytic(array: Array) -> Array:
-    return Analytic.of(array) if np.iscomplexobj(array) else array
 
 
 def _slope(output: Array) -> Array:
@@ -198,12 +203,10 @@ def _slope(output: Array) -> Array:
     return slope
 
 
-def central_block(
-    function: Function, question: Question, wanted: tuple[str, ...], step: float,
-    tick: Callable[[], None],
-) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
+def central_block(asked: Asked, step: float) -> tuple[dict[str, Array], dict[str, Array]]:
     """Derivatives and scales by central differences with steps of *step* spreads of each pixel."""
-    x, gamma, beta = question.x, question.gamma, question.beta
+    question, function = asked.question, asked.function
+    x, gamma, beta, delta = question.x, question.gamma, question.beta, question.delta
     spread = step * np.sqrt(question.variance + question.eps)
     total = np.empty(x.shape)
     scale = np.zeros(gamma.shape)
@@ -213,21 +216,18 @@ def central_block(
         down[picture] -= spread
         gap = (up[picture] - down[picture]).astype(np.float64)
         change = _difference(function(up, gamma, beta), function(down, gamma, beta))
-        tick()
-        slope = question.delta * change / np.where(gap > 0, gap, np.nan)
+        slope = delta * change / np.where(gap > 0, gap, np.nan)
         total[picture] = slope.sum(axis=0)
         np.maximum(scale, np.abs(slope).sum(axis=0), out=scale)
     values, scales = {"grad_input": total}, {"grad_input": scale}
-    size = x.dtype.type(step)
-    for name in ("grad_gamma", "grad_beta"):
-        if name in wanted:
-            ups = (gamma + size, beta) if name == "grad_gamma" else (gamma, beta + size)
-            downs = (gamma - size, beta) if name == "grad_gamma" else (gamma, beta - size)
+    size, none = x.dtype.type(step), x.dtype.type(0)
+    for name, by, along in (("grad_gamma", size, none), ("grad_beta", none, size)):
+        if name in asked.wanted:
+            ups, downs = (gamma + by, beta + along), (gamma - by, beta - along)
             gap = (ups[0] - downs[0]) + (ups[1] - downs[1])
-            change = _difference(function(x, *ups), function(x, *downs))
-            slope = question.delta * change / gap
-            tick()
-            values[name], scales[name] = slope.sum(axis=0), natural_scale(slope, question.delta)
+            slope = delta * _difference(function(x, *ups), function(x, *downs)) / gap
+            values[name] = slope.sum(axis=0)
+            scales[name] = natural_scale(np.abs(slope).sum(axis=0), delta)
     return values, scales
 
 
@@ -249,21 +249,10 @@ class Direction:
     kinked: Array
 
 
-def along_random(
-    function: Function, question: Question, values: dict[str, Array], scales: dict[str, Array],
-    base: Array, seed: int, *, parameters: bool,
-) -> Direction:  # fmt: skip
-    """Hold derivatives against central differences along one random direction per pixel.
-
-    Args:
-        function: the forward.
-        question: where.
-        values, scales: the derivatives.
-        base: the output at *question*.
-        seed: of the direction.
-        parameters: also along gamma and beta, at two forwards more.
-    """
-    rng = np.random.default_rng((seed, 3))
+def along_random(asked: Asked, values: dict[str, Array], scales: dict[str, Array]) -> Direction:
+    """Hold derivatives against central differences along one random direction per pixel."""
+    question, function, base = asked.question, asked.function, asked.base
+    rng = np.random.default_rng((asked.seed, 3))
     x, gamma, beta, delta = question.x, question.gamma, question.beta, question.delta
     spread = STEPS[0] * np.sqrt(question.variance + question.eps)
     move = rng.uniform(0.5, 1.0, x.shape) * rng.choice((-1.0, 1.0), x.shape)
@@ -279,7 +268,7 @@ def along_random(
     condition = question.condition
     noise = 100 * eps * (1 + condition + condition**2 / 10) * (1 + np.abs(base).max(axis=0))
     kinked = bend > _KINK * rise + noise
-    if parameters:
+    if len(asked.wanted) > 1:
         step = _PARAMETER_STEP
         both = [rng.uniform(0.5, 1.0, gamma.shape) for _ in range(2)]
         ups = [p + step * m for p, m in zip((gamma, beta), both, strict=True)]

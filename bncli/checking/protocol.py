@@ -6,27 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from bncli.checking.layouts import LAYOUTS
 from bncli.errors import OptionError
 
-GAMMA_NAMES = ("scales", "gamma", "weight", "weights", "scale")
-BETA_NAMES = ("bias", "beta", "biases", "shift", "offset")
-EPS_NAMES = ("eps", "epsilon", "epsil")
-SHAPE_NAMES = ("input_shape", "shape", "in_shape")
-INPUT_NAMES = ("inpt", "input", "inputs", "x", "inp", "X")
-DELTA_NAMES = ("delta", "dout", "dy", "grad_output", "grad", "gradient", "d_out", "upstream")
-OUTPUT_NAMES = ("output", "out", "y")
-GRAD_INPUT_NAMES = ("grad_input", "dx", "grad_x", "input_gradient", "d_input", "dinput", "delta")
-GRAD_GAMMA_NAMES = (
-    "scales_updates", "scales_update", "scale_updates", "scale_update", "dgamma", "grad_gamma",
-    "gamma_grad", "d_gamma", "gamma_gradient", "dscales", "dscale", "grad_scales", "scales_grad",
-    "weights_update", "dweight", "grad_weight",
-)  # fmt: skip
-GRAD_BETA_NAMES = (
-    "bias_updates", "bias_update", "dbeta", "grad_beta", "beta_grad", "d_beta", "beta_gradient",
-    "dbias", "grad_bias", "bias_grad",
-)  # fmt: skip
-
-LAYOUTS = ("image", "flat")
 _WAYS = ("returned", "overwritten", "added", "attribute")
 _ABSENT = "none"
 

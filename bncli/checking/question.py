@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bncli.checking.session import AXES
 from bncli.errors import NonFiniteError, OptionError, ShapeError, SinglePictureError
 
 Array = NDArray[Any]
+AXES = 4
+DTYPES = ("float64", "float32")
 
 PROBE_SHAPE = (5, 3, 4, 2)
 """Batch, w, h, c: no two equal, and no count or ratio of counts equal to another that matters."""
@@ -77,13 +78,10 @@ class Question:
 
     def to(self, dtype: Any) -> Question:
         """With all arrays in *dtype*."""
-        return replace(
-            self,
-            x=self.x.astype(dtype),
-            gamma=self.gamma.astype(dtype),
-            beta=self.beta.astype(dtype),
-            delta=self.delta.astype(dtype),
+        x, gamma, beta, delta = (
+            array.astype(dtype) for array in (self.x, self.gamma, self.beta, self.delta)
         )
+        return Question(x, gamma, beta, delta, self.eps)
 
     def without_parameters(self) -> Question:
         """With gamma 1 and beta 0, as of a layer that takes none."""
@@ -124,21 +122,17 @@ def probe(shape: tuple[int, int, int, int], seed: int, eps: float) -> Question:
     for place, variance in zip(special, (0.0, eps, 100 * eps, None), strict=False):
         x[:, place] = _BASE if variance is None else rows[:, place] * np.sqrt(variance)
     gamma, beta = draw_parameters(shape[1:], seed)
-    delta = draw_delta(shape, seed)
+    question = Question(x.reshape(shape), gamma, beta, draw_delta(shape, seed), eps)
     # Single precision can hold them all, so both precisions are asked the same question.
-    return (
-        Question(x.reshape(shape).astype(np.float32).astype(np.float64), gamma, beta, delta, eps)
-        .to(np.float32)
-        .to(np.float64)
-    )
+    return question.to(np.float32).to(np.float64)
 
 
-def null_share(question: Question, delta: Array) -> float:
-    """How much of *delta* a correct backward does not annihilate, 0 to 1, at the best pixel.
+def _null_share(question: Question) -> float:
+    """How much of delta a correct backward does not annihilate, 0 to 1, at the best pixel.
 
     Every ``a + b * x_norm`` per pixel gives a gradient of 0.
     """
-    x = question.x.astype(np.float64)
+    x, delta = question.x.astype(np.float64), question.delta
     centred = x - x.mean(axis=0)
     size = (centred * centred).sum(axis=0)
     rest = delta - delta.mean(axis=0)
@@ -148,7 +142,7 @@ def null_share(question: Question, delta: Array) -> float:
     return float(share.max(initial=0.0))
 
 
-def vacuous(question: Question, delta: Array) -> list[str]:
+def vacuous(question: Question) -> list[str]:
     """Why the question cannot tell a right backward from a wrong one; empty if it can."""
     reasons = []
     if len(question.x) < LEAST_BATCH:
@@ -156,7 +150,7 @@ def vacuous(question: Question, delta: Array) -> list[str]:
             f"the batch has {len(question.x)} pictures; below {LEAST_BATCH} the gradient of the "
             "input is 0 whatever the delta"
         )
-    if null_share(question, delta) < _NULL:
+    if _null_share(question) < _NULL:
         reasons.append(
             "delta is constant, or in line with x_norm, at every pixel: a correct gradient is 0, "
             "and so is many a wrong one"
@@ -164,9 +158,6 @@ def vacuous(question: Question, delta: Array) -> list[str]:
     if not question.gamma.any():
         reasons.append("gamma is 0 everywhere, so the gradient of the input is 0")
     return reasons
-
-
-DTYPES = ("float64", "float32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,16 +181,15 @@ class Request:
             raise OptionError(f"--seed is {self.seed}; it must be at least 0")
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise OptionError(f"--tolerance is {self.tolerance}; it must lie between 0 and 1")
-        if self.shape is not None:
-            check_shape(self.shape)
-
-
-def check_shape(shape: Sequence[int]) -> None:
-    """Raise OptionError or SinglePictureError unless this is a (batch, w, h, c) of a batch."""
-    if len(shape) != AXES or any(length < 1 for length in shape):
-        raise OptionError(f"--shape is {','.join(map(str, shape))}; give B,W,H,C, each at least 1")
-    if shape[0] == 1:
-        raise SinglePictureError("--shape has one picture, so every output would be beta; give two")
+        if self.shape is None:
+            return
+        if len(self.shape) != AXES or any(length < 1 for length in self.shape):
+            given = ",".join(map(str, self.shape))
+            raise OptionError(f"--shape is {given}; give B,W,H,C, each at least 1")
+        if self.shape[0] == 1:
+            raise SinglePictureError(
+                "--shape has one picture, so every output would be beta; give two"
+            )
 
 
 def checked_batch(given: ArrayLike, name: str, shape: tuple[int, ...] | None) -> Array:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bncli.checking.compare import Quantity
 from bncli.checking.diagnosis import Diagnosis
 from bncli.checking.identities import Finding
-from bncli.checking.session import AXES
+from bncli.checking.question import AXES
 from bncli.version import __version__
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
@@ -99,19 +99,15 @@ class GradcheckReport:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """The report that a document was made of, but for its maps."""
-        facts = {f.name: document[f.name] for f in dataclasses.fields(cls) if f.name in document}
-        facts["quantities"] = {
-            name: None if given is None else Quantity(**_tupled(given))
-            for name, given in document["quantities"].items()
+        facts = {
+            f.name: _tupled(document[f.name]) for f in dataclasses.fields(cls) if f.name in document
         }
-        given = document["diagnosis"]
-        facts["diagnosis"] = None if given is None else Diagnosis(**_tupled(given))
-        facts["other_diagnoses"] = tuple(
-            Diagnosis(**_tupled(one)) for one in document["other_diagnoses"]
-        )
-        facts["findings"] = tuple(Finding(**one) for one in document["findings"])
-        for name in ("warnings", "notes", "trace", "shape"):
-            facts[name] = tuple(facts[name])
+        facts["quantities"] = {
+            name: given and Quantity(**given) for name, given in facts["quantities"].items()
+        }
+        facts["diagnosis"] = facts["diagnosis"] and Diagnosis(**facts["diagnosis"])
+        facts["other_diagnoses"] = tuple(Diagnosis(**one) for one in facts["other_diagnoses"])
+        facts["findings"] = tuple(Finding(**one) for one in facts["findings"])
         return cls(**facts)
 
     def __str__(self) -> str:
@@ -140,12 +136,10 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _tupled(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _tuple(value) for name, value in given.items()}
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(_tuple(item) for item in value) if isinstance(value, list) else value
+def _tupled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _tupled(item) for key, item in value.items()}
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value
 
 
 def report_lines(report: GradcheckReport) -> list[str]:

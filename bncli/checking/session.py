@@ -1,96 +1,64 @@
-"""One layer, made, run forward and backward, with all that differs between layers evened out."""
+"""A layer in use: found out how it is talked to, made, and run forward and backward."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Protocol
+import inspect
+import itertools
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bncli.checking.makers import Maker, Wanted
-from bncli.checking.protocol import (
-    EPS_NAMES,
-    INPUT_NAMES,
-    OUTPUT_NAMES,
-    LayerProtocol,
-    is_named,
-)
-from bncli.checking.target import Caller, TargetFailure
+from bncli.checking.gradients import Gradients, Look, kind_of, way_back
+from bncli.checking.layouts import LAYOUTS, in_image_layout, laid_out, parameter_laid_out
+from bncli.checking.makers import ClassMaker, Maker, PairMaker
+from bncli.checking.parameters import Wanted
+from bncli.checking.protocol import LayerProtocol
+from bncli.checking.question import PROBE_SHAPE, Array
+from bncli.checking.target import Caller, Pair, TargetFailure
+from bncli.errors import TargetError
 
-Array = NDArray[Any]
-AXES = 4
-
-
-@dataclass(slots=True)
-class Gradients:
-    """What a backward gave: raw, as it came; None where it gives no such gradient."""
-
-    grad_input: Any
-    grad_gamma: Any = None
-    grad_beta: Any = None
-
-
-class Session(Protocol):
-    """A layer in use."""
-
-    @property
-    def layer(self) -> Any:
-        """The user's object."""
-
-    def forward(self, x: Array) -> Array:
-        """Output of a batch (batch, w, h, c)."""
-
-    def backward(self, delta: Array) -> Gradients:
-        """The gradients for a delta (batch, w, h, c)."""
+_INPUT_NAMES = ("inpt", "input", "inputs", "x", "inp", "X")
+_OUTPUT_NAMES = ("output", "out", "y")
 
 
 class Target:
-    """A layer of known protocol.
+    """Something that makes layers of known protocol.
 
     Args:
-        maker: makes it.
-        protocol: how to talk to it.
-        call: runs its code.
-        eps: to make it with; None is its own.
+        maker: makes them.
+        protocol: how to talk to them.
+        call: runs their code.
+        eps: to make them with; None is their own.
+        by_picture: whether input_shape is that of a picture, without the batch.
     """
 
-    def __init__(
-        self, maker: Maker, protocol: LayerProtocol, call: Caller, eps: float | None
-    ) -> None:
+    def __init__(self, maker: Maker, protocol: LayerProtocol, call: Caller, eps: float | None,
+                 *, by_picture: bool = False) -> None:  # fmt: skip
         self.maker, self.protocol, self.call, self.eps = maker, protocol, call, eps
+        self.by_picture = by_picture
 
     @property
     def name(self) -> str:
         """What the target is called."""
         return self.maker.name
 
-    def open(self, gamma: Array, beta: Array, batch: int) -> LayerSession:
+    def open(self, gamma: Array, beta: Array, batch: int) -> Session:
         """Make a layer for batches of *batch* pictures; gamma and beta are (w, h, c)."""
-        shape: tuple[int, ...] = (batch, *gamma.shape)
-        if self.protocol.layout == "flat":
-            gamma, beta = gamma.reshape(-1), beta.reshape(-1)
-            shape = (batch, gamma.size)
-        wanted = Wanted(gamma.copy(), beta.copy(), self.eps, shape)
-        return LayerSession(self.maker.make(wanted), self.protocol, self.call)
+        layout = self.protocol.layout
+        gamma = parameter_laid_out(gamma.copy(), layout)
+        beta = parameter_laid_out(beta.copy(), layout)
+        shape = gamma.shape if self.by_picture else (batch, *gamma.shape)
+        wanted = Wanted(gamma, beta, self.eps, shape)
+        return Session(self.maker.make(wanted), self.protocol, self.call)
 
 
-class LayerSession:
-    """A layer in use."""
+class Session:
+    """One layer in use."""
 
     def __init__(self, layer: Any, protocol: LayerProtocol, call: Caller) -> None:
         self.layer, self._protocol, self._call = layer, protocol, call
         self._shape: tuple[int, ...] = ()
-
-    @property
-    def own_eps(self) -> float | None:
-        """The eps that the layer says it uses."""
-        for name in EPS_NAMES:
-            value = getattr(self.layer, name, None)
-            if isinstance(value, float | int | np.floating) and value > 0:
-                return float(value)
-        return None
 
     def forward(self, x: Array, *, copied: bool = True) -> Array:
         """Output of a batch (batch, w, h, c), of its shape.
@@ -103,9 +71,8 @@ class LayerSession:
             TargetFailure: the forward failed, or gave no array of that shape.
         """
         self._shape = x.shape
-        given = self._laid_out(x.copy() if copied else x)
-        result = self._call("forward", self.layer.forward, given)
-        output = self._output_of(result)
+        given = laid_out(x.copy() if copied else x, self._protocol.layout)
+        output = self._output_of(self._call("forward", self.layer.forward, given))
         if output.size != x.size or output.shape != given.shape:
             raise TargetFailure(
                 f"forward gave an output of shape {output.shape}; it must be {given.shape}"
@@ -119,86 +86,45 @@ class LayerSession:
         Raises:
             TargetFailure: the backward failed.
         """
-        given = self._laid_out(delta.copy())
-        sent, receiver = given, np.zeros_like(given)
-        protocol = self._protocol
-        if protocol.delta == "attribute":
-            self.layer.delta = given
-        argument = receiver if protocol.delta == "attribute" else sent
-        before = argument.copy()
-        returned = self.run_backward(argument)
-        parts = as_parts(returned)
+        by_attribute = self._protocol.delta == "attribute"
+        look = self.look(*((np.zeros_like(delta), delta) if by_attribute else (delta,)))
+        raw = look.gradients(self._protocol)
+        layout, shape = self._protocol.layout, self._shape
         return Gradients(
-            self._back(self._pick(returned, parts, argument, before)),
-            self._back(self._parameter(protocol.grad_gamma, parts, 1)),
-            self._back(self._parameter(protocol.grad_beta, parts, 2)),
+            in_image_layout(raw.grad_input, layout, shape),
+            in_image_layout(raw.grad_gamma, layout, shape),
+            in_image_layout(raw.grad_beta, layout, shape),
         )
 
-    def run_backward(self, argument: Any) -> Any:
-        """Call the backward with *argument* where it takes one."""
+    def look(self, argument: Array, attribute: Array | None = None) -> Look:
+        """Run one backward with an argument where it takes one, and with ``layer.delta`` set.
+
+        Args:
+            argument: (batch, w, h, c).
+            attribute: of that shape; None leaves ``layer.delta`` as it is.
+        """
+        layout = self._protocol.layout
+        if attribute is not None:
+            self.layer.delta = laid_out(attribute.copy(), layout)
+        before = laid_out(argument, layout)
+        sent = before.copy()
         function = self.layer.backward
-        return self._call("backward", function, *_arguments(function, argument, self._x()))
-
-    def _x(self) -> Any:
-        return next((getattr(self.layer, n) for n in INPUT_NAMES if hasattr(self.layer, n)), None)
-
-    def _laid_out(self, array: Array) -> Array:
-        return array.reshape(len(array), -1) if self._protocol.layout == "flat" else array
-
-    def _back(self, value: Any) -> Any:
-        """A gradient in image layout, if it is an array of fitting size."""
-        if not isinstance(value, np.ndarray) or self._protocol.layout != "flat":
-            return value
-        if value.size == np.prod(self._shape) and value.shape[0] == self._shape[0]:
-            return value.reshape(self._shape)
-        if value.size == np.prod(self._shape[1:]):
-            return value.reshape(self._shape[1:])
-        return value
+        x = next((getattr(self.layer, n) for n in _INPUT_NAMES if hasattr(self.layer, n)), None)
+        returned = self._call("backward", function, *_arguments(function, sent, x))
+        return Look(self.layer, returned, before, sent)
 
     def _output_of(self, result: Any) -> Array:
         if isinstance(result, tuple) and result:
             result = result[0]
         if not isinstance(result, np.ndarray):
-            result = next(
-                (
-                    getattr(self.layer, name)
-                    for name in OUTPUT_NAMES
-                    if isinstance(getattr(self.layer, name, None), np.ndarray)
-                ),
-                result,
-            )
+            held = (getattr(self.layer, name, None) for name in _OUTPUT_NAMES)
+            result = next((value for value in held if isinstance(value, np.ndarray)), result)
         if not isinstance(result, np.ndarray) or result.dtype.kind not in "fciub":
-            raise TargetFailure(f"forward gave {_kind(result)}, not an array of numbers")
+            raise TargetFailure(f"forward gave {kind_of(result)}, not an array of numbers")
         return result
-
-    def _pick(self, returned: Any, parts: list[Any], argument: Array, before: Array) -> Any:
-        way, _, name = self._protocol.grad_input.partition(":")
-        if way == "returned":
-            return parts[0] if parts else returned
-        if way == "overwritten":
-            return argument
-        if way == "added":
-            return argument - before
-        return getattr(self.layer, name, None)
-
-    def _parameter(self, name: str, parts: list[Any], position: int) -> Any:
-        if name == "returned":
-            return parts[position] if len(parts) > position else None
-        return getattr(self.layer, name, None) if is_named(name) else None
-
-
-def as_parts(returned: Any) -> list[Any]:
-    """The gradients in what a backward returned: of a tuple, list or dict, in their order."""
-    if isinstance(returned, dict):
-        return list(returned.values())
-    if isinstance(returned, tuple | list):
-        return list(returned)
-    return [returned] if isinstance(returned, np.ndarray) else []
 
 
 def _arguments(function: Any, delta: Any, x: Any) -> list[Any]:
-    import inspect
-
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
@@ -207,31 +133,135 @@ def _arguments(function: Any, delta: Any, x: Any) -> list[Any]:
     if any(p.kind is p.VAR_POSITIONAL for p in parameters) and not positional:
         return [delta]
     needed = [p for p in positional if p.default is p.empty] or positional[:1]
-    return [x if p.name in INPUT_NAMES and len(needed) > 1 else delta for p in needed]
+    return [x if p.name in _INPUT_NAMES and len(needed) > 1 else delta for p in needed]
 
 
-def _kind(value: Any) -> str:
-    if value is None:
-        return "None"
-    if isinstance(value, np.ndarray):
-        return f"an array of {value.dtype}"
-    return f"a {type(value).__name__}"
+def find_out(thing: Any, protocol: LayerProtocol, call: Caller, eps: float | None) -> Target:
+    """A target of known protocol, by its names and by trying it on a few numbers.
+
+    Args:
+        thing: a class, a layer, a pair of functions, or something of torch.
+        protocol: what the user has said of it.
+        call: runs its code.
+        eps: to make it with; None is its own.
+
+    Raises:
+        TargetError: it cannot be made or run, or the way its gradients come back stays unclear.
+    """
+    maker = _maker_for(thing, protocol, call)
+    trial = _Trial(Target(maker, maker.protocol, call, eps))
+    trial.find_layout()
+    trial.find_gradients()
+    return trial.target
 
 
-def numbers_or_reason(value: Any, shape: tuple[int, ...], name: str) -> tuple[Array | None, str]:
-    """A gradient as an array of *shape*; or None and what is wrong with it."""
-    if value is None:
-        return None, f"{name} is None; it must be an array of shape {shape}"
-    if not isinstance(value, np.ndarray | np.generic):
-        return None, f"{name} is {_kind(value)}; it must be an array of shape {shape}"
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        return None, f"{name} holds {array.dtype}; it must hold real numbers"
-    if array.shape != shape:
-        return None, f"{name} has shape {array.shape}; it must be {shape}"
-    return array, ""
+def _maker_for(target: Any, protocol: LayerProtocol, call: Caller) -> Maker:
+    """The maker that fits *target*: a class, a layer, a pair, or something of torch.
+
+    Raises:
+        TargetError: it is none of these.
+    """
+    kind = _torch_kind(target)
+    if kind:
+        from bncli.checking.torch_makers import TorchMaker
+
+        return TorchMaker(target, kind, protocol, call)
+    if isinstance(target, tuple) and len(target) == 2 and all(map(callable, target)):  # noqa: PLR2004 - forward and backward
+        return PairMaker(Pair(*target), protocol, call)
+    missing = [
+        name for name in ("forward", "backward") if not callable(getattr(target, name, None))
+    ]
+    if missing:
+        kind = target.__name__ if hasattr(target, "__name__") else type(target).__name__
+        hint = "; give file.py:forward,backward" if inspect.isfunction(target) else ""
+        raise TargetError(f"{kind} has no method {' and no '.join(missing)}{hint}")
+    if inspect.isclass(target):
+        return ClassMaker(target, protocol, call)
+    return Maker(target, type(target).__name__, protocol, call)
 
 
-def all_numbers(arrays: Iterable[Any]) -> bool:
-    """Whether all are arrays of real or complex numbers."""
-    return all(isinstance(a, np.ndarray) and a.dtype.kind in "fciub" for a in arrays)
+def _torch_kind(target: Any) -> str:
+    """``module`` or ``function`` if *target* is one of torch, which need not be imported."""
+    bases = (target if inspect.isclass(target) else type(target)).__mro__
+    for base in bases:
+        if base.__module__.startswith("torch.") and base.__name__ in {"Module", "Function"}:
+            return str(base.__name__).lower()
+    return ""
+
+
+class _Trial:
+    """A few numbers to try a target on."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        rng = np.random.default_rng(2015)
+        self._x = rng.standard_normal(PROBE_SHAPE)
+        self._gamma, self._beta = rng.uniform(0.5, 1.5, (2, *PROBE_SHAPE[1:]))
+        self._deltas = rng.standard_normal((3, *PROBE_SHAPE))
+
+    def find_layout(self) -> None:
+        """Settle on the first layout in which the forward works."""
+        target, said = self.target, self.target.protocol
+        first: TargetFailure | None = None
+        layouts = [said.layout] if said.layout else LAYOUTS
+        shapes = (False, True) if said.input_shape else (False,)
+        for layout, by_picture in itertools.product(layouts, shapes):
+            target.protocol, target.by_picture = replace(said, layout=layout), by_picture
+            try:
+                self._forward()
+            except TargetFailure as failure:
+                if failure.ended:
+                    raise
+                first = first or failure
+            else:
+                return
+        assert first is not None  # noqa: S101 - a layout was tried
+        raise TargetError(
+            f"{target.name}: {first.message}, tried on a batch of shape {PROBE_SHAPE}",
+            *first.trace,
+        )
+
+    def find_gradients(self) -> None:
+        """Settle where the delta goes and where the gradients come from."""
+        protocol = self.target.protocol
+        failure: TargetFailure | None = None
+        ran = False
+        for source in [protocol.delta] if protocol.delta else ["attribute", "argument"]:
+            try:
+                looks = self._looks(source)
+            except TargetFailure as error:
+                if error.ended:
+                    raise
+                failure = error
+                continue
+            ran = True
+            way = protocol.grad_input or way_back(looks, source)
+            if way:
+                known = replace(protocol, delta=source, grad_input=way)
+                self.target.protocol = known.found(**looks[0].parameter_names())
+                return
+        if failure is not None and not ran:
+            raise TargetError(f"{self.target.name}: {failure.message}", *failure.trace)
+        raise TargetError(
+            f"{self.target.name}: backward ran, but no array of the input's shape depends on "
+            "delta: where does it put the gradient of the input? Give --protocol "
+            "grad_input=returned|overwritten|added|attribute:NAME, and --protocol "
+            "delta=argument|attribute"
+        )
+
+    def _forward(self) -> Session:
+        session = self.target.open(self._gamma, self._beta, len(self._x))
+        session.forward(self._x)
+        return session
+
+    def _looks(self, source: str) -> list[Look]:
+        first, second, other = self._deltas
+        if source == "argument":
+            return [self._forward().look(delta) for delta in (first, second, first)]
+        looks = []
+        for delta, argument in ((first, 0 * first), (second, 0 * first), (first, other)):
+            session = self._forward()
+            if not hasattr(session.layer, "delta"):
+                raise TargetFailure("delta cannot be an attribute: the layer has none")
+            looks.append(session.look(argument, delta))
+        return looks

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from bncli.errors import TargetError
 
 _OURS = str(Path(__file__).resolve().parent.parent)
 _FRAMES = 12
+_FORMS = "give module:Class, file.py:Class or file.py:forward,backward"
 Announce = Callable[[str], None]
 """Is told what the user's code is about to do, and ``""`` when it has come back."""
 
@@ -110,15 +111,11 @@ def _is_ours(filename: str) -> bool:
     return filename.startswith((_OURS, "<frozen")) or "importlib" in filename
 
 
-_FORMS = "give module:Class, file.py:Class or file.py:forward,backward"
-
-
-class Pair:
+class Pair(NamedTuple):
     """Two functions, ``forward(x, gamma, beta, ...) -> (out, cache)`` and ``backward``."""
 
-    def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
-        self.forward = forward
-        self.backward = backward
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
 
 
 def load_target(spec: str, call: Caller) -> Any:

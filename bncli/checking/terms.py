@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bncli.checking.forward import ForwardModel
+from bncli.checking.gradients import Gradients
 from bncli.checking.question import Array, Question
-from bncli.checking.session import Gradients
 
 Shape = tuple[int, int, int, int]
 _POWERS = tuple((p, q) for p in (1, 0, 2) for q in (1, 0, 2, 3))
@@ -68,7 +68,7 @@ class Evidence:
         outer, inner = (self.x_norm, self.x_norm) if along is None else along
         product = outer * (delta * inner).mean(axis=axes, keepdims=True)
         product = product * model.unbiased(len(question.x)) * variance
-        if model.outside and inv_std is None:
+        if model.eps_outside_root and inv_std is None:
             # The derivative of the root has no eps in it; x_norm, which stands for it, has.
             root = np.sqrt(model.variance(question))
             product = product / np.where(root > 0, root * self.inv_std, 1.0)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.makers import Wanted
+from bncli.checking.makers import Maker, check_known
+from bncli.checking.parameters import Wanted
 from bncli.checking.protocol import LayerProtocol
 from bncli.checking.question import Array
 from bncli.checking.target import Caller
@@ -18,7 +19,7 @@ _WIDTH_NAMES = ("num_features", "normalized_shape", "features", "pixels")
 _WITH_PARAMETERS = 3  # x, gamma, beta
 
 
-class TorchMaker:
+class TorchMaker(Maker):
     """Makes layers of a module's class, of a module there is, or of a function.
 
     Args:
@@ -35,59 +36,48 @@ class TorchMaker:
             raise MissingExtraError(
                 "this target is of torch, which is missing: pip install 'bncli[torch]'"
             ) from error
-        self._target, self._kind, self._call = target, kind, call
-        self.name = target.__name__ if inspect.isclass(target) else type(target).__name__
-        self._arguments = dict(protocol.arguments)
+        name = target.__name__ if inspect.isclass(target) else type(target).__name__
+        self._is_function = kind == "function"
         self._sized = ""
         gamma, beta = "weight", "bias"
-        if kind == "function":
+        if self._is_function:
             names = list(inspect.signature(target.forward).parameters)[1:]
             gamma, beta = names[1:3] if len(names) >= _WITH_PARAMETERS else ("none", "none")
             self._more = names[3:]
         elif inspect.isclass(target):
-            self._check_constructor(target)
-        self.protocol = protocol.found(
+            parameters = dict(inspect.signature(target).parameters)
+            self._sized = next((n for n in reversed(parameters) if n in _WIDTH_NAMES), "")
+            known = {*_WIDTH_NAMES, *protocol.arguments}
+            check_known(f"the constructor of {name}", parameters, known)
+        found = protocol.found(
             gamma=gamma, beta=beta, eps="eps", input_shape="none", delta="argument",
             grad_input="returned",
         )  # fmt: skip
+        super().__init__(target, name, found, call)
 
     def make(self, wanted: Wanted) -> Any:
         """A new layer."""
-        if self._kind == "function":
+        if self._is_function:
             more = [self._extra(name, wanted) for name in self._more]
             return TorchFunction(self._target, wanted, more)
         if not inspect.isclass(self._target):
             return TorchModule(copy.deepcopy(self._target), wanted)
-        keywords = dict(self._arguments)
+        keywords = dict(self.protocol.arguments)
         if self._sized and self._sized not in keywords:
-            shape = wanted.shape[1:]
+            shape = wanted.input_shape[1:]
             keywords[self._sized] = shape[0] if len(shape) == 1 else shape
         if wanted.eps is not None and "eps" in inspect.signature(self._target).parameters:
             keywords.setdefault("eps", wanted.eps)
         return TorchModule(self._call("constructor", self._target, **keywords), wanted)
 
     def _extra(self, name: str, wanted: Wanted) -> Any:
-        if name in self._arguments:
-            return self._arguments[name]
+        if name in self.protocol.arguments:
+            return self.protocol.arguments[name]
         if name in {"eps", "epsilon"}:
             return 1e-8 if wanted.eps is None else wanted.eps
         raise TargetError(
             f"the forward of {self.name} needs {name}: what is it? Give --argument {name}=VALUE"
         )
-
-    def _check_constructor(self, target: type) -> None:
-        for name, parameter in inspect.signature(target).parameters.items():
-            needed = parameter.default is parameter.empty and parameter.kind not in (
-                parameter.VAR_POSITIONAL,
-                parameter.VAR_KEYWORD,
-            )
-            if name in _WIDTH_NAMES:
-                self._sized = name
-            elif needed and name not in self._arguments:
-                raise TargetError(
-                    f"the constructor of {self.name} needs {name}: what is it? "
-                    f"Give --argument {name}=VALUE"
-                )
 
 
 class TorchModule:
