@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from bncli.runs.parameters import Layer, Parameter
 from bncli.runs.run import Run
 from bncli.version import __version__
 
-_OF_THE_STEP = {"lr", "momentum", "decay", "lr_decay", "state"}
-"""Options of which the entry ``update`` tells."""
+_TOLD_BY_ANOTHER = {"beta", "lr", "momentum", "decay", "lr_decay", "state"}
+"""Options of which the entries ``gamma`` and ``update`` tell."""
 
 
 def key_of(
@@ -66,24 +66,26 @@ def _options(
     deciding = [name for name, opt in declared(options).items() if opt.decides]
     yield from ((name, value) for name, value in policy.items() if name in deciding)
     for name in deciding:
-        if name in {"gamma", "beta"} and layer is not None:
-            yield from _parameter(name, layer.gamma if name == "gamma" else layer.beta)
+        if name == "gamma" and layer is not None:
+            yield from _parameters({"gamma": layer.gamma, "beta": layer.beta})
         elif name == "scale":
             yield name, None if asked.scale is None else asdict(asked.scale)
         elif name == "delta":
             yield name, None if backward is None else Path(backward.step.delta).name
         elif name == "update":
             yield from _step(backward)
-        elif name not in policy and name not in _OF_THE_STEP:
+        elif name not in policy and name not in _TOLD_BY_ANOTHER:
             yield name, getattr(asked, name)
 
 
-def _parameter(name: str, parameter: Parameter) -> Iterator[tuple[str, Any]]:
-    """Where gamma or beta come from; a number, and what is drawn from the seed, say all."""
-    yield name, parameter.origin
-    if parameter.saved == "array":
-        digest = hashlib.sha256(np.ascontiguousarray(parameter.values).data)
-        yield f"{name}_sha256", digest.hexdigest()
+def _parameters(parameters: Mapping[str, Parameter]) -> Iterator[tuple[str, Any]]:
+    """Where they come from; a number, and what is drawn from the seed, say all by themselves."""
+    for name, parameter in parameters.items():
+        yield name, parameter.origin
+    for name, parameter in parameters.items():
+        if parameter.saved == "array":
+            digest = hashlib.sha256(np.ascontiguousarray(parameter.values).data)
+            yield f"{name}_sha256", digest.hexdigest()
 
 
 def _step(backward: Backward | None) -> Iterator[tuple[str, Any]]:

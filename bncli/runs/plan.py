@@ -159,7 +159,7 @@ def normalize_needs(asked: Asked, source: Source) -> Needs:
     array = np.dtype(asked.dtype).itemsize
     plain, packed = _picture_bytes(source, written, normalized_dtype(asked, source.dtype))
     plain += pixels * (array * (count + 4) + 16) * backward
-    packed += pixels * ({1: 18, 2: 20}.get(value, 32) + 16)
+    packed += pixels * ({1: 18, 2: 20}.get(value, 32) + 16 + 16)  # and gamma and beta twice
     local = asked.engine.kind == "local"
     return Needs(pixel_bytes, plain, packed, passes=2, may_keep=local)
 
