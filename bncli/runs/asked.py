@@ -54,6 +54,8 @@ class Asked:
     """One run of normalize, fit, apply or invert; what a command does not take has its default.
 
     Attributes:
+        options: every option of the command by its name, defaults filled in; what follows is made
+            of them where there are rules between them, or several commands share it.
         selection, policy: which files, and how they are read.
         statistics: the stats.npz of apply and invert, or None.
         out: the folder that is written; of fit, its file.
@@ -71,6 +73,7 @@ class Asked:
         engine, drawing: where work is done, and what is drawn of it.
     """
 
+    options: Mapping[str, Any]
     selection: Selection
     policy: ReadPolicy
     statistics: Path | None
@@ -117,6 +120,7 @@ def ask(
     """
     options = _with_defaults(known, given)
     asked = Asked(
+        options=options,
         selection=_selection(sources, options),
         policy=ReadPolicy(**{name: options[name] for name in _READING if name in options}),
         statistics=_path(statistics),

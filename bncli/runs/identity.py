@@ -75,7 +75,7 @@ def _options(
         elif name == "update":
             yield from _step(backward)
         elif name not in policy and name not in _TOLD_BY_ANOTHER:
-            yield name, getattr(asked, name)
+            yield name, getattr(asked, name, asked.options[name])
 
 
 def _parameters(parameters: Mapping[str, Parameter]) -> Iterator[tuple[str, Any]]:
