@@ -14,7 +14,7 @@ from bncli.checking import mistakes
 from bncli.checking.compare import Quantity
 from bncli.checking.forward import ForwardModel, inverse_root
 from bncli.checking.gradients import numbers_or_reason
-from bncli.checking.mistakes import LINES, Mistake
+from bncli.checking.mistakes import LINES, Gives, Mistake
 from bncli.checking.question import Array
 from bncli.checking.target import TargetFailure
 from bncli.checking.terms import Evidence, Fit, best_fit, count_values, name_count
@@ -155,7 +155,7 @@ def _of_coefficients(
     symbols = tuple(name_count(three, shapes, tolerance) or "?" for three in numbers)
     powers, ddof = fits[0].powers, seen[0].model.ddof
     whole = mistakes.of_terms(symbols, powers, ddof)
-    made = [whole] if whole else [m for m in mistakes.POWERS if m.shows_in(powers)]
+    made = [whole] if whole else [m for m in mistakes.MISTAKES if m.shows_in(powers)]
     if whole is None and symbols != _RIGHT:
         made.append(mistakes.of_terms(symbols, (1, 1), ddof) or mistakes.spelled(symbols))
     if not made:
@@ -197,16 +197,15 @@ def _has_eps(e: Evidence, eps: float, tolerance: float, everywhere: bool, outsid
 
 
 def _of_patterns(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
-    for mistake in mistakes.PATTERNS:
-        if all(_shows(e, mistake, 10 * tolerance) for e in seen):
+    for mistake, gives in mistakes.patterns_of("grad_input"):
+        if all(_shows(e, gives, 10 * tolerance) for e in seen):
             return _known(mistake)
     return _local_in(seen[0], tolerance)
 
 
-def _shows(e: Evidence, mistake: Mistake, tolerance: float) -> bool:
-    assert mistake.gives is not None  # noqa: S101 - it is a pattern
+def _shows(e: Evidence, gives: Gives, tolerance: float) -> bool:
     with np.errstate(all="ignore"):
-        expected = mistake.gives(e)
+        expected = gives(e)
     usual = e.question.usual
     # Where all terms cancel, what is left is rounding of the terms.
     size = np.abs(e.question.gamma * e.inv_std)[usual]
@@ -263,10 +262,8 @@ def _of_parameter(name: str, ask: Ask, tolerance: float) -> Diagnosis:
         seen = ask()
     except TargetFailure as failure:
         return _unknown(failure.message, name)
-    for mistake in mistakes.PARAMETERS:
-        if mistake.quantity != name:
-            continue
-        ratios = [_ratio(e, mistake, tolerance) for e in seen]
+    for mistake, gives in mistakes.patterns_of(name):
+        ratios = [_ratio(e, name, gives, tolerance) for e in seen]
         count = name_count(ratios, [e.question.shape for e in seen], tolerance)
         if count is None:
             continue
@@ -277,16 +274,14 @@ def _of_parameter(name: str, ask: Ask, tolerance: float) -> Diagnosis:
     return _unknown(f"{name} is wrong, but not in a way that is known", name)
 
 
-def _ratio(e: Evidence, mistake: Mistake, tolerance: float) -> float:
-    """The number by which what the mistake gives becomes the gradient; NaN if there is none."""
-    assert mistake.gives is not None  # noqa: S101 - parameters have such mistakes alone
-    raw = getattr(e.gradients, mistake.quantity)
-    array, _ = numbers_or_reason(raw, e.question.gamma.shape, mistake.quantity)
+def _ratio(e: Evidence, name: str, gives: Gives, tolerance: float) -> float:
+    """The number by which what a mistake gives becomes the gradient; NaN if there is none."""
+    array, _ = numbers_or_reason(getattr(e.gradients, name), e.question.gamma.shape, name)
     if array is None:
         return math.nan
     usual = e.question.usual
     given = array[usual].astype(np.float64)
-    candidate = (e.question.delta * mistake.gives(e)).sum(axis=0)[usual]
+    candidate = (e.question.delta * gives(e)).sum(axis=0)[usual]
     size = float((candidate**2).sum())
     if size == 0:
         return math.nan if given.any() else 1.0

@@ -15,6 +15,7 @@ import numpy as np
 from bncli.checking.question import Array
 from bncli.checking.terms import Evidence
 
+Gives = Callable[[Evidence], Array]
 LINES = {
     "grad_input": "grad_input = gamma * inv_std * (delta - delta.mean(0) - "
     "x_norm * (delta * x_norm).mean(0))",
@@ -53,7 +54,7 @@ class Mistake:
     coefficients: tuple[str, str, str] | None = None
     powers: tuple[int | None, int | None] = (1, 1)
     ddof: int | None = None
-    gives: Callable[[Evidence], Array] | None = None
+    gives: Gives | None = None
     quantity: str = "grad_input"
 
     def shows_in(self, powers: tuple[int, int]) -> bool:
@@ -67,11 +68,11 @@ def _of(a: str, b: str, c: str, name: str, message: str, change: str = LINES["gr
     return Mistake(name, message, change, (a, b, c), ddof=ddof)
 
 
-def _like(name: str, message: str, change: str, gives: Callable[[Evidence], Array]) -> Mistake:
+def _like(name: str, message: str, change: str, gives: Gives) -> Mistake:
     return Mistake(name, message, change, gives=gives)
 
 
-COEFFICIENTS = (
+_COEFFICIENTS = (
     _of("1", "0", "1", "missing-mean-term", "the mean term is missing", _MEAN),
     _of("1", "1", "0", "missing-variance-term", "the variance term is missing", _VARIANCE),
     _of("1", "0", "0", "inference-gradient",
@@ -113,7 +114,7 @@ COEFFICIENTS = (
     _of("0", "1", "1", "missing-direct-term", "the term delta itself is missing"),
 )  # fmt: skip
 
-POWERS = (
+_POWERS = (
     Mistake("delta-itself", "delta is handed on as it came",
             coefficients=("1", "0", "0"), powers=(0, 0)),
     Mistake("missing-gamma", "gamma is missing", powers=(0, None)),
@@ -124,7 +125,7 @@ POWERS = (
 )  # fmt: skip
 """Several may be made at once, and others beside them."""
 
-PATTERNS = (
+_PATTERNS = (
     _like("variance-term-inv-std", "the variance term has inv_std one time too few", _ROOT,
           lambda e: e.backward(variance=1 / e.inv_std)),
     _like("variance-term-inv-std",
@@ -214,18 +215,18 @@ DEPENDS_ON_THE_BATCH = Mistake(
     "of this batch",
     "",
 )
-ARRAYS = (
+_ARRAYS = (
     EPS_OUTSIDE, EPS_MISMATCH, EPS_OUTSIDE_FORWARD, NO_EPS, NOT_FINITE, WHOLE_NUMBERS, LOCAL,
     DEPENDS_ON_THE_BATCH,
 )  # fmt: skip
 """Shown by the gradient at some pixels, or by its array."""
 
 
-def _sum(quantity: str, name: str, message: str, factor: Callable[[Evidence], Array]) -> Mistake:
+def _sum(quantity: str, name: str, message: str, factor: Gives) -> Mistake:
     return Mistake(name, message, LINES[quantity], gives=factor, quantity=quantity)
 
 
-PARAMETERS = (
+_PARAMETERS = (
     _sum("grad_gamma", "x-norm", "", lambda e: e.x_norm),
     _sum("grad_gamma", "swapped", "it is the gradient of beta", lambda e: e.ones),
     _sum("grad_gamma", "x", "x stands where x_norm belongs", lambda e: e.question.x),
@@ -246,7 +247,12 @@ PARAMETERS = (
 )  # fmt: skip
 """Of gamma and beta: what is summed beside delta, times a count; the first that fits."""
 
-MISTAKES = (*COEFFICIENTS, *POWERS, *PATTERNS, *ARRAYS, *PARAMETERS)
+MISTAKES = (*_COEFFICIENTS, *_POWERS, *_PATTERNS, *_ARRAYS, *_PARAMETERS)
+
+
+def patterns_of(quantity: str) -> list[tuple[Mistake, Gives]]:
+    """The mistakes that are shown by what they give, in the order in which they are asked."""
+    return [(m, m.gives) for m in MISTAKES if m.quantity == quantity and m.gives is not None]
 
 
 def of_terms(symbols: tuple[str, ...], powers: tuple[int, int], ddof: int) -> Mistake | None:
@@ -254,7 +260,7 @@ def of_terms(symbols: tuple[str, ...], powers: tuple[int, int], ddof: int) -> Mi
     return next(
         (
             mistake
-            for mistake in (*POWERS, *COEFFICIENTS)
+            for mistake in MISTAKES
             if (mistake.coefficients, mistake.powers) == (symbols, powers)
             and mistake.ddof in {None, ddof}
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -149,17 +150,12 @@ def name_count(
         shapes: the shapes.
         tolerance: relative error of the fit.
     """
-    fitting: list[set[str]] = []
     tables = [count_values(shape) for shape in shapes]
-    for coefficient, table in zip(coefficients, tables, strict=True):
-        near = set()
-        for name, value in table.items():
-            for sign, prefix in ((1.0, ""), (-1.0, "-")):
-                if math.isclose(
-                    coefficient, sign * value, rel_tol=tolerance, abs_tol=tolerance / 10
-                ) and not (value == 0 and prefix):
-                    near.add(prefix + name)
-        fitting.append(near)
-    both = set.intersection(*fitting)
-    ordered = [prefix + name for name in tables[0] for prefix in ("", "-") if prefix + name in both]
-    return ordered[0] if ordered else None
+    for name, (sign, prefix) in itertools.product(tables[0], ((1.0, ""), (-1.0, "-"))):
+        pairs = zip(coefficients, tables, strict=True)
+        if name + prefix != "0-" and all(
+            math.isclose(number, sign * table[name], rel_tol=tolerance, abs_tol=tolerance / 10)
+            for number, table in pairs
+        ):
+            return prefix + name
+    return None
