@@ -75,7 +75,7 @@ def content(path: Path, name: str) -> bytes:
         tags = _Tags()
         tags.feed(path.read_text())
         return " ".join(tags.tags).encode()
-    if name in {"sheet.png", "more.png"} or name.startswith("maps/"):
+    if name in {"sheet.png", "more.png"} or (name.startswith("maps/") and name.endswith(".png")):
         with Image.open(path) as image:
             return f"{image.mode} {image.size}".encode()
     return path.read_bytes()
