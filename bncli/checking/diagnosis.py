@@ -120,9 +120,10 @@ def _diagnose_probes(seen: Sequence[Evidence], tolerance: float) -> Diagnosis:
     if fits[0].powers == fits[1].powers and max(fit.residual for fit in fits) <= tolerance:
         found = _of_coefficients(seen, fits, _LOOSE * tolerance)
         if found is not None:
-            return found
+            # A pattern that fits is surer than a number that is no count.
+            return ("?" in found.symbols and _of_patterns(seen, tolerance)) or found
     residual = max(fit.residual for fit in fits)
-    return other_eps or _of_patterns(seen, tolerance) or replace(
+    return other_eps or _of_patterns(seen, tolerance) or _local_in(seen[0], tolerance) or replace(
         _unknown(
             "the gradient is wrong, but not in a way that is known: no combination of the three "
             f"terms explains it (residual {residual:.2g})"
@@ -197,10 +198,10 @@ def _has_eps(e: Evidence, eps: float, tolerance: float, everywhere: bool, outsid
 
 
 def _of_patterns(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
-    for mistake, gives in mistakes.patterns_of("grad_input"):
+    for mistake, gives in mistakes.patterns_of("grad_input", seen[0].model.ddof):
         if all(_shows(e, gives, 10 * tolerance) for e in seen):
             return _known(mistake)
-    return _local_in(seen[0], tolerance)
+    return None
 
 
 def _shows(e: Evidence, gives: Gives, tolerance: float) -> bool:
@@ -262,7 +263,7 @@ def _of_parameter(name: str, ask: Ask, tolerance: float) -> Diagnosis:
         seen = ask()
     except TargetFailure as failure:
         return _unknown(failure.message, name)
-    for mistake, gives in mistakes.patterns_of(name):
+    for mistake, gives in mistakes.patterns_of(name, seen[0].model.ddof):
         ratios = [_ratio(e, name, gives, tolerance) for e in seen]
         count = name_count(ratios, [e.question.shape for e in seen], tolerance)
         if count is None:

@@ -8,7 +8,7 @@ row here, and a layer in ``self_test.py`` that makes it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,8 +68,8 @@ def _of(a: str, b: str, c: str, name: str, message: str, change: str = LINES["gr
     return Mistake(name, message, change, (a, b, c), ddof=ddof)
 
 
-def _like(name: str, message: str, change: str, gives: Gives) -> Mistake:
-    return Mistake(name, message, change, gives=gives)
+def _like(name: str, message: str, change: str, gives: Gives, ddof: int | None = None) -> Mistake:
+    return Mistake(name, message, change, gives=gives, ddof=ddof)
 
 
 _COEFFICIENTS = (
@@ -170,6 +170,10 @@ _PATTERNS = (
           _AXIS, lambda e: e.backward(axes=(1, 2, 3))),
     _like("averaged-over-everything", "the means are taken over all axes, not over the batch",
           _AXIS, lambda e: e.backward(axes=(0, 1, 2, 3))),
+    _like("ddof-in-forward",
+          "forward divides the variance by batch - 1 (ddof=1), but backward is the gradient of "
+          "dividing it by batch", "in forward: variance = ((x - mean) ** 2).mean(0)",
+          lambda e: replace(e, model=replace(e.model, ddof=0)).backward(), ddof=1),
 )  # fmt: skip
 """Wrong gradients that are not the three terms with other coefficients: the first that fits."""
 
@@ -250,9 +254,10 @@ _PARAMETERS = (
 MISTAKES = (*_COEFFICIENTS, *_POWERS, *_PATTERNS, *_ARRAYS, *_PARAMETERS)
 
 
-def patterns_of(quantity: str) -> list[tuple[Mistake, Gives]]:
+def patterns_of(quantity: str, ddof: int) -> list[tuple[Mistake, Gives]]:
     """The mistakes that are shown by what they give, in the order in which they are asked."""
-    return [(m, m.gives) for m in MISTAKES if m.quantity == quantity and m.gives is not None]
+    of_it = (m for m in MISTAKES if m.quantity == quantity and m.ddof in {None, ddof})
+    return [(mistake, mistake.gives) for mistake in of_it if mistake.gives is not None]
 
 
 def of_terms(symbols: tuple[str, ...], powers: tuple[int, int], ddof: int) -> Mistake | None:

@@ -255,6 +255,9 @@ OTHERS = (
            lambda p: p.terms(c=p.batch != 4), shape=(4, 3, 4, 2)),  # noqa: PLR2004 - see shape
     _input("an axis lost", "not-a-gradient", lambda p: p.terms().sum(axis=3)),
     Fault("ddof in forward", "ddof-missing-in-backward", planted("unbiased_forward", ddof=1)),
+    Fault("ddof in forward alone", "ddof-in-forward",
+          planted("recomputed", ddof=1, input_rule=lambda p: p.with_inv_std(
+              1 / np.sqrt(p.variance * ((p.batch - 1) / p.batch) + p.eps)).terms())),
     Fault("eps outside the root of forward", "eps-outside-root", _Outside),
     _gamma("gamma gradient for beta's", "swapped", lambda p: p.delta.sum(axis=0)),
     _gamma("gamma gradient of x - mean", "centred",
