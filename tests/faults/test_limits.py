@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image
 from bncli import machine, normalize_folder
 from bncli.errors import LimitError, OutputError
 from bncli.machine import Limits
-from bncli.runs import plan
+from bncli.storage.disk import free_bytes
 from bncli.text import parse_number
 
 GIGABYTE = 10**9
@@ -179,8 +180,8 @@ def free(monkeypatch):
     """Say how many bytes the disk has free."""
 
     def put(size):
-        monkeypatch.setattr(plan, "free_disk", lambda _: size)
-        monkeypatch.setattr("bncli.runs.prepare.free_disk", lambda _: size)
+        state = SimpleNamespace(f_bavail=size, f_frsize=1)
+        monkeypatch.setattr(os, "statvfs", lambda _: state)
 
     return put
 
@@ -205,7 +206,7 @@ def test_a_dry_run_tells_what_is_free(folder, tmp_path):
     assert run.code == 0
     assert " MB of disk of " in run.out
     status = os.statvfs(tmp_path)
-    assert plan.free_disk(tmp_path / "new" / "out") == pytest.approx(
+    assert free_bytes(tmp_path / "new" / "out") == pytest.approx(
         status.f_bavail * status.f_frsize, rel=0.1
     )
 
