@@ -282,8 +282,7 @@ def write_all(
     Args:
         run: the run.
         files: where the pictures go; None writes nothing.
-        batch: the pictures, and what the first pass knows of them, if there was one; then it holds
-            what is known of those that were read.
+        batch: the pictures, and what the first pass knows of them, if there was one.
         change: from a picture to what is written.
         dtype: of the array that all pictures go to, where the format is one array.
         gradient: writes the gradient of each, or None.
