@@ -72,13 +72,13 @@ def test_a_file_that_changes(store, tmp_path, monkeypatch):
     """What was looked at and what is decoded must be one file."""
     from bncli.runs import normalize
 
-    collect = normalize.collect
+    collect = normalize.read_all
 
     def meddle(*arguments, **options):
         store.pipe("/set/p1.png", store.cat("/set/p2.png"))
         return collect(*arguments, **options)
 
-    monkeypatch.setattr(normalize, "collect", meddle)
+    monkeypatch.setattr(normalize, "read_all", meddle)
     with pytest.raises(ImageError, match=r"p1\.png: it was changed"):
         normalize_folder("memory://set", tmp_path / "out")
     assert not (tmp_path / "out").exists()
