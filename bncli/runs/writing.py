@@ -305,7 +305,8 @@ def write_all(
         results = run.engine.map(task, _places(run, batch, again, outputs, known))
         for through, (position, result) in enumerate(zip(again, results, strict=True), 1):
             if isinstance(result, Fault):
-                if batch.digests:  # the statistics are of this picture too
+                # The statistics are of it too, or it was found sound and has a row.
+                if batch.digests or (run.array and run.asked.skip):
                     raise faults_error([result], count)
                 if position in known and files is not None:
                     # Its file is of what the picture was, so it belongs to no result.

@@ -251,3 +251,19 @@ def test_drawings_are_whole_or_absent(folder, tmp_path):
         apply_folder(stats, folder, tmp_path / "out", contact_sheet=tmp_path / "new.png")
     assert not (tmp_path / "new.png").exists()
     assert not (tmp_path / "out").exists()
+
+
+def test_one_array_has_no_gaps(folder, tmp_path):
+    """A picture that is damaged between the check and the writing is no row of zeros."""
+    fit_folder(folder, tmp_path / "stats.npz")
+
+    def damage(stage, done, total):
+        if (stage, done) == ("check", total):
+            truncate(folder / "p2.png")
+
+    with pytest.raises(ImageError, match=r"p2\.png"):
+        apply_folder(
+            tmp_path / "stats.npz", folder, tmp_path / "out", format="npy", on_error="skip",
+            progress=damage,
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
