@@ -253,6 +253,25 @@ def test_drawings_are_whole_or_absent(folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("kind", ["png", "tiff", "npy"])
+def test_inputs_that_changed_are_refused(folder, tmp_path, kind):
+    """No file gives way to one of another picture, and the run goes on when the first is back."""
+    stats, out, victim = tmp_path / "stats.npz", tmp_path / "out", folder / "p2.png"
+    fit_folder(folder, stats)
+    apply_folder(stats, folder, out, format=kind)
+    before, first = tree(out), victim.read_bytes()
+    victim.write_bytes((folder / "p3.png").read_bytes())
+    with pytest.raises(OutputError, match=r"input changed: p2\.png"):
+        apply_folder(stats, folder, out, format=kind, resume=True)
+    assert {name: tree(out)[name] for name in before} == before
+    victim.write_bytes(first)
+    apply_folder(stats, folder, out, format=kind, resume=True)
+    assert tree(out) == before
+    victim.write_bytes((folder / "p3.png").read_bytes())
+    apply_folder(stats, folder, out, format=kind, resume=True, overwrite=True)
+    assert tree(out) != before
+
+
 def test_one_array_has_no_gaps(folder, tmp_path):
     """A picture that is damaged between the check and the writing is no row of zeros."""
     fit_folder(folder, tmp_path / "stats.npz")
