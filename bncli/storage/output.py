@@ -114,11 +114,19 @@ class RunFolder:
         """How many files of this run are whole already; reads them, and writes nothing.
 
         Raises:
-            OutputError: the run that was begun here is another.
+            OutputError: the run that was begun here is another, or files are of no known run.
         """
         earlier = Remains.read(self.path)
         self._refuse_other(earlier)
         earlier.forget_other(self.key)
+        with writing(self.path):  # as when the folder is opened
+            check_names(
+                self.path,
+                self._names,
+                lambda name: (
+                    self._overwrite or earlier.at_its_place(name) or earlier.half_placed(name)
+                ),
+            )
         return sum(earlier.kept(name) is not None for name in self._names[:-1])
 
     def __enter__(self) -> Self:

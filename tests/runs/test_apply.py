@@ -286,3 +286,16 @@ def test_one_array_has_no_gaps(folder, tmp_path):
             progress=damage,
         )  # fmt: skip
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_does_not_go_on_with_an_unknown_run(folder, tmp_path):
+    """A summary that does not say what its run was: 6 for both."""
+    stats, out = tmp_path / "stats.npz", tmp_path / "out"
+    fit_folder(folder, stats)
+    apply_folder(stats, folder, out)
+    document = json.loads((out / "summary.json").read_text())
+    del document["run"]
+    (out / "summary.json").write_text(json.dumps(document))
+    for dry_run in (True, False):
+        with pytest.raises(OutputError, match="it exists"):
+            apply_folder(stats, folder, out, resume=True, dry_run=dry_run)
