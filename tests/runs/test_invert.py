@@ -15,7 +15,9 @@ from oracle import tree
 from PIL import Image
 
 from bncli import apply_folder, fit_folder, invert_folder, normalize_folder
+from bncli.batchnorm.inverse import Restored
 from bncli.errors import ArrayError, DataError, ImageError, OptionError, ShapeError
+from bncli.runs.changes import Restoring
 
 NAMES = ["p1", "p2", "p3", "p10", "p11"]
 
@@ -414,3 +416,12 @@ def test_a_dry_run_tells_what_would_be_skipped(folder, tmp_path, kind):
     )
     assert (dry.exit_code, dry.faults, dry.count) == (3, real.faults, real.count)
     assert dry.doubts() == real.doubts()
+
+
+@pytest.mark.parametrize("error", [float("inf"), float("nan"), -1.0])
+def test_notes_that_cannot_be_are_not_believed(error):
+    """A journal may have been made by anybody."""
+    change = Restoring(inverse=None)
+    assert change.noted(change.facts(Restored(0.5, 1))) == Restored(0.5, 1)
+    assert change.noted(change.facts(Restored(error, 1))) is None
+    assert change.noted(change.facts(Restored(0.5, -1))) is None
