@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -72,8 +73,9 @@ class Applying:
     def noted(self, facts: Mapping[str, Any]) -> Clipped | None:
         """The note whose facts these are, or None."""
         counts = facts.get("clipped")
-        sound = isinstance(counts, list) and [type(n) for n in counts] == [int] * self.channels
-        return Clipped(tuple(counts)) if sound and isinstance(counts, list) else None
+        if not isinstance(counts, list) or [type(n) for n in counts] != [int] * self.channels:
+            return None
+        return Clipped(tuple(counts)) if min(counts) >= 0 else None
 
     def _by_channel(self, clipped: Raster | None) -> Clipped:
         if clipped is None:
@@ -112,7 +114,8 @@ class Restoring:
         if not isinstance(found, dict) or list(found) != names:
             return None
         error, *counts = found.values()
-        sound = type(error) is float and all(type(count) is int for count in counts)
+        sound = type(error) is float and 0 <= error < math.inf
+        sound = sound and all(type(count) is int and count >= 0 for count in counts)
         return Restored(error, *counts) if sound else None
 
 

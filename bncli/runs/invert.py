@@ -104,7 +104,10 @@ def invert_folder(
         names = [run.source.names[index] for index in batch.indexes]
         run.begin(summary, Inputs(names))
         if asked.dry_run:
-            _tell(summary, write_all(run, None, batch, change, dtype), exact=asked.exact)
+            done = write_all(run, None, batch, change, dtype)
+            summary.faults = (*summary.faults, *batch.faults, *done.faults)
+            summary.count = len(done.digests)
+            _tell(summary, done, exact=asked.exact)
             return summary
         with run.writing() as files:
             done = write_all(run, files, batch, change, dtype)

@@ -23,6 +23,7 @@ from bncli.runs.run import Run
 from bncli.runs.source import read_or_fault
 from bncli.runs.summary import Summary
 from bncli.storage.arrays import RowWriter
+from bncli.storage.journal import Inputs
 from bncli.storage.output import RunFolder
 
 Raster = NDArray[Any]
@@ -216,12 +217,14 @@ class Write(Generic[Note]):
         put: writes it; None writes nothing.
         gradient: writes its gradient, or None.
         observer: looks at it, or None.
+        replaces: whether the file of an earlier run may give way to one of another picture.
     """
 
     change: Change[Note]
     put: Put | None
     gradient: Gradient | None
     observer: Observer | None
+    replaces: bool = False
 
     def __call__(self, place: Place) -> Written[Note] | Fault:
         """Write one picture, if it can be read."""
@@ -230,6 +233,9 @@ class Write(Generic[Note]):
             return picture
         known, file = place.known, None
         same = known is not None and known.source == picture.digest
+        changed = known is not None and not same
+        if changed and not self.replaces:  # nothing of it must lie there when that is refused
+            return Written(picture.digest, self.change.nothing, None, changed, 0.0, None)
         note: Note | None = known.note if known is not None and same else None
         if note is None:
             values, note = self.change(picture.values)
@@ -243,7 +249,6 @@ class Write(Generic[Note]):
         seen = None
         if self.observer is not None:
             seen = self.observer.look(place.position, picture, row)
-        changed = known is not None and not same
         return Written(picture.digest, note, file, changed, squares, seen)
 
 
@@ -270,6 +275,8 @@ class Done(Generic[Note]):
         indexes = [batch.indexes[position] for position in self.digests]
         names = [run.source.names[index] for index in indexes]
         paths = run.outputs(indexes) or run.array
+        if run.array:  # a picture with its own file was compared when that was to be written
+            files.check_inputs(Inputs(names, list(self.digests.values())))
         summary.finish(names, list(self.digests.values()), paths, files)
 
 
@@ -300,11 +307,12 @@ def write_all(
     done = Done(sum(spared.values(), change.nothing))
     with ExitStack() as open_array:
         put = None if files is None else _put(run, files, count, dtype, open_array)
-        task = Write(change, put, gradient, observer)
+        task = Write(change, put, gradient, observer, run.asked.overwrite)
         results = run.engine.map(task, _places(run, batch, again, outputs, known))
         for through, (position, result) in enumerate(zip(again, results, strict=True), 1):
             if isinstance(result, Fault):
-                if batch.digests:  # the statistics are of this picture too
+                # The statistics are of it too, or it was found sound and has a row.
+                if batch.digests or (run.array and run.asked.skip):
                     raise faults_error([result], count)
                 if position in known and files is not None:
                     # Its file is of what the picture was, so it belongs to no result.

@@ -130,7 +130,7 @@ class Remains:
         else:
             unlike = differences({**self.key, "inputs": None}, {**key, "inputs": None})
         if inputs is not None and self.key.get("inputs") != key.get("inputs"):
-            before = self.past.inputs if self.past.key is not None else self._listed_inputs()
+            before = self.past.inputs if self.past.key is not None else self.listed_inputs()
             unlike += [f"input {line}" for line in input_differences(before, inputs)] or [
                 "the order of the inputs is another"
             ]
@@ -150,7 +150,8 @@ class Remains:
             return "leave --resume out to begin anew"
         return "choose another folder or --overwrite"
 
-    def _listed_inputs(self) -> dict[str, str]:
+    def listed_inputs(self) -> dict[str, str]:
+        """Name of each input of the run that is whole -> the first digits of its digest."""
         outputs = (self.document or {}).get("outputs", [])
         try:
             return {o["source"]: o["source_sha256"][:16] for o in outputs}

@@ -23,7 +23,14 @@ from bncli.errors import OutputError
 from bncli.storage.arrays import RowWriter
 from bncli.storage.disk import Flusher, digest_of, uninterrupted, writing
 from bncli.storage.earlier import Hold, Remains
-from bncli.storage.journal import Entry, Inputs, Journal, Key, as_read_back
+from bncli.storage.journal import (
+    Entry,
+    Inputs,
+    Journal,
+    Key,
+    as_read_back,
+    input_differences,
+)
 from bncli.storage.placing import SUMMARY, check_folder, check_lengths, check_names
 from bncli.storage.staging import Staging
 from bncli.storage.summary_file import summary_pieces
@@ -107,11 +114,19 @@ class RunFolder:
         """How many files of this run are whole already; reads them, and writes nothing.
 
         Raises:
-            OutputError: the run that was begun here is another.
+            OutputError: the run that was begun here is another, or files are of no known run.
         """
         earlier = Remains.read(self.path)
         self._refuse_other(earlier)
         earlier.forget_other(self.key)
+        with writing(self.path):  # as when the folder is opened
+            check_names(
+                self.path,
+                self._names,
+                lambda name: (
+                    self._overwrite or earlier.at_its_place(name) or earlier.half_placed(name)
+                ),
+            )
         return sum(earlier.kept(name) is not None for name in self._names[:-1])
 
     def __enter__(self) -> Self:
@@ -197,6 +212,13 @@ class RunFolder:
     def changed_input(self, name: str) -> OutputError:
         """What refuses a run that goes on, where its input *name* is another than before."""
         return self._hold.earlier.other_run(f"input changed: {name}")
+
+    def check_inputs(self, inputs: Inputs) -> None:
+        """Raise OutputError if the whole run that this one goes on with was of other inputs."""
+        before = self._hold.earlier.listed_inputs()
+        unlike = input_differences(before, inputs) if before else []
+        if unlike and not self._overwrite:
+            raise self._hold.earlier.other_run("; ".join(f"input {line}" for line in unlike))
 
     def finished(self, names: Sequence[str]) -> dict[str, Any] | None:
         """The summary of this same run, where nothing is left to do.

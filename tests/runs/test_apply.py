@@ -251,3 +251,51 @@ def test_drawings_are_whole_or_absent(folder, tmp_path):
         apply_folder(stats, folder, tmp_path / "out", contact_sheet=tmp_path / "new.png")
     assert not (tmp_path / "new.png").exists()
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "npy"])
+def test_inputs_that_changed_are_refused(folder, tmp_path, kind):
+    """No file gives way to one of another picture, and the run goes on when the first is back."""
+    stats, out, victim = tmp_path / "stats.npz", tmp_path / "out", folder / "p2.png"
+    fit_folder(folder, stats)
+    apply_folder(stats, folder, out, format=kind)
+    before, first = tree(out), victim.read_bytes()
+    victim.write_bytes((folder / "p3.png").read_bytes())
+    with pytest.raises(OutputError, match=r"input changed: p2\.png"):
+        apply_folder(stats, folder, out, format=kind, resume=True)
+    assert {name: tree(out)[name] for name in before} == before
+    victim.write_bytes(first)
+    apply_folder(stats, folder, out, format=kind, resume=True)
+    assert tree(out) == before
+    victim.write_bytes((folder / "p3.png").read_bytes())
+    apply_folder(stats, folder, out, format=kind, resume=True, overwrite=True)
+    assert tree(out) != before
+
+
+def test_one_array_has_no_gaps(folder, tmp_path):
+    """A picture that is damaged between the check and the writing is no row of zeros."""
+    fit_folder(folder, tmp_path / "stats.npz")
+
+    def damage(stage, done, total):
+        if (stage, done) == ("check", total):
+            truncate(folder / "p2.png")
+
+    with pytest.raises(ImageError, match=r"p2\.png"):
+        apply_folder(
+            tmp_path / "stats.npz", folder, tmp_path / "out", format="npy", on_error="skip",
+            progress=damage,
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_does_not_go_on_with_an_unknown_run(folder, tmp_path):
+    """A summary that does not say what its run was: 6 for both."""
+    stats, out = tmp_path / "stats.npz", tmp_path / "out"
+    fit_folder(folder, stats)
+    apply_folder(stats, folder, out)
+    document = json.loads((out / "summary.json").read_text())
+    del document["run"]
+    (out / "summary.json").write_text(json.dumps(document))
+    for dry_run in (True, False):
+        with pytest.raises(OutputError, match="it exists"):
+            apply_folder(stats, folder, out, resume=True, dry_run=dry_run)

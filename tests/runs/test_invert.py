@@ -15,7 +15,9 @@ from oracle import tree
 from PIL import Image
 
 from bncli import apply_folder, fit_folder, invert_folder, normalize_folder
+from bncli.batchnorm.inverse import Restored
 from bncli.errors import ArrayError, DataError, ImageError, OptionError, ShapeError
+from bncli.runs.changes import Restoring
 
 NAMES = ["p1", "p2", "p3", "p10", "p11"]
 
@@ -397,3 +399,29 @@ def test_the_folder_of_a_run_that_wrote_one_array(folder, batch, tmp_path):
 
     restored = np.load(tmp_path / "back" / "restored.npy")
     np.testing.assert_array_equal(restored, np.rint(batch * 255))
+
+
+@pytest.mark.parametrize("kind", ["png", "npy"])
+def test_a_dry_run_tells_what_would_be_skipped(folder, tmp_path, kind):
+    """Its exit code and its faults are those of the run."""
+    out = tmp_path / "out"
+    normalize_folder(folder, out)
+    content = bytearray((out / "p2.png").read_bytes())
+    content[len(content) // 2] ^= 255
+    (out / "p2.png").write_bytes(content)
+    options = {"format": kind, "on_error": "skip"}
+    dry, real = (
+        invert_folder(out / "stats.npz", out, tmp_path / "back", **options, dry_run=dry_run)
+        for dry_run in (True, False)
+    )
+    assert (dry.exit_code, dry.faults, dry.count) == (3, real.faults, real.count)
+    assert dry.doubts() == real.doubts()
+
+
+@pytest.mark.parametrize("error", [float("inf"), float("nan"), -1.0])
+def test_notes_that_cannot_be_are_not_believed(error):
+    """A journal may have been made by anybody."""
+    change = Restoring(inverse=None)
+    assert change.noted(change.facts(Restored(0.5, 1))) == Restored(0.5, 1)
+    assert change.noted(change.facts(Restored(error, 1))) is None
+    assert change.noted(change.facts(Restored(0.5, -1))) is None
