@@ -84,19 +84,18 @@ def apply_folder(
         transform, found = fitted.transform(run.engine.threads)
         check_finite(found)
         summary.dead_pixels = found.dead
-        batch = batch_for(run, decode=asked.dry_run or (asked.skip and bool(run.array)))
-        summary.count, summary.faults = len(batch.indexes), (*summary.faults, *batch.faults)
+        batch = batch_for(run, decode=asked.skip and bool(run.array))
         names = [run.source.names[index] for index in batch.indexes]
         run.begin(summary, Inputs(names))
-        if asked.dry_run:
-            return summary
-        summary.channels = found.channels
         gallery = gallery_of(run, names, transform, found, fitted.moments)
-        del fitted  # for large pictures it is most of the memory, and so is the transform
+        change, scaling = applying(run, transform, found, others=True)
+        del fitted, transform  # for large pictures they are most of the memory
+        dtype = normalized_dtype(run.asked, run.source.dtype)
+        if asked.dry_run:
+            write_all(run, None, batch, change, dtype).tell(run, None, batch, summary)
+            return summary
+        summary.channels, summary.scaling = found.channels, scaling
         with run.writing() as files:
-            change, summary.scaling = applying(run, transform, found, others=True)
-            del transform
-            dtype = normalized_dtype(run.asked, run.source.dtype)
             done = write_all(run, files, batch, change, dtype, observer=gallery)
             summary.clipped = done.note.counts
             done.tell(run, files, batch, summary)

@@ -163,7 +163,7 @@ def gallery_of(
         names: of the pictures of the batch.
         transform, found, moments: of the statistics they are normalized with.
     """
-    if not run.asked.drawing.files:
+    if run.asked.dry_run or not run.asked.drawing.files:
         return None
     from bncli.drawing.gallery import Gallery, Subject
 

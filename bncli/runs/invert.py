@@ -105,8 +105,7 @@ def invert_folder(
         run.begin(summary, Inputs(names))
         if asked.dry_run:
             done = write_all(run, None, batch, change, dtype)
-            summary.faults = (*summary.faults, *batch.faults, *done.faults)
-            summary.count = len(done.digests)
+            done.tell(run, None, batch, summary)
             _tell(summary, done, exact=asked.exact)
             return summary
         with run.writing() as files:

@@ -189,8 +189,7 @@ class Restoring(TypedDict, total=False):
     format: Annotated[str, Opt(
         "Of the results; auto is png, tiff for floating-point pictures, npy for a .npy batch.",
         RESTORED_FORMATS, "auto", decides=True)]  # fmt: skip
-    # What a run without it has left was not all found exact, so one with it may not go on there.
-    exact: Annotated[bool, Opt("Refuse what cannot be restored exactly.", decides=True)]
+    exact: Annotated[bool, Opt("Refuse what cannot be restored exactly.")]
 
 
 class Skipping(TypedDict, total=False):

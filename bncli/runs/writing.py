@@ -23,7 +23,7 @@ from bncli.runs.run import Run
 from bncli.runs.source import read_or_fault
 from bncli.runs.summary import Summary
 from bncli.storage.arrays import RowWriter
-from bncli.storage.journal import Inputs
+from bncli.storage.journal import Entry, Inputs
 from bncli.storage.output import RunFolder
 
 Raster = NDArray[Any]
@@ -269,15 +269,20 @@ class Done(Generic[Note]):
     squares: float = 0.0
     faults: list[Fault] = field(default_factory=list)
 
-    def tell(self, run: Run, files: RunFolder, batch: Batch, summary: Summary) -> None:
-        """Say in the summary what was written of a batch that had no first pass."""
+    def tell(self, run: Run, files: RunFolder | None, batch: Batch, summary: Summary) -> None:
+        """Say in the summary what was written, or would be, of a batch that had no first pass.
+
+        Raises:
+            OutputError: the run that this one goes on with was of other pictures.
+        """
         summary.faults = (*run.source.faults, *batch.faults, *self.faults)
         indexes = [batch.indexes[position] for position in self.digests]
-        names = [run.source.names[index] for index in indexes]
-        paths = run.outputs(indexes) or run.array
+        names, digests = [run.source.names[index] for index in indexes], list(self.digests.values())
         if run.array:  # a picture with its own file was compared when that was to be written
-            files.check_inputs(Inputs(names, list(self.digests.values())))
-        summary.finish(names, list(self.digests.values()), paths, files)
+            run.folder.check_inputs(Inputs(names, digests))
+        summary.count = len(names)
+        if files is not None:
+            summary.finish(names, digests, run.outputs(indexes) or run.array, files)
 
 
 def write_all(
@@ -288,7 +293,7 @@ def write_all(
 
     Args:
         run: the run.
-        files: where the pictures go; None writes nothing.
+        files: the folder of the run, open; None writes nothing.
         batch: the pictures, and what the first pass knows of them, if there was one.
         change: from a picture to what is written.
         dtype: of the array that all pictures go to, where the format is one array.
@@ -299,8 +304,8 @@ def write_all(
         ImageError, LimitError: pictures cannot be read, or not as the first pass did.
         OutputError: they cannot be written, or a run that goes on was of other pictures.
     """
-    count, outputs = len(batch.indexes), [] if files is None else run.outputs(batch.indexes)
-    known = {} if files is None else _known(run, files, outputs, change)
+    count, outputs = len(batch.indexes), run.outputs(batch.indexes)
+    known = _known(run, outputs, change, run.folder.seen if files is None else files.kept)
     every = gradient is not None or observer is not None or not batch.digests
     spared = {} if every else {place: k.note for place, k in known.items() if k.note is not None}
     again = [position for position in range(count) if position not in spared]
@@ -314,14 +319,14 @@ def write_all(
                 # The statistics are of it too, or it was found sound and has a row.
                 if batch.digests or (run.array and run.asked.skip):
                     raise faults_error([result], count)
-                if position in known and files is not None:
+                if position in known:
                     # Its file is of what the picture was, so it belongs to no result.
-                    raise files.changed_input(result.name)
+                    raise run.folder.changed_input(result.name)
                 done.faults.append(result)
             else:
-                if files is not None and outputs:
+                if outputs:
                     name = run.source.names[batch.indexes[position]]
-                    _record(run, files, outputs[position], name, result, change)
+                    _record(run, outputs[position], name, result, change)
                 if observer is not None:
                     observer.take(result.seen)
                 if not batch.digests:
@@ -358,13 +363,13 @@ def _places(
 
 
 def _known(
-    run: Run, files: RunFolder, outputs: Sequence[str], change: Change[Any]
+    run: Run, outputs: Sequence[str], change: Change[Any], find: Callable[[str], Entry | None]
 ) -> dict[int, Known]:
     """Place in the batch -> what is known of its file, where an earlier run has left it whole."""
-    some = [position for position, name in enumerate(outputs) if files.knows(name)]
+    some = [position for position, name in enumerate(outputs) if run.folder.knows(name)]
 
     def look(position: int) -> Known | None:
-        entry = files.kept(outputs[position])
+        entry = find(outputs[position])
         facts = entry.facts if entry is not None else None
         if not isinstance(facts, dict) or not isinstance(facts.get("source"), str):
             return None
@@ -393,17 +398,14 @@ def _put(
     return FilePut(shared_staging(files, run.engine).write, run.asked.format, shape)
 
 
-def _record(
-    run: Run, files: RunFolder, output: str, name: str, written: Written[Note],
-    change: Change[Note],
-) -> None:  # fmt: skip
+def _record(run: Run, output: str, name: str, written: Written[Note], change: Change[Note]) -> None:
     """Note the file of a picture where another process has staged it.
 
     Raises:
         OutputError: an earlier run, with which this one goes on, had made it of another picture.
     """
     if written.changed and not run.asked.overwrite:
-        raise files.changed_input(name)
+        raise run.folder.changed_input(name)
     if run.engine.remote and written.file is not None:
         facts = {"source": written.digest, **change.facts(written.note)}
-        files.record(output, written.file, facts)
+        run.folder.record(output, written.file, facts)

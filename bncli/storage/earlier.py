@@ -137,18 +137,20 @@ class Remains:
         if unlike:
             raise self.other_run("; ".join(unlike))
 
-    def other_run(self, unlike: str) -> OutputError:
-        """There is nothing to go on with: *unlike* says in what the run was another."""
-        out = self.staging.path.parent
+    def other_run(self, unlike: str, *, replacing: bool = False) -> OutputError:
+        """There is nothing to go on with.
+
+        Args:
+            unlike: in what the run was another, in words.
+            replacing: whether its files may be replaced already.
+        """
+        out, remedy = self.staging.path.parent, "choose another folder or --overwrite"
+        if replacing or self.past.key is not None:
+            remedy = "leave --resume out to begin anew"
         return OutputError(
-            f"{out}: --resume cannot go on with the run that is there: {unlike}; {self._remedy()}",
+            f"{out}: --resume cannot go on with the run that is there: {unlike}; {remedy}",
             paths=(str(out),),
         )
-
-    def _remedy(self) -> str:
-        if self.past.key is not None:
-            return "leave --resume out to begin anew"
-        return "choose another folder or --overwrite"
 
     def listed_inputs(self) -> dict[str, str]:
         """Name of each input of the run that is whole -> the first digits of its digest."""

@@ -113,6 +113,8 @@ class RunFolder:
     def count_whole(self) -> int:
         """How many files of this run are whole already; reads them, and writes nothing.
 
+        It is for a dry run, which may then ask for them by :meth:`seen`.
+
         Raises:
             OutputError: the run that was begun here is another, or files are of no known run.
         """
@@ -127,7 +129,13 @@ class RunFolder:
                     self._overwrite or earlier.at_its_place(name) or earlier.half_placed(name)
                 ),
             )
+        self._hold.earlier = earlier
         return sum(earlier.kept(name) is not None for name in self._names[:-1])
+
+    def seen(self, name: str) -> Entry | None:
+        """What is known of a file that an earlier run has left whole, and that stays its own."""
+        found = self._hold.earlier.kept(name)
+        return None if found is None else found[0]
 
     def __enter__(self) -> Self:
         # The outermost try: a signal may arrive while the context manager inside is being left.
@@ -211,7 +219,7 @@ class RunFolder:
 
     def changed_input(self, name: str) -> OutputError:
         """What refuses a run that goes on, where its input *name* is another than before."""
-        return self._hold.earlier.other_run(f"input changed: {name}")
+        return self._hold.earlier.other_run(f"input changed: {name}", replacing=self._overwrite)
 
     def check_inputs(self, inputs: Inputs) -> None:
         """Raise OutputError if the whole run that this one goes on with was of other inputs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -271,7 +272,6 @@ DECIDE = {
     "shard": "which pictures are in stats.npz, and what it says of them",
     "update_from": "what else is in stats.npz", "scale": "pixel values", "format": "the files",
     "depth": "PNG", "dtype": "arrays",
-    "exact": "what was kept of a run without it may not be exact",
 }  # fmt: skip
 """Option -> what of a result depends on it."""
 
@@ -283,6 +283,7 @@ DO_NOT = {
     "overwrite": "what was there before", "dry_run": "writes nothing",
     "engine": "the same bytes by any engine", "timeout": "refuses", "scheduler": "of the engine",
     "tls_ca": "of the engine", "tls_cert": "of the engine", "tls_key": "of the engine",
+    "exact": "what it refuses is told by what was noted of each file, kept or not",
     "resume": "the same bytes as undisturbed", "contact_sheet": "drawn of results",
     "report": "drawn of results",
 }  # fmt: skip
@@ -317,3 +318,20 @@ def test_what_gradcheck_shows_is_what_it_does():
     asked = declared("gradcheck")
     assert asked["dtype"].takes == DTYPES
     assert asked["shape"].shown == ",".join(map(str, PROBE_SHAPE))
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_every_option_of_a_run_is_served(command):
+    """What is declared is read by its name somewhere in the stories: no option does nothing."""
+    stories = [path for path in Path(options.__file__).parent.glob("*.py")
+               if path.name != "options.py"]  # fmt: skip
+    spoken = set()
+    for node in itertools.chain(*(ast.walk(ast.parse(path.read_text())) for path in stories)):
+        if isinstance(node, ast.Attribute):
+            spoken.add(node.attr)
+        elif isinstance(node, ast.Constant):
+            spoken.add(node.value)
+    elsewhere = {"files_from", "out", "config", *options.Streams.__annotations__}
+
+    assert declared(command).keys() - elsewhere <= spoken
+    assert "no_such_option" not in spoken

@@ -41,6 +41,19 @@ def test_resume_of_a_whole_run(desk):
 
 
 @asked_of(*FOLDERS)
+def test_resume_refuses_a_picture_that_changed(desk):
+    """Exit 6, with its name, in a dry run too; what is there stays, and is gone on with again."""
+    whole = desk.done()
+    victim = desk.picture("p2")
+    before = victim.read_bytes()
+    victim.write_bytes(desk.picture("p1").read_bytes())
+    for options in (("--resume",), ("--resume", "-n")):
+        assert f"input changed: {victim.name}" in desk.refused(6, *options, lines=1).err
+    victim.write_bytes(before)
+    assert desk.done("--resume") == whole
+
+
+@asked_of(*FOLDERS)
 def test_resume_refuses_another_run(desk):
     """Inputs that would give other bytes: exit 6, which, and nothing is touched."""
     desk.done()
