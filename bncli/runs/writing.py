@@ -270,16 +270,10 @@ class Done(Generic[Note]):
     faults: list[Fault] = field(default_factory=list)
 
     def tell(self, run: Run, files: RunFolder | None, batch: Batch, summary: Summary) -> None:
-        """Say in the summary what was written, or would be, of a batch that had no first pass.
-
-        Raises:
-            OutputError: the run that this one goes on with was of other pictures.
-        """
+        """Say in the summary what was written, or would be, of a batch that had no first pass."""
         summary.faults = (*run.source.faults, *batch.faults, *self.faults)
         indexes = [batch.indexes[position] for position in self.digests]
         names, digests = [run.source.names[index] for index in indexes], list(self.digests.values())
-        if run.array:  # a picture with its own file was compared when that was to be written
-            run.folder.check_inputs(Inputs(names, digests))
         summary.count = len(names)
         if files is not None:
             summary.finish(names, digests, run.outputs(indexes) or run.array, files)
@@ -336,6 +330,10 @@ def write_all(
             if through % _TIDIED == 0:
                 give_back_memory()
             run.progress("write", len(spared) + through, count)
+        if run.array and not batch.digests:
+            # Before the array is whole; a picture with its own file was compared with that.
+            names = [run.source.names[batch.indexes[position]] for position in done.digests]
+            run.folder.check_inputs(Inputs(names, list(done.digests.values())))
     check_faults(run, done.faults, count - len(done.faults), skip=run.asked.skip)
     return done
 

@@ -324,7 +324,8 @@ class RunFolder:
             self._gate.wait_for(lambda: self._writers == 0, _LEAVE_SECONDS)
         self._flusher.stop()
         with contextlib.suppress(OSError, OutputError):
-            self._hold.leave(self._staged, keep=self._resume)
+            worth_keeping = bool(self._staged) or self._hold.earlier.under_way
+            self._hold.leave(self._staged, keep=self._resume and worth_keeping)
 
     def _may_replace(self, name: str) -> bool:
         return self._overwrite or self._hold.earlier.at_its_place(name)
