@@ -135,7 +135,7 @@ def applying(
         stored = None if run.array else dtype
         scaling = Scaling("none", asked.format, None, None, None)
         return Applying(channels, None, transform, stored), scaling
-    scale, depth = asked.scale or Scale("minmax"), 8 * dtype.itemsize
+    scale, depth = _scale(run), 8 * dtype.itemsize
     if scale.kind == "image":
         levels = own_levels(transform, dtype)
         return Applying(channels, levels, None, None), Scaling(
@@ -167,7 +167,7 @@ def gallery_of(
         return None
     from bncli.drawing.gallery import Gallery, Subject
 
-    scale, source = run.asked.scale or Scale("minmax"), run.source
+    scale, source = _scale(run), run.source
     y_range = black_and_white(Scale("minmax"), found)
     ends: tuple[float, float] | None = y_range
     if run.format.levels:
@@ -182,3 +182,8 @@ def gallery_of(
         alpha_last=source.policy.alpha == "normalize" and source.shape[2] in {2, 4},
     )
     return Gallery(subject, moments)
+
+
+def _scale(run: Run) -> Scale:
+    assert run.asked.scale is not None  # noqa: S101 - only invert may leave it to its input
+    return run.asked.scale

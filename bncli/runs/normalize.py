@@ -130,7 +130,7 @@ def _normalize(run: Run, summary: RunSummary, layer: Layer, backward: Backward |
             if gallery is not None and gradient is not None:
                 gallery.add_gradient("grad_gamma", gradient.grad_gamma)
                 gallery.add_gradient("grad_beta", gradient.grad_beta)
-        summary.finish(names, batch.digests, run.outputs(batch.indexes) or run.array, files)
+        summary.finish(names, batch.digests, run.paths(batch.indexes), files)
         run.commit(files, summary, gallery)
 
 
@@ -139,7 +139,7 @@ def _finished(
     backward: Backward | None,
 ) -> bool:  # fmt: skip
     """Whether the same run is whole already; then the summary says what it found."""
-    names = [*run.outputs(batch.indexes), *run.array, *array_names(layer, backward), STATS]
+    names = [*run.paths(batch.indexes), *array_names(layer, backward), STATS]
     document = files.finished(names)
     return document is not None and summary.adopt(document)
 

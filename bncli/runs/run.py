@@ -24,7 +24,7 @@ from bncli.storage.apart import check_apart, check_file_apart, check_not_read
 from bncli.storage.disk import check_room, free_bytes
 from bncli.storage.journal import Inputs
 from bncli.storage.output import RunFolder
-from bncli.storage.placing import settle
+from bncli.storage.placing import undo_killed
 from bncli.version import __version__
 
 if TYPE_CHECKING:  # most runs draw nothing
@@ -199,6 +199,10 @@ class Run:
         """The files of these pictures of the source; none where they go to one array."""
         return [self.pictures[index] for index in indexes] if self.pictures else []
 
+    def paths(self, indexes: Sequence[int]) -> list[str]:
+        """The files that hold these pictures: one each, or one array."""
+        return self.outputs(indexes) or self.array
+
     def _decisions(self) -> list[str]:
         names, plan = self.source.names, self.plan
         once = "once, and kept" if plan.cached else "once"
@@ -247,7 +251,7 @@ def opened(
         else:
             check_apart(asked.out, found.roots, found.parents)
             if not asked.dry_run:
-                settle(asked.out)
+                undo_killed(asked.out)
         if source.faults and not asked.skip:
             refuse(source, engine)
         yield run

@@ -15,7 +15,7 @@ from bncli.engines.work import Item, Items, Lazily, in_order
 from bncli.errors import ImageError
 from bncli.images.batch import Fault, faults_error
 from bncli.images.decode import Decoded
-from bncli.images.formats import FORMATS
+from bncli.images.formats import Encode
 from bncli.images.layout import Shape, to_array
 from bncli.machine import give_back_memory
 from bncli.runs.reading import Batch, check_faults
@@ -149,21 +149,19 @@ class FilePut:
 
     Attributes:
         write: writes a file of the run whole, noting facts of it; returns the SHA-256 of its bytes.
-        format: of the files.
+        encode: makes the bytes of a file.
         shape: (w, h, c).
     """
 
     write: Callable[[str, bytes, Any], str]
-    format: str
+    encode: Encode
     shape: Shape
 
     def __call__(
         self, place: Place, values: Raster, picture: Decoded, facts: dict[str, Any]
     ) -> str:
         """Write one picture."""
-        encode = FORMATS[self.format].encode
-        assert encode is not None  # noqa: S101 - its pictures are files
-        content = encode(values, picture.alpha, self.shape, picture.icc)
+        content = self.encode(values, picture.alpha, self.shape, picture.icc)
         return self.write(place.output, content, facts)
 
 
@@ -276,7 +274,7 @@ class Done(Generic[Note]):
         names, digests = [run.source.names[index] for index in indexes], list(self.digests.values())
         summary.count = len(names)
         if files is not None:
-            summary.finish(names, digests, run.outputs(indexes) or run.array, files)
+            summary.finish(names, digests, run.paths(indexes), files)
 
 
 def write_all(
@@ -389,11 +387,13 @@ def _put(
     if run.array:
         array = files.array(run.array[0], (count, *shape), dtype)
         return RowPut(open_array.enter_context(array), shape)
+    encode = run.format.encode
+    assert encode is not None  # noqa: S101 - its pictures are files
     if not run.engine.remote:
-        return FilePut(files.write, run.asked.format, shape)
+        return FilePut(files.write, encode, shape)
     from bncli.runs.workers import shared_staging  # most runs have no workers
 
-    return FilePut(shared_staging(files, run.engine).write, run.asked.format, shape)
+    return FilePut(shared_staging(files, run.engine).write, encode, shape)
 
 
 def _record(run: Run, output: str, name: str, written: Written[Note], change: Change[Note]) -> None:

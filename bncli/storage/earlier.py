@@ -28,8 +28,8 @@ from bncli.storage.placing import (
     is_complete,
     missing_folders,
     place,
-    settle_locked,
     take_back,
+    undo_killed_locked,
 )
 from bncli.storage.staging import STAGING, Staging
 from bncli.storage.summary_file import find_summary
@@ -200,7 +200,7 @@ class Hold:
         if refuse is not None:
             refuse(Remains.read(self.path))
         self._owned = True
-        settle_locked(self.staging)
+        undo_killed_locked(self.staging)
         if refuse is not None:
             self.earlier = Remains.read(self.path)
         if self.earlier.under_way:

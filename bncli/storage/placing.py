@@ -173,7 +173,7 @@ def is_complete(staging: Staging, past: Past) -> bool:
     )
 
 
-def settle(out: Path) -> None:
+def undo_killed(out: Path) -> None:
     """Undo what a run was doing to the files of *out* when it was killed.
 
     To be called before anything is read: what a run reads may be what an earlier one replaces.
@@ -186,10 +186,10 @@ def settle(out: Path) -> None:
         return
     with writing(out), locked(out):
         staging.check()
-        settle_locked(staging)
+        undo_killed_locked(staging)
 
 
-def settle_locked(staging: Staging) -> Past:
+def undo_killed_locked(staging: Staging) -> Past:
     """The same for who has locked the folder; returns what the journal tells."""
     past = read_journal(staging.journal)
     if past.made is not None and not is_complete(staging, past):

@@ -21,7 +21,7 @@ from bncli.errors import OutputError
 from bncli.storage import placing
 from bncli.storage.journal import Inputs
 from bncli.storage.output import RunFolder
-from bncli.storage.placing import settle
+from bncli.storage.placing import undo_killed
 
 FILES = {"a.png": b"first", "sub/b.png": b"second", "g.npy": b"third" * 100}
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
@@ -31,7 +31,7 @@ ENDLESS = 1000
 
 
 def run(out, *, overwrite=False, resume=False, eps=1):
-    settle(out)
+    undo_killed(out)
     folder = RunFolder(out, list(FILES), overwrite=overwrite, resume=resume, key={"eps": eps})
     with folder.begin(Inputs(["in.jpg"], [bytes([eps])])):
         done = folder.finished(list(FILES))

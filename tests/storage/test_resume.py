@@ -16,7 +16,7 @@ from oracle import tree
 from bncli.errors import OutputError
 from bncli.storage.journal import Inputs
 from bncli.storage.output import RunFolder
-from bncli.storage.placing import settle
+from bncli.storage.placing import undo_killed
 from bncli.storage.staging import Staging
 
 FILES = {"a.png": b"first", "sub/b.png": b"second", "g.npy": b"third"}
@@ -410,7 +410,7 @@ def test_a_journal_that_somebody_planted(tmp_path):
     lines = [*HOSTILE, {"commit": []}]
     (out / ".bncli-run" / "journal").write_text("\n".join(map(json.dumps, lines)) + "\n[[[\n\0\n")
 
-    settle(out)
+    undo_killed(out)
     run(out)
 
     assert (tmp_path / "victim").read_bytes() == b"keep"
