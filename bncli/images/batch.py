@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -137,9 +138,11 @@ class ImageSet:
         """The libraries that read the pictures, with their versions."""
         found = {"pillow": PIL.__version__}
         if any(header.deep for header in self.headers):
-            from importlib.metadata import version  # takes long to load
+            from importlib.metadata import PackageNotFoundError, version  # takes long to load
 
-            found |= {name: version(name) for name in ("imagecodecs", "tifffile")}
+            for name in ("imagecodecs", "tifffile"):
+                with suppress(PackageNotFoundError):  # bncli reads its own TIFF files by itself
+                    found[name] = version(name)
         return found
 
 

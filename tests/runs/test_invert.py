@@ -425,3 +425,18 @@ def test_notes_that_cannot_be_are_not_believed(error):
     assert change.noted(change.facts(Restored(0.5, 1))) == Restored(0.5, 1)
     assert change.noted(change.facts(Restored(error, 1))) is None
     assert change.noted(change.facts(Restored(0.5, -1))) is None
+
+
+def test_own_files_need_no_codecs(folder, tmp_path, monkeypatch):
+    """TIFF files of bncli's own are read where the extra codecs is not installed."""
+    import importlib.metadata
+
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    normalize_folder(folder, tmp_path / "y", format="tiff")
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    summary = invert_folder(tmp_path / "y" / "stats.npz", tmp_path / "y", tmp_path / "back")
+    assert summary.exact
+    assert set(summary.run) >= {"pillow"}
+    assert "imagecodecs" not in summary.run
