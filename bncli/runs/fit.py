@@ -69,7 +69,7 @@ def fit_folder(
                 Layered(str(asked.update_from), old.facts, old.gamma, old.beta),
             )
         run.settle_plan(fit_needs(asked, run.source))
-        batch = read_all(run, watch=None if running is None else running.add, least=1)
+        batch = read_all(run, watch=None if running is None else running.add, several=False)
         if running is not None:
             running.finish()
         fitted = fit_batch(run.source, batch, layer, facts, running)

@@ -76,7 +76,7 @@ def normalize_folder(
     """
     asked = ask(NormalizeOptions, sources, local_path(out, "folder"), options)
     with opened(asked, progress, tell, warn) as run:
-        run.check_several()
+        run.check_several(range(len(run.source.names)))
         layer, backward = load_layer(asked, run.source.shape), load_backward(asked, run.source)
         run.settle_plan(normalize_needs(asked, run.source))
         others = [*array_names(layer, backward), STATS]

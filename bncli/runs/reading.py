@@ -15,7 +15,6 @@ from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
 from bncli.batchnorm.gradients import GradientSums
 from bncli.batchnorm.moments import Moments, PixelMoments, moments_for, part_for
 from bncli.engines.work import Item, Lazily
-from bncli.errors import SinglePictureError
 from bncli.images.batch import Fault, faults_error
 from bncli.images.decode import Decoded
 from bncli.runs.run import Run
@@ -52,7 +51,11 @@ class Batch:
 
 
 def read_all(
-    run: Run, delta: DeltaRows | None = None, watch: BlockWatcher | None = None, least: int = 2
+    run: Run,
+    delta: DeltaRows | None = None,
+    watch: BlockWatcher | None = None,
+    *,
+    several: bool = True,
 ) -> Batch:
     """Decode every picture and take its moments.
 
@@ -61,11 +64,11 @@ def read_all(
         delta: gives the delta of one picture, or None; it and *watch* want an engine that is not
             remote.
         watch: is given every block of pictures that the moments take in, in order.
-        least: how many pictures there must be.
+        several: whether one picture alone is too few.
 
     Raises:
         ImageError, LimitError: pictures cannot be decoded; all are named at once.
-        SinglePictureError: fewer than *least* are left.
+        SinglePictureError: one is left, and that is too few.
     """
     batch = _collect(run, range(len(run.source.names)), delta, watch)
     check_faults(run, batch.faults, len(batch.indexes), skip=run.asked.skip)
@@ -75,12 +78,8 @@ def read_all(
         batch = _collect(run, batch.indexes, None, None)
         check_faults(run, batch.faults, len(batch.indexes), skip=False)
         batch.faults = faults
-    if len(batch.indexes) < least:
-        name = run.source.names[batch.indexes[0]]
-        raise SinglePictureError(
-            f"{name}: it is the only picture, so every output would be beta; give two or more",
-            paths=(name,),
-        )
+    if several:
+        run.check_several(batch.indexes)
     return batch
 
 

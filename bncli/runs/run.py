@@ -85,13 +85,10 @@ class Run:
 
     def facts(self) -> dict[str, Any]:
         """What every summary says of a run before it has begun."""
-        plan, free = None, None
+        plan = None
         if self.asked.dry_run:
-            free = free_bytes(self.asked.out)
-            planned = self.plan
-            plan = PlanFacts(
-                planned.jobs, planned.memory, planned.disk, planned.decodes, disk_free_bytes=free
-            )
+            made, free = self.plan, free_bytes(self.asked.out)
+            plan = PlanFacts(made.jobs, made.memory, made.disk, made.decodes, disk_free_bytes=free)
         return {
             "version": __version__,
             "count": len(self.source.names),
@@ -105,10 +102,10 @@ class Run:
             "plan": plan,
         }
 
-    def check_several(self) -> None:
-        """Raise SinglePictureError if there is one picture alone."""
-        if len(self.source.names) == 1:
-            name = self.source.names[0]
+    def check_several(self, indexes: Sequence[int]) -> None:
+        """Raise SinglePictureError if these pictures of the source are one alone."""
+        if len(indexes) == 1:
+            name = self.source.names[indexes[0]]
             raise SinglePictureError(
                 f"{name}: it is the only picture, so every output would be beta; give two or more",
                 paths=(name,),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,9 +45,9 @@ def test_no_room_on_the_disk(desk, free, dry):
 
 @asked_of(*FOLDERS)
 def test_room_enough(desk, free):
-    """With room for all nothing is refused."""
+    """With room for all nothing is refused, and all is written."""
     free(10**9)
-    desk.done()
+    assert desk.done().keys() >= {"summary.json"}
 
 
 @DRY
@@ -204,7 +205,10 @@ def test_skipping_in_a_dry_run(desk):
 def test_nothing_left_to_skip_to(desk):
     """If no picture is left, skipping is no way out: exit 5."""
     desk.truncate("p1", "p2", "p3", "p10", "p11")
-    desk.refused(5, "--on-error", "skip")
+    ran = desk.refused(5, "--on-error", "skip")
+    assert {Path(path).name for path in ran.document["error"]["paths"]} == {
+        desk.picture(name).name for name in ("p1", "p2", "p3", "p10", "p11")
+    }
 
 
 def empty(desk):
