@@ -22,8 +22,11 @@ PROBE_SHAPE = (5, 3, 4, 2)
 SECOND_SHAPE = (7, 5, 2, 3)
 """Another such, where a count that happened to fit the first is found out."""
 
-LEAST_BATCH = 3
-"""With two pictures the gradient of the input is 0 but for eps, whatever the delta."""
+PIXEL = (0,)
+"""The axes over which batch normalization of each pixel reduces."""
+
+LEAST_GROUP = 3
+"""Of two values normalized together, the gradient is 0 but for eps, whatever the delta."""
 
 _BASE = 0.25
 _NULL = 1e-6
@@ -37,16 +40,18 @@ class Question:
 
     Attributes:
         x: (batch, w, h, c).
-        gamma, beta: (w, h, c).
         delta: (batch, w, h, c).
+        parameters: role (``gamma``, ``beta`` or another name) -> values, in the layer's own shape.
         eps: what the layer is taken to add to the variance.
+        axes: of *x*, over which the layer reduces: values that differ in other axes alone do not
+            influence each other. Values that do are a group.
     """
 
     x: Array
-    gamma: Array
-    beta: Array
     delta: Array
+    parameters: Mapping[str, Array]
     eps: float
+    axes: tuple[int, ...] = PIXEL
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -55,45 +60,62 @@ class Question:
         return batch, width, height, channels
 
     @property
+    def group(self) -> int:
+        """How many values a group has."""
+        return math.prod(self.x.shape[axis] for axis in self.axes)
+
+    @property
     def variance(self) -> Array:
-        """Per pixel, divided by batch, (w, h, c)."""
+        """Of each group, divided by its size; with axes of length 1 for those reduced."""
         x = self.x.astype(np.float64)
-        centred = x - x[0]
-        centred = centred - centred.mean(axis=0)
-        variance: Array = (centred * centred).mean(axis=0)
+        first = x[tuple(slice(0, 1) if axis in self.axes else slice(None) for axis in range(AXES))]
+        centred = x - first
+        centred = centred - centred.mean(axis=self.axes, keepdims=True)
+        variance: Array = (centred * centred).mean(axis=self.axes, keepdims=True)
         return variance
 
     @property
     def usual(self) -> Array:
-        """(w, h, c): pixels of no tiny variance, where a slip in eps does not hide all else."""
+        """Groups of no tiny variance, where a slip in eps does not hide all else; likewise."""
         usual: Array = self.variance > 1e5 * min(self.eps, _SMALL_EPS)
         return usual
 
     @property
     def condition(self) -> Array:
-        """How many times x_norm magnifies a relative error of x, per pixel."""
-        size = np.abs(self.x).max(axis=0).astype(np.float64)
+        """How many times x_norm magnifies a relative error of x, per group; likewise."""
+        size = np.abs(self.x).max(axis=self.axes, keepdims=True).astype(np.float64)
         condition: Array = size / np.sqrt(self.variance + self.eps)
         return condition
 
     def to(self, dtype: Any) -> Question:
         """With all arrays in *dtype*."""
-        x, gamma, beta, delta = (
-            array.astype(dtype) for array in (self.x, self.gamma, self.beta, self.delta)
+        parameters = {role: value.astype(dtype) for role, value in self.parameters.items()}
+        return replace(
+            self, x=self.x.astype(dtype), delta=self.delta.astype(dtype), parameters=parameters
         )
-        return Question(x, gamma, beta, delta, self.eps)
-
-    def without_parameters(self) -> Question:
-        """With gamma 1 and beta 0, as of a layer that takes none."""
-        ones = np.ones_like(self.gamma)
-        return replace(self, gamma=ones, beta=np.zeros_like(ones))
 
 
-def draw_parameters(shape: tuple[int, ...], seed: int) -> tuple[Array, Array]:
-    """Gamma in +-[0.5, 1.5) and beta in [-1, 1), each (w, h, c)."""
+def draw_parameters(
+    shapes: Mapping[str, tuple[int, ...]], seed: int, *, extreme: bool = False
+) -> dict[str, Array]:
+    """Random parameters: beta in [-1, 1), gamma and all others in +-[0.5, 1.5).
+
+    Args:
+        shapes: role -> shape.
+        seed: of everything random.
+        extreme: with some values 0, some 1,000 times larger, some 1,000 times smaller.
+    """
     rng = np.random.default_rng((seed, 1))
-    gamma = rng.uniform(0.5, 1.5, shape) * np.where(rng.random(shape) < 0.25, -1.0, 1.0)  # noqa: PLR2004 - a quarter
-    return gamma, rng.uniform(-1, 1, shape)
+    drawn: dict[str, Array] = {}
+    for role in sorted(shapes, reverse=True):  # gamma before beta
+        size = shapes[role]
+        if role == "beta":
+            drawn[role] = rng.uniform(-1, 1, size)
+            continue
+        drawn[role] = rng.uniform(0.5, 1.5, size) * np.where(rng.random(size) < 0.25, -1.0, 1.0)  # noqa: PLR2004 - a quarter
+        if extreme:
+            drawn[role] = drawn[role] * rng.choice((0.0, 1e3, 1e-3, 1.0), size)
+    return drawn
 
 
 def draw_delta(shape: tuple[int, ...], seed: int) -> Array:
@@ -101,61 +123,70 @@ def draw_delta(shape: tuple[int, ...], seed: int) -> Array:
     return np.random.default_rng((seed, 2)).standard_normal(shape)
 
 
-def probe(shape: tuple[int, int, int, int], seed: int, eps: float) -> Question:
-    """A random batch in which some pixels have variance 0, eps and 100 eps.
+def draw_batch(
+    shape: tuple[int, int, int, int], seed: int, eps: float,
+    axes: tuple[int, ...] = PIXEL, variances: tuple[float, ...] = (0.0, 1.0, 100.0),
+) -> Array:  # fmt: skip
+    """A random batch in which some groups have a variance of 0, eps and 100 eps, one is all base.
 
     Args:
         shape: (batch, w, h, c).
         seed: of everything random.
         eps: what the layer adds to the variance.
+        axes: over which it reduces.
+        variances: in units of eps; at most half of the groups get one, the first first.
     """
-    batch = shape[0]
-    pixels = int(np.prod(shape[1:]))
     rng = np.random.default_rng((seed, 0))
-    x = rng.standard_normal((batch, pixels))
-    x = _BASE + x * rng.uniform(0.2, 1.0, pixels)
-    rows = rng.standard_normal((batch, pixels))
+    kept = [axis for axis in range(AXES) if axis not in axes]
+    grouped = (math.prod(shape[a] for a in axes), math.prod(shape[a] for a in kept))
+    size, groups = grouped
+    x = _BASE + rng.standard_normal(grouped) * rng.uniform(0.2, 1.0, groups)
+    rows = rng.standard_normal(grouped)
     rows -= rows.mean(axis=0)
-    rows /= rows.std(axis=0) + (batch == 1)
-    special = rng.permutation(pixels)[: min(4, pixels // 2)]
+    rows /= rows.std(axis=0) + (size == 1)
+    special = rng.permutation(groups)[: groups // 2]
     # Around 0, so that float32 can hold so small a spread.
-    for place, variance in zip(special, (0.0, eps, 100 * eps, None), strict=False):
-        x[:, place] = _BASE if variance is None else rows[:, place] * np.sqrt(variance)
-    gamma, beta = draw_parameters(shape[1:], seed)
-    question = Question(x.reshape(shape), gamma, beta, draw_delta(shape, seed), eps)
+    for place, times in zip(special, variances, strict=False):
+        x[:, place] = rows[:, place] * np.sqrt(times * eps) if times else _BASE
+    order = (*axes, *kept)
+    x = x.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
     # Single precision can hold them all, so both precisions are asked the same question.
-    return question.to(np.float32).to(np.float64)
+    return np.ascontiguousarray(x, np.float32).astype(np.float64)
 
 
 def _null_share(question: Question) -> float:
-    """How much of delta a correct backward does not annihilate, 0 to 1, at the best pixel.
+    """How much of delta a correct backward does not annihilate, 0 to 1, at the best group.
 
-    Every ``a + b * x_norm`` per pixel gives a gradient of 0.
+    Every ``a + b * x_norm`` per group gives a gradient of 0.
     """
-    x, delta = question.x.astype(np.float64), question.delta
-    centred = x - x.mean(axis=0)
-    size = (centred * centred).sum(axis=0)
-    rest = delta - delta.mean(axis=0)
-    rest = rest - centred * ((rest * centred).sum(axis=0) / np.where(size > 0, size, 1.0))
-    norm = np.sqrt((delta.astype(np.float64) ** 2).sum(axis=0))
-    share = np.sqrt((rest**2).sum(axis=0)) / np.where(norm > 0, norm, 1.0)
+    axes = question.axes
+    x, delta = question.x.astype(np.float64), question.delta.astype(np.float64)
+    centred = x - x.mean(axis=axes, keepdims=True)
+    size = (centred * centred).sum(axis=axes, keepdims=True)
+    rest = delta - delta.mean(axis=axes, keepdims=True)
+    along = (rest * centred).sum(axis=axes, keepdims=True)
+    rest = rest - centred * (along / np.where(size > 0, size, 1.0))
+    norm = np.sqrt((delta**2).sum(axis=axes))
+    share = np.sqrt((rest**2).sum(axis=axes)) / np.where(norm > 0, norm, 1.0)
     return float(share.max(initial=0.0))
 
 
 def vacuous(question: Question) -> list[str]:
     """Why the question cannot tell a right backward from a wrong one; empty if it can."""
     reasons = []
-    if len(question.x) < LEAST_BATCH:
+    if question.group < LEAST_GROUP:
         reasons.append(
-            f"the batch has {len(question.x)} pictures; below {LEAST_BATCH} the gradient of the "
-            "input is 0 whatever the delta"
+            f"{question.group} values are normalized together; below {LEAST_GROUP} the gradient "
+            "of the input is 0 whatever the delta"
         )
-    if _null_share(question) < _NULL:
+    # Where gamma differs inside a group, a constant delta is a good question.
+    if question.axes in {PIXEL, (0, 1, 2)} and _null_share(question) < _NULL:
         reasons.append(
-            "delta is constant, or in line with x_norm, at every pixel: a correct gradient is 0, "
-            "and so is many a wrong one"
+            "delta is constant, or in line with x_norm, in every group of values that are "
+            "normalized together: a correct gradient is 0, and so is many a wrong one"
         )
-    if not question.gamma.any():
+    gamma = question.parameters.get("gamma")
+    if gamma is not None and not gamma.any():
         reasons.append("gamma is 0 everywhere, so the gradient of the input is 0")
     return reasons
 
@@ -171,6 +202,10 @@ class Request:
     tolerance: float | None = None
     protocol: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    layout: str = ""
+    only: tuple[str, ...] = ()
+    seeds: int = 1
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -210,15 +245,3 @@ def checked_batch(given: ArrayLike, name: str, shape: tuple[int, ...] | None) ->
     if not np.isfinite(array).all():
         raise NonFiniteError(f"{name} holds NaN or infinity; replace them")
     return array.astype(np.float64)
-
-
-def cost_in_forwards(shape: tuple[int, int, int, int]) -> int:
-    """How many forwards of this shape a check takes, where pixels do not influence each other."""
-    batch, *rest = shape
-    bits = max(0, (math.prod(rest) - 1).bit_length())
-    return 2 * bits + batch + 7
-
-
-def cost_in_bytes(shape: tuple[int, int, int, int]) -> int:
-    """About how much memory a check takes beside the target's own: 13 arrays of the batch."""
-    return 13 * 8 * math.prod(shape)
