@@ -1,54 +1,31 @@
-"""The gradient check as a function: :func:`gradcheck`."""
+"""One run of a check: the target understood, asked in every layout it works in, and judged."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bncli.batchnorm.layer import BatchNorm
-from bncli.checking.diagnosis import diagnose
-from bncli.checking.forward import ForwardModel, recognise
-from bncli.checking.gradients import Gradients, numbers_or_reason
-from bncli.checking.identities import Finding, habits, identities
+from bncli.checking.inquiry import Inquiry
+from bncli.checking.layouts import LAYOUTS
+from bncli.checking.loading import load_target
 from bncli.checking.makers import ClassMaker
-from bncli.checking.measure import (
-    Measured,
-    input_gradient,
-    measure,
-    run_backward,
-    witnesses,
-)
-from bncli.checking.oracle import QUANTITIES, scan
-from bncli.checking.parameters import has_parameters, own_eps
-from bncli.checking.protocol import LayerProtocol, said
-from bncli.checking.question import (
-    LEAST_BATCH,
-    PROBE_SHAPE,
-    Array,
-    Question,
-    Request,
-    checked_batch,
-    cost_in_forwards,
-    draw_delta,
-    draw_parameters,
-    probe,
-    vacuous,
-)
+from bncli.checking.measure import Measured
+from bncli.checking.parameters import Parameter
+from bncli.checking.protocol import said
+from bncli.checking.question import PROBE_SHAPE, Array, Request, checked_batch
 from bncli.checking.report import GradcheckReport
-from bncli.checking.session import Target, find_out
-from bncli.checking.target import Announce, Caller, TargetFailure, announce_nothing, load_target
+from bncli.checking.session import Recipe, Target
+from bncli.checking.target import Announce, Caller, TargetFailure, announce_nothing
+from bncli.checking.understand import Trial, understand
 
-_EPS = 1e-8
-_OWN = LayerProtocol(
-    gamma="scales", beta="bias", eps="eps", input_shape="none", layout="image", delta="attribute",
-    grad_input="returned", grad_gamma="scales_updates", grad_beta="bias_updates",
-)  # fmt: skip
+QUANTITIES = ("grad_input", "grad_gamma", "grad_beta")
 Progress = Callable[[str, int, int], None]
 
 
@@ -61,7 +38,10 @@ def gradcheck(
     eps: float | None = None,
     dtype: str = "float64",
     seed: int = 0,
+    seeds: int = 1,
     tolerance: float | None = None,
+    layout: str = "",
+    only: Sequence[str] = (),
     protocol: Mapping[str, str] | None = None,
     arguments: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
@@ -76,20 +56,24 @@ def gradcheck(
             torch.nn.Module or autograd.Function, or a string ``module:Class``,
             ``file.py:Class``, ``file.py:forward,backward``. None is bncli's own layer.
         x: the batch, (batch, w, h, c), at least two pictures, finite; None is a random probe with
-            pixels of variance 0, eps and 100 eps.
+            values whose variance is 0, eps and 100 eps.
         delta: of the shape of *x*; None is standard normal.
         shape: of the probe, where there is no *x*.
-        eps: to make the layer with; None is 1e-8, or the layer's own if it says so.
+        eps: to make the layer with; None is its own, or 1e-8 where it needs one.
         dtype: ``float64`` or ``float32``: the precision the backward is asked in.
         seed: of everything random, >= 0.
-        tolerance: relative error allowed; None derives it from rounding, for each pixel.
+        seeds: how many seeds are asked, from *seed* on.
+        tolerance: relative error allowed; None derives it from rounding, for each value.
+        layout: of the layer's arrays: image, nchw, flat, ntd, nhwc or dn; empty is every one in
+            which forward and backward work.
+        only: the gradients that are asked for; empty is all that the layer should have.
         protocol: what cannot be found out about the layer, by the keys of the report.
-        arguments: further arguments of its constructor or forward.
+        arguments: further arguments of its constructor, forward or backward.
         progress: is told a stage, and how many of how many steps are done.
         announce: is told what the target's code is about to do.
 
     Returns:
-        The report; true if the backward is right. Its text is what one wants to read.
+        The report; true if every gradient is right. Its text is what one wants to read.
 
     Raises:
         TargetError: the target cannot be loaded, made or understood.
@@ -101,179 +85,182 @@ def gradcheck(
         >>> report.passed, report.quantities["grad_input"].checked
         (True, 120)
     """
-    request = Request(shape, eps, dtype, seed, tolerance, protocol or {}, arguments or {})
+    request = Request(
+        shape, eps, dtype, seed, tolerance, protocol or {}, arguments or {}, layout, tuple(only),
+        seeds,
+    )  # fmt: skip
     batch = None if x is None else checked_batch(x, "x", None)
     deltas = None
     if delta is not None:
         wanted = batch.shape if batch is not None else request.shape or PROBE_SHAPE
         deltas = checked_batch(delta, "delta", wanted)
-    call = Caller(announce)
-    return Examination(request, call, progress).run(target, batch, deltas)
+    with _random_state_kept():
+        return Examination(request, Caller(announce), progress).run(target, batch, deltas)
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """The target is seeded before every call; whoever calls a check keeps what is theirs."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - of the caller
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002 - of the caller
 
 
 class Examination:
     """One run of a check."""
 
     def __init__(self, request: Request, call: Caller, progress: Progress | None) -> None:
-        self._request, self._call = request, call
-        self._progress = progress
-        self._done = self._total = 0
-        self._warnings: list[str] = []
-        self._notes: list[str] = []
+        self._request, self._call, self._progress = request, call, progress
+        self._done = 0
 
     def run(self, target: Any, x: Array | None, delta: Array | None) -> GradcheckReport:
-        """The whole check."""
-        report = GradcheckReport(str(target), dtype=self._request.dtype, seed=self._request.seed)
-        report.quantities = dict.fromkeys(QUANTITIES)
-        try:
-            known = self._understand(target)
-            report.target, report.protocol = known.name, known.protocol.described()
-            self._examine(known, x, delta, report)
-        except TargetFailure as failure:
-            report.status, report.reason = "inconclusive", failure.message
-            report.trace = failure.trace
-        report.warnings, report.notes = tuple(self._warnings), tuple(self._notes)
-        report.forwards = self._call.counts.get("forward", 0)
+        """The whole check: at every seed, until one fails."""
+        known: list[Trial] | None = None
+        report = self._blank(target, self._request)
+        for seed in range(self._request.seed, self._request.seed + self._request.seeds):
+            request = dataclasses.replace(self._request, seed=seed)
+            report = self._blank(target, request)
+            try:
+                known = known or self._understand(target)
+                self._examine(request, known, x, delta, report)
+            except TargetFailure as failure:
+                report.status, report.reason = "inconclusive", failure.message
+                report.trace = failure.trace
+            if report.status != "pass":
+                break
         report.calls = dict(self._call.counts)
         return report
 
-    def _understand(self, target: Any) -> Target:
+    def _blank(self, target: Any, request: Request) -> GradcheckReport:
+        report = GradcheckReport(str(target), dtype=request.dtype, seed=request.seed)
+        report.quantities = dict.fromkeys(QUANTITIES)
+        return report
+
+    def _understand(self, target: Any) -> list[Trial]:
         request = self._request
-        eps = _EPS if request.eps is None else request.eps
+        protocol = said(request.protocol, request.arguments, request.layout)
         if target is None or target is BatchNorm:
-            return Target(ClassMaker(BatchNorm, _OWN, self._call), _OWN, self._call, eps)
+            return [_own(self._call, request.eps)]
         thing = load_target(target, self._call) if isinstance(target, str) else target
-        protocol = said(request.protocol, request.arguments)
-        return find_out(thing, protocol, self._call, request.eps)
-
-    def _examine(
-        self, target: Target, x: Array | None, delta: Array | None, report: GradcheckReport
-    ) -> None:
-        request = self._request
-        session = target.open(*draw_parameters(PROBE_SHAPE[1:], 0), PROBE_SHAPE[0])
-        eps = request.eps or own_eps(session.layer) or _EPS
-        parameters = has_parameters(session.layer, target.protocol)
-        if request.eps is None and target.protocol.eps not in {"", "none"}:
-            target.eps = eps
-        small = probe(PROBE_SHAPE, request.seed, eps)
-        main = small
-        if x is not None:
-            gamma, beta = draw_parameters(x.shape[1:], request.seed)
-            main = Question(x, gamma, beta, draw_delta(x.shape, request.seed), eps)
-        elif request.shape is not None:
-            main = probe(request.shape, request.seed, eps)  # type: ignore[arg-type]
-        if not parameters:
-            main, small = main.without_parameters(), small.without_parameters()
-        report.shape, report.eps = main.shape, eps
-        found = self._rounds(target, main, small, delta)
-        self._write(report, found)
-        if found.derivatives.problem:
-            return
-        self._second_verdict(target, small, found, report, parameters=parameters)
-
-    def _rounds(
-        self, target: Target, main: Question, small: Question, delta: Array | None
-    ) -> Measured:
-        """Ask what the user asks, and beside a vacuous question one of our own."""
-        questions = [main] if delta is None else [replace(main, delta=delta)]
-        empty = vacuous(questions[0])
-        for reason in empty:
-            self._warnings.append(f"this question proves nothing: {reason}")
-        if empty:
-            self._warnings.append("another question was asked beside it, and decides")
-            own = small if len(main.x) < LEAST_BATCH else main
-            questions.append(own)
-        self._total = sum(cost_in_forwards(q.shape) for q in questions)
-        for question in questions:
-            found = measure(target, question, self._request, self._tick)
-            if found.failed:
-                break
-        return found
+        return understand(thing, protocol, self._call, request.eps)
 
     def _tick(self) -> None:
         self._done += 1
         if self._progress is not None:
-            self._progress("check", min(self._done, self._total), self._total)
+            self._progress("check", self._done, 0)
 
-    def _write(self, report: GradcheckReport, found: Measured) -> None:
-        derivatives = found.derivatives
-        self._notes += [*derivatives.notes, *found.notes]
-        report.method = derivatives.method
+    def _examine(
+        self, request: Request, trials: list[Trial], x: Array | None, delta: Array | None,
+        report: GradcheckReport,
+    ) -> None:  # fmt: skip
+        working = [trial for trial in trials if trial.holds] or [
+            max(trials, key=lambda trial: trial.rank)
+        ]
+        asked: list[Inquiry] = []
+        for trial in working:
+            inquiry = Inquiry(trial, request, self._tick)
+            first = not asked
+            inquiry.run(x if first else None, delta if first else None, first=first)
+            asked.append(inquiry)
+        Verdict(request, trials, asked).write(report)
+
+
+class Verdict:
+    """What is said of all that was asked."""
+
+    def __init__(self, request: Request, trials: list[Trial], asked: list[Inquiry]) -> None:
+        self._request, self._trials, self._asked = request, trials, asked
+
+    def write(self, report: GradcheckReport) -> None:
+        """Fill in the report."""
+        judged = [i for i in self._asked if i.model.axes is not None] or self._asked
+        worst = next((i for i in judged if i.failed or i.broken), None)
+        shown = worst or self._asked[0]
+        found = shown.failed or shown.asked[0]
+        self._facts(report, shown, found)
+        missing = self._missing(shown)
+        if shown.failed is not None:
+            report.status = "fail"
+            diagnoses = shown.diagnoses(found)
+            report.diagnosis, report.other_diagnoses = diagnoses[0], tuple(diagnoses[1:])
+        elif shown.problem:
+            report.status, report.reason = "inconclusive", shown.problem
+        elif shown.broken:
+            report.status = "fail"
+        elif missing:
+            report.status, report.reason = "inconclusive", missing
+        else:
+            report.status = "pass"
+
+    def _facts(self, report: GradcheckReport, shown: Inquiry, found: Measured) -> None:
+        target = shown.target
+        report.target, report.protocol = target.name, target.described()
+        report.shape, report.eps = found.question.shape, shown.eps
+        report.method = found.derivatives.method
+        report.forwards = found.forwards
         report.quantities |= found.quantities
         report.leaks = {
             "victims": found.leaks.victims,
             "pairs": [list(pair) for pair in found.leaks.pairs],
         }
-        if derivatives.problem:
-            report.status, report.reason = "inconclusive", derivatives.problem
-            return
-        report.status = "fail" if found.failed else "pass"
-        numeric = derivatives.values["grad_input"]
-        array, _ = numbers_or_reason(found.given.grad_input, numeric.shape, "grad_input")
-        if array is not None:
-            analytic = array.astype(np.float64)
-            report.maps = {
-                "analytic": analytic, "numeric": numeric, "difference": analytic - numeric,
+        report.conformance = dataclasses.asdict(shown.model)
+        report.findings = shown.findings
+        report.maps = found.maps()
+        report.layouts = tuple(self._layouts())
+        report.notes = tuple(
+            dict.fromkeys(n for i in self._asked for m in i.asked for n in (*i.notes, *m.notes))
+        )
+        report.warnings = tuple(dict.fromkeys(w for i in self._asked for w in i.warnings))
+
+    def _layouts(self) -> Iterator[dict[str, Any]]:
+        asked = {inquiry.trial.layout.name: inquiry for inquiry in self._asked}
+        for trial in self._trials:
+            inquiry = asked.get(trial.layout.name)
+            status = ""
+            if inquiry is not None:
+                status = "fail" if inquiry.failed else "inconclusive" if inquiry.problem else "pass"
+            yield {
+                "layout": trial.layout.name, "held": trial.holds, "status": status,
+                "message": trial.message or (inquiry.model.message if inquiry else ""),
             }  # fmt: skip
 
-    def _second_verdict(
-        self, target: Target, small: Question, found: Measured, report: GradcheckReport,
-        *, parameters: bool,
-    ) -> None:  # fmt: skip
-        """Conformance, identities, habits, and the diagnosis."""
-        request = self._request
-        try:
-            output, given = run_backward(target, small.to(request.dtype))
-        except TargetFailure as failure:
-            self._notes.append(f"the small probe could not be asked: {failure.message}")
-            model = ForwardModel(message="forward was not looked at", per_pixel=False)
-        else:
-            model = recognise(small, output, 1e-6 if output.dtype == np.float64 else 5e-3)
-            if not model.standard:
-                self._warnings.append(model.message)
-            noise = float(np.median(found.derivatives.noise["grad_input"]))
-            precision = max(float(np.finfo(kind).eps) for kind in (request.dtype, output.dtype))
-            tolerance = max(100 * precision, 1e-3 * noise)
-            report.findings = self._findings(target, small, model, given, tolerance)
-            wrong = found.quantities["grad_input"]
-            if wrong is not None and not wrong.passed and report.leaks is not None:
-                report.leaks["backward"] = self._backward_leaks(target, small)
-        report.conformance = dataclasses.asdict(model)
-        diagnoses = []
-        for name, quantity in found.quantities.items():
-            if quantity is None or quantity.passed:
-                continue
-            ask = partial(
-                witnesses, target, model, request.seed, small.eps, request.dtype,
-                parameters=parameters or name != "grad_input",
-            )  # fmt: skip
-            diagnoses.append(diagnose(name, quantity, model, ask, request.dtype).at(report.shape))
-        if diagnoses:
-            report.diagnosis, report.other_diagnoses = diagnoses[0], tuple(diagnoses[1:])
+    def _missing(self, shown: Inquiry) -> str:
+        """What could not be found; empty if everything that is asked for was."""
+        wanted = self._request.only
+        missing = {
+            name: seen
+            for name, seen in (shown.trial.missing or {}).items()
+            if not wanted or name in wanted
+        }
+        missing |= {name: "" for name in wanted if name not in shown.target.ways}
+        if not missing:
+            return ""
+        parts = [
+            f"{name} was not found"
+            + (f" (it may be {seen})" if seen else ": nothing within reach that depends on delta has its shape")
+            for name, seen in missing.items()
+        ]
+        name = next(iter(missing))
+        return (
+            f"{'; '.join(parts)}; say where it lies: --protocol {name}=PLACE, or ask for less: "
+            "--only " + ",".join(name for name in shown.target.ways)
+        )
 
-    def _backward_leaks(self, target: Target, small: Question) -> int | None:
-        """How many pixels' gradients depend on the delta of other pixels; None if none can tell."""
 
-        def gradient(delta: Array) -> Array:
-            return input_gradient(target, replace(small, delta=delta), self._request.dtype)
-
-        try:
-            asked = replace(small, x=small.delta)
-            return scan(gradient, asked, gradient(small.delta)).victims
-        except TargetFailure:
-            return None
-
-    def _findings(
-        self, target: Target, small: Question, model: ForwardModel, given: Gradients,
-        tolerance: float,
-    ) -> tuple[Finding, ...]:  # fmt: skip
-        dtype = self._request.dtype
-        base, _ = numbers_or_reason(given.grad_input, small.x.shape, "grad_input")
-        if base is None:
-            return ()
-        asked: list[Finding] = []
-        if model.per_pixel:  # of other forwards, the identities need not hold
-            asked_with = small if model.eps is None else replace(small, eps=model.eps)
-            backward = partial(input_gradient, target, dtype=dtype)
-            asked = list(identities(backward, asked_with, base.astype(np.float64), tolerance))
-        return (*asked, *habits(target, small.to(dtype), base))
+def _own(call: Caller, eps: float | None) -> Trial:
+    """bncli's own layer, of which everything is known."""
+    image = LAYOUTS["image"]
+    axes = (1, 2, 3)
+    target = Target(
+        ClassMaker(BatchNorm, "BatchNorm", said({}, {}), call), Recipe(image), said({}, {}), call,
+        eps, (Parameter("gamma", ("scales",), axes), Parameter("beta", ("bias",), axes)),
+        {
+            "grad_input": ("returned",), "grad_gamma": ("scales_updates",),
+            "grad_beta": ("bias_updates",),
+        },
+        "attribute",
+    )  # fmt: skip
+    return Trial(image, 5, target)

@@ -1,158 +1,249 @@
-"""Where the gradients of a layer come back, and what they are."""
+"""Where the gradients of a layer come back: found by what depends on delta, and by value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from bncli.checking.protocol import LayerProtocol, is_named
+from bncli.checking.arguments import BETA, GAMMA
+from bncli.checking.layouts import Shape, reshaped
+from bncli.checking.makers import Layer
+from bncli.checking.parameters import Parameter
+from bncli.checking.places import Path, as_array, spelled, within_reach
 from bncli.checking.question import Array
 
-_GRAD_INPUT = ("grad_input", "dx", "grad_x", "input_gradient", "d_input", "dinput", "delta")
-_GRAD_GAMMA = (
-    "scales_updates", "scales_update", "scale_updates", "scale_update", "dgamma", "grad_gamma",
-    "gamma_grad", "d_gamma", "gamma_gradient", "dscales", "dscale", "grad_scales", "scales_grad",
-    "weights_update", "dweight", "grad_weight",
+RETURNED, OVERWRITTEN, ADDED, MOVED, OPTIMIZER = (
+    "returned", "overwritten", "added", "moved", "optimizer",
 )  # fmt: skip
-_GRAD_BETA = (
-    "bias_updates", "bias_update", "dbeta", "grad_beta", "beta_grad", "d_beta", "beta_gradient",
-    "dbias", "grad_bias", "bias_grad",
-)  # fmt: skip
-_ALL = 3
+_INPUT_WORDS = re.compile(
+    r".*(grad_?input|input_?grad|d_?inputs?|d_?in|dx|grad_?x|d_?x|delta|x_?grad|grad|error|downstream|dz|da|back)$"
+)
+_AFFIXES = re.compile(
+    r"^(_|d_?(?=[a-z])|delta_?|grads?_?|gradients?_?(of_|wrt_)?|del_?|nabla_?|g_(?=.))|(_?(grads?|gradients?|updates?|delta|diff|der|deriv(ative)?)|_)$"
+)
+_GENERIC = frozenset(
+    "data value val values arguments parameters params param p w_ grad grads gradient gradients g d returned".split()
+) - {"g"}
+Found = dict[Path, Array]
+Closely = Callable[[Array], bool]
+"""Whether a gradient is that of the forward, by the value along random directions."""
 
 
 @dataclass(slots=True)
 class Gradients:
-    """What a backward gave: raw, as it came; None where it gives no such gradient."""
-
-    grad_input: Any
-    grad_gamma: Any = None
-    grad_beta: Any = None
-
-
-@dataclass(slots=True)
-class Look:
-    """What one backward left behind.
+    """What a backward gave.
 
     Attributes:
-        layer: the layer.
-        returned: what it returned.
-        before, after: the argument.
+        values: quantity -> the array, that of the input in the axes (batch, w, h, c), those of
+            parameters in their own shapes; or what is wrong with it, in a sentence.
     """
 
-    layer: Any
-    returned: Any
+    values: dict[str, Array | str] = field(default_factory=dict)
+
+    @property
+    def grad_input(self) -> Array | str | None:
+        """That of the input."""
+        return self.values.get("grad_input")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The argument of a backward, before and after it."""
+
     before: Array
     after: Array
 
-    @property
-    def parts(self) -> list[Any]:
-        """The gradients in what was returned: of a tuple, list or dict, in their order."""
-        if isinstance(self.returned, dict):
-            return list(self.returned.values())
-        if isinstance(self.returned, tuple | list):
-            return list(self.returned)
-        return [self.returned] if isinstance(self.returned, np.ndarray) else []
 
-    def gradients(self, protocol: LayerProtocol) -> Gradients:
-        """The three gradients, from where the protocol says they are."""
-        parts = self.parts
-        way, _, name = protocol.grad_input.partition(":")
-        if way == "returned":
-            grad_input = parts[0] if parts else self.returned
-        elif way == "attribute":
-            grad_input = getattr(self.layer, name, None)
-        else:
-            grad_input = self.after if way == "overwritten" else self.after - self.before
-        return Gradients(
-            grad_input,
-            self._parameter(protocol.grad_gamma, parts[1:2]),
-            self._parameter(protocol.grad_beta, parts[2:3]),
-        )
-
-    def _parameter(self, name: str, part: list[Any]) -> Any:
-        if name == "returned":
-            return part[0] if part else None
-        return getattr(self.layer, name, None) if is_named(name) else None
-
-    def parameter_names(self) -> dict[str, str]:
-        """Where the gradients of gamma and beta are, as far as it can be seen."""
-        names = {"grad_gamma": _GRAD_GAMMA, "grad_beta": _GRAD_BETA}
-        if len(self.parts) >= _ALL:
-            parts = zip(names, self.parts[1:_ALL], strict=True)
-            return {name: "none" if part is None else "returned" for name, part in parts}
-        return {
-            name: next((n for n in known if getattr(self.layer, n, None) is not None), "none")
-            for name, known in names.items()
-        }
+def gather(layer: Layer, returned: Any, sent: Sent) -> Found:
+    """Every array that one backward may have left a gradient in."""
+    found: Found = {}
+    alone = as_array(returned)
+    if alone is not None:
+        found[(RETURNED,)] = alone
+    elif returned is not None:
+        for path, value in within_reach(returned):
+            found[(RETURNED, *path)] = _array(value)
+    if not np.array_equal(sent.before, sent.after, equal_nan=True):
+        found[(OVERWRITTEN,)] = sent.after
+        found[(ADDED,)] = sent.after - sent.before
+    for path, value in layer.reach():
+        found[path] = _array(value)
+    for number, call in enumerate(layer.given.recorder.calls):
+        for place, array in enumerate(call):
+            found[(OPTIMIZER, number, place)] = array
+    return found
 
 
-def way_back(looks: Sequence[Look], delta: str) -> str:
-    """The way the gradient of the input comes back; empty if none is seen.
+def _array(value: Any) -> Array:
+    array = as_array(value)
+    return np.empty(0) if array is None else array
+
+
+def pick(found: Found, path: Path) -> Array | None:
+    """What a backward has left at a path."""
+    array = found.get(path)
+    if array is None and path == (RETURNED,):
+        array = found.get((RETURNED, 0))
+    return array
+
+
+def that_depend(looks: Sequence[Found]) -> Found:
+    """Those that differ with another delta, and are the same with the same.
 
     Args:
-        looks: three backwards: with a delta, with another, and with the first again.
-        delta: ``argument``; or ``attribute``, and then the third has another argument.
+        looks: after three backwards: with a delta, with another, and with the first again.
     """
-    weak = ""
-    for way, values in _candidates(looks, delta):
-        shapes = {getattr(value, "shape", None) for value in values}
-        if shapes != {looks[0].after.shape}:
-            if way == "returned" and values[0] is not None:
-                weak = weak or way  # of a wrong shape or kind: that is for the check to say
-            continue
-        first, second, third = values
-        if not _same(first, second) and _same(first, third):
-            return way
-        if way == "returned":
-            weak = way
-    first, _, third = (look.parts[0] if look.parts else None for look in looks)
-    return weak if delta == "argument" or _same(first, third) else ""
+    first, second, third = looks
+    return {
+        path: array
+        for path, array in first.items()
+        if path in second and path in third and array.size
+        and _same(array, third[path]) and not _same(array, second[path])
+    }  # fmt: skip
 
 
-def _candidates(looks: Sequence[Look], delta: str) -> Iterator[tuple[str, list[Any]]]:
-    yield "returned", [look.parts[0] if look.parts else None for look in looks]
-    if not any(_same(look.after, look.before) for look in looks):
-        yield "overwritten", [look.after for look in looks]
-        if delta == "attribute":
-            yield "added", [look.after - look.before for look in looks]
-    for name in _GRAD_INPUT:
-        values = [getattr(look.layer, name, None) for look in looks]
-        if all(isinstance(value, np.ndarray) for value in values):
-            yield f"attribute:{name}", values
-
-
-def _same(a: Any, b: Any) -> bool:
-    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.shape != b.shape:
-        return False
-    if a.dtype.kind not in "fciub" or b.dtype.kind not in "fciub":
+def _same(a: Array, b: Array) -> bool:
+    if a.shape != b.shape:
         return False
     # What was added into another number has lost a digit or two.
     scale = float(np.nanmax(np.abs(a), initial=0)) + 1.0
     return bool(np.allclose(a, b, rtol=1e-6, atol=1e-6 * scale, equal_nan=True))
 
 
-def kind_of(value: Any) -> str:
-    """What a thing is that should be an array of numbers."""
-    if value is None:
-        return "None"
-    if isinstance(value, np.ndarray):
-        return f"an array of {value.dtype}"
-    return f"a {type(value).__name__}"
+def find_input(found: Found, everything: Found, shape: Shape, delta: Array, right: Closely) -> Path:
+    """Where the gradient of the input comes back; empty if nowhere.
+
+    Args:
+        found: what depends on delta.
+        everything: what there is.
+        shape: of the input, as the layer has it.
+        delta: of the first backward.
+        right: tells the gradient by its value.
+    """
+    fitting = {path: array for path, array in found.items() if array.shape == shape}
+    returned = [path for path in fitting if path[0] == RETURNED]
+    if returned:
+        return next((path for path in returned if right(fitting[path])), returned[0])
+    named = [
+        path for path, array in fitting.items()
+        if not _same(array, delta) and _INPUT_WORDS.fullmatch(str(path[-1]).lower())
+    ]  # fmt: skip
+    by_value = [path for path, array in fitting.items() if right(array)]
+    own = [path for path in fitting if path[0] in {OVERWRITTEN, ADDED}]
+    best = [p for p in by_value if p in own or p in named] or by_value or own[:1] or named[:1]
+    if best:
+        return best[0]
+    # Of a wrong shape or kind, or without any delta: that is for the check to say.
+    parts = [path for path in everything if path[0] == RETURNED]
+    loose = [p for p in parts if reshaped(everything[p], shape) is not None]
+    loose += [p for p in parts if everything[p].shape == shape or not np.isfinite(everything[p]).all()]
+    if parts and not loose and everything[parts[0]].ndim:
+        loose = parts[:1]
+    return loose[0] if loose else ()
 
 
-def numbers_or_reason(value: Any, shape: tuple[int, ...], name: str) -> tuple[Array | None, str]:
+def find_of_parameter(
+    parameter: Parameter, parameters: Sequence[Parameter], found: Found, shape: Shape,
+    right: Closely,
+) -> Path:  # fmt: skip
+    """Where the gradient of a parameter comes back; empty if nowhere is seen.
+
+    Args:
+        parameter: which.
+        parameters: all of them, in the order in which returned gradients are taken.
+        found: what depends on delta, without the gradient of the input.
+        shape: of the parameter.
+        right: tells its gradient by its value.
+    """
+    fitting = [p for p, a in found.items() if reshaped(a, shape) is not None]
+    others = [other for other in parameters if other is not parameter]
+    mine = [
+        p for p in fitting
+        if _is_meant(p, parameter) and not any(_is_meant(p, other) for other in others)
+    ]  # fmt: skip
+    if mine:
+        return next((p for p in mine if right(found[p])), mine[0])
+    free = [p for p in fitting if not any(_is_meant(p, other) for other in parameters)]
+    by_value = next((p for p in free if right(found[p])), ())
+    returned = [p for p in free if p[0] == RETURNED]
+    if by_value or not returned:
+        return by_value
+    # By their order, as far as they are not the other parameter's.
+    place = parameters.index(parameter)
+    return returned[min(place, len(returned) - 1)] if len(returned) >= len(parameters) else returned[0]
+
+
+def _is_meant(path: Path, parameter: Parameter) -> bool:
+    """Whether the name of a place says that it holds the gradient of this parameter."""
+    if path[0] == OPTIMIZER:
+        return path[-1] == parameter.role
+    if path[0] == RETURNED and not any(isinstance(step, str) for step in path[1:]):
+        return False
+    known = {"gamma": GAMMA, "beta": BETA}.get(parameter.role, frozenset())
+    own, other = _tail(parameter.path), _tail(path)
+    return other == own or (other in known and not isinstance(other, int))
+
+
+def _tail(path: Path) -> str | int | None:
+    """The last step of a path that tells one array from another."""
+    steps = [bare(step) if isinstance(step, str) else step for step in path]
+    return next((step for step in reversed(steps) if step not in _GENERIC), None)
+
+
+def bare(name: str) -> str:
+    """A name without all that says no more than that it is a gradient."""
+    text, before = name.lower(), ""
+    while text != before:
+        before = text
+        shorter = _AFFIXES.sub("", text)
+        text = shorter or text
+    return text
+
+
+def numbers_or_reason(value: Any, shape: Shape, name: str) -> tuple[Array | None, str]:
     """A gradient as an array of *shape*; or None and what is wrong with it."""
-    if value is None:
-        return None, f"{name} is None; it must be an array of shape {shape}"
-    if not isinstance(value, np.ndarray | np.generic):
-        return None, f"{name} is {kind_of(value)}; it must be an array of shape {shape}"
-    array = np.asarray(value)
+    array = as_array(value)
+    if array is None:
+        return None, f"{name} is not an array of numbers; it must be one of shape {shape}"
     if array.dtype.kind not in "fiub":
         return None, f"{name} holds {array.dtype}; it must hold real numbers"
     if array.shape != shape:
-        return None, f"{name} has shape {array.shape}; it must be {shape}"
+        more = ""
+        if reshaped(array, shape) is not None:
+            more = "; only axes of length 1 differ"
+        return None, f"{name} has shape {array.shape}; it must be {shape}{more}"
     return array, ""
+
+
+def named_by_optimizer(found: Found, values: Mapping[str, Array]) -> Found:
+    """What an optimizer was given, under the role of the parameter it was given with.
+
+    Args:
+        found: what one backward left.
+        values: role -> the values of the parameter.
+    """
+    renamed: Found = {}
+    calls: dict[Any, list[Array]] = {}
+    for path, array in found.items():
+        if path[0] == OPTIMIZER:
+            calls.setdefault(path[1], []).append(array)
+    for number, arrays in calls.items():
+        role = next(
+            (r for r, v in values.items() for a in arrays if a.size == v.size and _same(a.ravel(), v.ravel())),
+            None,
+        )
+        for place, array in enumerate(arrays):
+            if role is None:
+                renamed[OPTIMIZER, number, place] = array
+            elif not _same(array.ravel(), values[role].ravel()):
+                renamed[OPTIMIZER, number, role] = array
+    return {path: a for path, a in found.items() if path[0] != OPTIMIZER} | renamed
+
+
+def names_of(paths: Iterator[Path] | Sequence[Path]) -> str:
+    """Some paths as people write them."""
+    return ", ".join(spelled(path) for path in list(paths)[:6])

@@ -1,22 +1,158 @@
-"""From what the user named to something that makes a layer, whatever its style."""
+"""From what the user named to a layer in hand, whatever its style."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from bncli.checking.parameters import NAMES, Wanted, first_name, set_attributes
-from bncli.checking.protocol import LayerProtocol, is_named
-from bncli.checking.target import Caller, Pair
+import numpy as np
+
+from bncli.checking.arguments import (
+    Given,
+    UnknownArgumentError,
+    bound,
+    of_backward,
+    own_eps,
+    signature_of,
+)
+from bncli.checking.places import Path, as_array, replace_at, value_at, within_reach
+from bncli.checking.protocol import LayerProtocol
+from bncli.checking.question import Array
+from bncli.checking.target import Caller, Pair, TargetFailure
 from bncli.errors import TargetError
 
-_OPTIONS_NAMES = ("bn_param", "param", "params", "bn_params")
-_PARAMETERS = 2  # gamma and beta, after x
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_OPEN_ENDED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_FORWARD = (
+    "forward", "forward_pass", "_forward", "forward_propagation", "forward_prop", "feedforward",
+    "feed_forward", "fprop", "forward_propagate", "__call__", "call", "apply",
+)  # fmt: skip
+_BACKWARD = (
+    "backward", "backward_pass", "_backward", "backward_propagation", "backward_prop",
+    "backpropagation", "back_propagation", "backpropagate", "backprop", "back_prop", "bprop",
+    "backward_propagate", "derive", "learn", "gradient", "derivative", "grad",
+)  # fmt: skip
+_SETUP = (
+    "set_input_shape", "set_shape", "build", "init", "initialize", "initialise", "setup",
+    "set_up", "init_params", "_init_params", "init_parameters", "initialize_parameters",
+    "init_weights", "initialize_weights", "create", "compile", "set_optimizer", "reset_parameters",
+)  # fmt: skip
+_OUTPUTS = ("output", "out", "y", "outputs", "Y", "a", "activation", "result", "a_out", "O", "A")
+_TRAINING = re.compile(r"_?(is_?)?train(ing|_?fla?g|_mode|ing_mode)?$")
+_INFERENCE = re.compile(r"_?(is_?)?(test|eval|inference|testing|evaluating)(_mode)?$")
+_RATE = re.compile(r"_?(lr|l_rate|learning_?rate|learn_rate)$")
+_ARGUMENTS = "arguments"
+
+
+class Layer:
+    """A layer in hand: run forward and backward in its own layout, with eyes on its arrays.
+
+    Args:
+        thing: the user's object; None for two functions.
+        forward, backward: of it.
+        given: what arguments are given.
+        call: runs the user's code.
+
+    Attributes:
+        arguments: what forward is given beside the input, by name.
+    """
+
+    def __init__(
+        self, thing: Any, forward: Callable[..., Any], backward: Callable[..., Any], given: Given,
+        call: Caller,
+    ) -> None:  # fmt: skip
+        self.thing, self.given, self._call = thing, given, call
+        self._forward, self._backward = forward, backward
+        parameters = list(signature_of(forward).items())
+        named = [n for n, p in parameters if p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD}]
+        self._input = named[0] if named else ""
+        more = {n: p for n, p in parameters if n != self._input}
+        self._placed, self.arguments = _answered("forward", more, given)
+        self._x: Any = None
+        self._rest: Any = None
+
+    def forward(self, x: Array) -> Array:
+        """The output.
+
+        Raises:
+            TargetFailure: it failed, or gave no array.
+        """
+        self._x = x
+        result = self._call("forward", self._forward, x, *self._placed, **self.arguments)
+        self._rest = None
+        if isinstance(result, tuple) and result:
+            self._rest = result[1] if len(result) == 2 else result[1:] or None  # noqa: PLR2004 - output and cache
+            result = result[0]
+        output = as_array(result)
+        if output is None or not output.ndim:
+            held = (as_array(getattr(self.thing, name, None)) for name in _OUTPUTS)
+            output = next((value for value in held if value is not None and value.ndim), None)
+        if output is None:
+            raise TargetFailure(f"forward gave {kind_of(result)}, not an array of numbers")
+        return output
+
+    def backward(self, delta: Array) -> Any:
+        """What backward returns."""
+        parameters = signature_of(self._backward)
+        given = self.given
+        known = {**given.said, **self.arguments} if self.thing is None else given.said
+        given.said, kept = known, given.said
+        try:
+            placed, named = of_backward(parameters, delta, self._x, self._rest, given)
+        except UnknownArgumentError as error:
+            raise _unknown("backward", error) from None
+        finally:
+            given.said = kept
+        return self._call("backward", self._backward, *placed, **named)
+
+    def reach(self) -> Iterator[tuple[Path, Any]]:
+        """All arrays within reach: the arguments of forward, then what the layer holds."""
+        yield from (((_ARGUMENTS, *path), v) for path, v in within_reach(self.arguments))
+        if self.thing is not None:
+            yield from within_reach(self.thing)
+
+    def value(self, path: Path) -> Any:
+        """What lies at a path; None where nothing does."""
+        return value_at(*self._from(path))
+
+    def put(self, path: Path, value: Array) -> None:
+        """Set the values of an array, in place where that can be."""
+        held = value_at(*self._from(path))
+        array = as_array(held)
+        if array is None:
+            raise TargetFailure(f"{path[-1]} is gone: it was an array before")
+        shaped = np.asarray(value).reshape(array.shape)
+        in_place = isinstance(held, np.ndarray) or not isinstance(held, float | int | list | tuple)
+        if in_place and array.dtype.kind == "f" and array.flags.writeable and array.ndim:
+            array[...] = shaped
+        else:
+            replace_at(*self._from(path), shaped if array.ndim else shaped.item())
+
+    def _from(self, path: Path) -> tuple[Any, Path]:
+        if path[:1] == (_ARGUMENTS,):
+            return self.arguments, path[1:]
+        return self.thing, path
+
+
+def kind_of(value: Any) -> str:
+    """What a thing is that should be an array of numbers."""
+    if value is None:
+        return "None"
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype}"
+    return f"a {type(value).__name__}"
+
+
+def _unknown(who: str, error: UnknownArgumentError) -> TargetError:
+    return TargetError(f"{who} needs {error}: what is it? Give --argument {error}=VALUE")
+
+
+def _answered(who: str, parameters: Any, given: Given) -> tuple[list[Any], dict[str, Any]]:
+    try:
+        return bound(parameters, given)
+    except UnknownArgumentError as error:
+        raise _unknown(who, error) from None
 
 
 class Maker:
@@ -24,125 +160,160 @@ class Maker:
 
     Attributes:
         name: what the target is called.
-        protocol: what its signature says, beside what the user has said.
+        fixed: whether its widths are what they are, so that probes have to fit.
     """
 
-    def __init__(self, target: Any, name: str, protocol: LayerProtocol, call: Caller) -> None:
-        self._target, self._call = target, call
-        self.name, self.protocol = name, protocol
+    fixed = True
 
-    def make(self, wanted: Wanted) -> Any:
-        """A new layer with a ``forward`` and a ``backward``."""
-        layer = self._call("copy", copy.deepcopy, self._target)
-        set_attributes(layer, self.protocol, wanted, set())
-        return layer
+    def __init__(self, target: Any, name: str, said: LayerProtocol, call: Caller) -> None:
+        self._target, self._said, self._call = target, said, call
+        self.name = name
+        self.ways = _methods(target, said)
 
+    @property
+    def can_set_up(self) -> bool:
+        """Whether there is something that may have to be called before forward."""
+        return any(callable(getattr(self._target, name, None)) for name in _SETUP)
 
-def signature_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The parameters of a function or constructor; none where it tells none."""
-    try:
-        return dict(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """Of its constructor, if it is made."""
         return {}
 
+    def make(self, given: Given, way: int = 0, *, set_up: bool = False) -> Layer:
+        """A new layer.
 
-def check_known(
-    who: str, parameters: Mapping[str, inspect.Parameter], known: Iterable[str], more: str = ""
-) -> None:
-    """Raise TargetError if a parameter without a default is not among the *known*."""
-    for name, parameter in parameters.items():
-        needed = parameter.default is parameter.empty and parameter.kind not in _OPEN_ENDED
-        if needed and name not in known:
-            raise TargetError(
-                f"{who} needs {name}: what is it? Give --argument {name}=VALUE{more.format(name)}"
-            )
+        Args:
+            given: what its arguments are given.
+            way: which of its pairs of methods is forward and backward.
+            set_up: call what builds and initializes it, too.
+        """
+        thing = self._new(given)
+        _prepare(thing, given)
+        if set_up:
+            self._set_up(thing, given)
+        forward, backward = (getattr(thing, name) for name in self.ways[way])
+        return Layer(thing, forward, backward, given, self._call)
+
+    def sizes(self) -> set[int]:
+        """Lengths of the arrays that it has, of which one may be its width."""
+        arrays = (as_array(value) for _, value in within_reach(self._target))
+        return {length for array in arrays if array is not None for length in array.shape}
+
+    def eps(self) -> float | None:
+        """The eps that it says it uses."""
+        return own_eps(self._target, self.parameters())
+
+    def _new(self, _given: Given) -> Any:
+        return self._call("copy", copy.deepcopy, self._target)
+
+    def _set_up(self, thing: Any, given: Given) -> None:
+        for name in _SETUP:
+            method = getattr(thing, name, None)
+            if callable(method):
+                try:
+                    placed, named = bound(signature_of(method), given, guess=True)
+                    self._call(name, method, *placed, **named)
+                except TargetFailure as failure:
+                    if failure.ended:
+                        raise
 
 
 class ClassMaker(Maker):
     """Makes a layer by calling its class."""
 
-    def __init__(self, target: type, protocol: LayerProtocol, call: Caller) -> None:
-        parameters = signature_of(target)
-        self._keywords = {n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD}
-        known = protocol.found(**{key: first_name(key, self._keywords) for key in NAMES})
-        super().__init__(target, target.__name__, known, call)
-        if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            self._keywords |= set(protocol.arguments)
-            self._keywords |= {name for name in (protocol.gamma, protocol.beta) if is_named(name)}
-        check_known(
-            f"the constructor of {self.name}",
-            parameters,
-            {*protocol.arguments, *(getattr(known, key) for key in NAMES)},
-            ", or say which of gamma, beta, eps, input_shape it is: --protocol gamma={}",
-        )
+    fixed = False
 
-    def make(self, wanted: Wanted) -> Any:
-        """A new layer; what has no keyword is set as an attribute."""
-        values = {getattr(self.protocol, key): getattr(wanted, key) for key in NAMES}
-        keywords = {
-            name: value
-            for name, value in values.items()
-            if name in self._keywords and value is not None
-        }
-        extra = {n: v for n, v in self.protocol.arguments.items() if n in self._keywords}
-        layer = self._call("constructor", self._target, **{**keywords, **extra})
-        set_attributes(layer, self.protocol, wanted, set(keywords))
-        return layer
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """Of its constructor."""
+        return signature_of(self._target)
+
+    def _new(self, given: Given) -> Any:
+        placed, named = bound(self.parameters(), given, guess=True)
+        return self._call("constructor", self._target, *placed, **named)
 
 
 class PairMaker(Maker):
     """Makes layers of a forward and a backward function."""
 
-    def __init__(self, target: Pair, protocol: LayerProtocol, call: Caller) -> None:
-        parameters = signature_of(target.forward)
-        positional = [n for n, p in parameters.items() if p.kind in _POSITIONAL]
-        with_gamma = len(positional) > _PARAMETERS
-        self._extra = positional[1 + _PARAMETERS * with_gamma :]
-        self._extra += [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
-        gamma, beta = positional[1:3] if with_gamma else ("none", "none")
-        known = (*NAMES["eps"], *_OPTIONS_NAMES)
-        eps = next((name for name in known if name in self._extra), "none")
-        found = protocol.found(gamma=gamma, beta=beta, eps=eps, input_shape="none")
-        name = f"{target.forward.__name__},{target.backward.__name__}"
-        super().__init__(target, name, replace(found, delta="argument"), call)
-        check_known(
-            target.forward.__name__,
-            {name: parameters[name] for name in self._extra},
-            {*known, *protocol.arguments},
-        )
+    fixed = False
 
-    def make(self, wanted: Wanted) -> Any:
+    def __init__(self, target: Pair, said: LayerProtocol, call: Caller) -> None:
+        self._target, self._said, self._call = target, said, call
+        self.name = f"{target.forward.__name__},{target.backward.__name__}"
+        self.ways = [("forward", "backward")]
+        parameters = [
+            name for name, p in self.parameters().items()
+            if p.default is p.empty and p.kind is not p.VAR_POSITIONAL
+        ]  # fmt: skip
+        # By their place, where their names say nothing: (x, gamma, beta, ...).
+        self._roles = dict(zip(parameters[1:3], ("gamma", "beta"), strict=False))
+        if len(parameters) < 3:  # noqa: PLR2004 - x, gamma and beta
+            self._roles = {}
+
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """Of forward."""
+        return signature_of(self._target.forward)
+
+    def make(self, given: Given, way: int = 0, *, set_up: bool = False) -> Layer:
         """A layer that keeps the cache between the two functions."""
-        named: dict[str, Any] = {}
-        for name in self._extra:
-            if name in self.protocol.arguments:
-                named[name] = self.protocol.arguments[name]
-            elif name in NAMES["eps"] and wanted.eps is not None:
-                named[name] = wanted.eps
-            elif name in _OPTIONS_NAMES:
-                named[name] = {"mode": "train", "momentum": 0.9}
-                if wanted.eps is not None:
-                    named[name]["eps"] = wanted.eps
-        parameters = [] if self.protocol.gamma == "none" else [wanted.gamma, wanted.beta]
-        return _PairLayer(self._target, parameters, named)
+        del way, set_up
+        unknown = {n: r for n, r in self._roles.items() if not _has_meaning(n, given)}
+        given.roles = {**unknown, **given.roles}
+        return Layer(None, self._target.forward, self._target.backward, given, self._call)
 
 
-class _PairLayer:
-    """A forward and a backward function as a layer."""
+def _has_meaning(name: str, given: Given) -> bool:
+    try:
+        bound({name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)}, given)
+    except UnknownArgumentError:
+        return False
+    return True
 
-    def __init__(self, pair: Pair, parameters: list[Any], named: Mapping[str, Any]) -> None:
-        self._pair, self._parameters, self._named = pair, parameters, named
-        self._cache: Any = None
 
-    def forward(self, x: Any) -> Any:
-        """The first of what the forward function returns; the rest is the cache."""
-        result = self._pair.forward(x, *self._parameters, **self._named)
-        if not isinstance(result, tuple) or len(result) < 2:  # noqa: PLR2004 - output and cache
-            kind = type(result).__name__
-            raise TypeError(f"it returned {kind}, not (out, cache)")
-        self._cache = result[1] if len(result) == 2 else result[1:]  # noqa: PLR2004 - likewise
-        return result[0]
+def _prepare(thing: Any, given: Given) -> None:
+    """Put a layer in training mode, and let it learn nothing by itself."""
+    for name, value in list(getattr(thing, "__dict__", {}).items()):
+        if isinstance(value, bool):
+            if _TRAINING.fullmatch(name) and not value:
+                setattr(thing, name, True)
+            elif _INFERENCE.fullmatch(name) and value:
+                setattr(thing, name, False)
+        elif name == "mode" and isinstance(value, str) and value.lower() in {"test", "eval"}:
+            setattr(thing, name, "train")
+        elif isinstance(value, float) and _RATE.fullmatch(name):
+            setattr(thing, name, given.rate)
 
-    def backward(self, delta: Any) -> Any:
-        """What the backward function returns."""
-        return self._pair.backward(delta, self._cache)
+
+def _methods(target: Any, said: LayerProtocol) -> list[tuple[str, str]]:
+    """The pairs of methods that may be forward and backward, likeliest first.
+
+    Raises:
+        TargetError: there are none.
+    """
+    offered = [name for name in dir(target) if callable(getattr(target, name, None))]
+    who = getattr(target, "__name__", type(target).__name__)
+    forwards = _named(offered, said.forward, _FORWARD, ("forward", "fprop", "feed"), who)
+    backwards = _named(offered, said.backward, _BACKWARD, ("backward", "bprop", "backprop"), who)
+    if inspect.isclass(target) and not said.forward:
+        # Every class can be called; only those that say so are called as layers.
+        own = any("__call__" in vars(kind) for kind in target.__mro__[:-1])
+        forwards = [n for n in forwards if n != "__call__" or own]
+    missing = [n for n, f in (("forward", forwards), ("backward", backwards)) if not f]
+    if missing:
+        hint = "; give file.py:forward,backward" if inspect.isfunction(target) else ""
+        more = hint or "; say what they are called: --protocol " + " ".join(
+            f"{name}=METHOD" for name in missing
+        )
+        raise TargetError(f"{who} has no method {' and no '.join(missing)}{more}")
+    return [(f, b) for f in forwards for b in backwards if f != b][:6]
+
+
+def _named(
+    offered: Iterable[str], said: str, known: tuple[str, ...], parts: tuple[str, ...], who: str
+) -> list[str]:
+    if said:
+        if said not in offered:
+            raise TargetError(f"{who} has no method {said}; --protocol names one that it has")
+        return [said]
+    exact = [name for name in known if name in offered]
+    return exact or [n for n in offered if any(part in n.lower() for part in parts)]

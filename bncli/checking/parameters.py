@@ -1,63 +1,106 @@
-"""The parameters of a layer: what it is made with, and the names they have in it."""
+"""The parameters of a layer: the arrays within reach whose change changes the output."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from bncli.checking.protocol import LayerProtocol, is_named
+from bncli.checking.arguments import BETA, GAMMA
+from bncli.checking.layouts import Layout, Shape
+from bncli.checking.makers import Layer
+from bncli.checking.places import Path, as_array, spelled
+from bncli.checking.question import Array
 
-NAMES = {
-    "gamma": ("scales", "gamma", "weight", "weights", "scale"),
-    "beta": ("bias", "beta", "biases", "shift", "offset"),
-    "eps": ("eps", "epsilon", "epsil"),
-    "input_shape": ("input_shape", "shape", "in_shape"),
-}
-"""What is known, by the key of the protocol: keywords of constructors, and attributes."""
+_STATE = re.compile(
+    r".*(running|moving|mean|var|std|avg|average|eps|momentum|batches|decay|cache).*|_?(mu|sigma)\d?"
+)
+_STEP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a layer is to be made with: arrays in the layer's own layout, eps None for its own."""
+class Parameter:
+    """One of them.
 
-    gamma: Any
-    beta: Any
-    eps: float | None
-    input_shape: tuple[int, ...]
+    Attributes:
+        role: ``gamma``, ``beta``, or its own name where there are more.
+        path: where it lies.
+        axes: those of the layout that it has.
+        late: whether it is made by the first forward.
+    """
+
+    role: str
+    path: Path
+    axes: tuple[int, ...]
+    late: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its name is one of gamma's or beta's, so that it is meant to be learnt."""
+        return any(str(step).lower().strip("_") in GAMMA | BETA for step in self.path)
 
 
-def first_name(key: str, among: Any) -> str:
-    """The first known name of a parameter that is *among* some; empty if none is."""
-    return next((name for name in NAMES[key] if name in among), "")
+def find_parameters(
+    make: Callable[[], Layer], layout: Layout, shape: Shape, x: Array
+) -> list[Parameter]:
+    """The parameters of a layer.
 
+    Args:
+        make: makes it.
+        layout: of its arrays.
+        shape: of the batch *x*, (batch, w, h, c).
+        x: as the layer takes it.
 
-def attribute_of(layer: Any, key: str, said: str = "") -> str:
-    """The attribute that is a parameter, by the name said or one that is known; empty if none."""
-    return next((n for n in (said, *NAMES[key]) if n and hasattr(layer, n)), "")
-
-
-def set_attributes(layer: Any, protocol: LayerProtocol, wanted: Wanted, done: set[str]) -> None:
-    """Set what has not been *done* by keywords."""
-    for key in ("gamma", "beta", "eps"):
-        said, value = getattr(protocol, key), getattr(wanted, key)
-        if said in done or value is None or said == "none":
+    Raises:
+        TargetFailure: it cannot be run.
+    """
+    layer = make()
+    early = {path for path, _ in layer.reach()}
+    first = np.array(layer.forward(x.copy()))
+    again = np.array(layer.forward(x.copy()))
+    found: list[Parameter] = []
+    for path, axes in _candidates(layer, layout, shape):
+        late = path not in early
+        change = _effect(make(), path, x, late=late) - (again if late else first)
+        size = float(np.abs(change).max(initial=0.0))
+        if np.isfinite(size) and size <= 1e-9 * float(np.abs(first).max(initial=1.0)):  # noqa: PLR2004 - rounding
             continue
-        name = next((n for n in ((said,) if said else NAMES[key]) if hasattr(layer, n)), "")
-        if name:
-            setattr(layer, name, value)
+        reduced = tuple(axis for axis in range(first.ndim) if axis not in axes)
+        same = float(np.ptp(change, axis=reduced).max(initial=0.0)) <= 1e-6 * size  # noqa: PLR2004 - likewise
+        role = "beta" if same else "gamma"
+        if any(parameter.role == role for parameter in found):
+            role = spelled(path)
+        found.append(Parameter(role, path, axes, late))
+    return found
 
 
-def has_parameters(layer: Any, protocol: LayerProtocol) -> bool:
-    """Whether a layer takes gamma and beta."""
-    return is_named(protocol.gamma) or bool(attribute_of(layer, "gamma"))
+def _candidates(layer: Layer, layout: Layout, shape: Shape) -> Iterator[tuple[Path, tuple[int, ...]]]:
+    seen: set[int] = set()
+    for path, value in layer.reach():
+        array = as_array(value)
+        name = next((step for step in reversed(path) if isinstance(step, str)), "").lower()
+        if array is None or array.dtype.kind not in "fiu" or _STATE.fullmatch(name):
+            continue
+        scalar = not array.ndim
+        if scalar and not any(str(step).lower().strip("_") in GAMMA | BETA for step in path):
+            continue
+        memory = array.__array_interface__["data"][0]
+        if memory in seen and not scalar:
+            continue
+        seen.add(memory)
+        axes = layout.axes_of(array.shape, shape)
+        # A parameter is shared by all pictures, so it has no axis of them.
+        if axes is not None and not any(0 in layout.axes[axis] for axis in axes):
+            yield path, axes
 
 
-def own_eps(layer: Any) -> float | None:
-    """The eps that a layer says it uses."""
-    for name in NAMES["eps"]:
-        value = getattr(layer, name, None)
-        if isinstance(value, float | int | np.floating) and value > 0:
-            return float(value)
-    return None
+def _effect(layer: Layer, path: Path, x: Array, *, late: bool) -> Array:
+    if late:
+        layer.forward(x.copy())
+    held = as_array(layer.value(path))
+    if held is None:
+        return np.full(x.shape, 0.0)
+    layer.put(path, held + _STEP)
+    return np.array(layer.forward(x.copy()))

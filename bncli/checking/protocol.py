@@ -1,31 +1,32 @@
-"""How a target is to be talked to: the names it uses and the way its gradients come back."""
+"""How a target is to be talked to: what its user has said, and what was found out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bncli.checking.layouts import LAYOUTS
 from bncli.errors import OptionError
 
-_WAYS = ("returned", "overwritten", "added", "attribute")
-_ABSENT = "none"
+ABSENT = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class LayerProtocol:
-    """What was found out about a layer, or said by its user.
+    """What was found out about a layer, or said by its user; empty is unknown.
 
     Attributes:
-        gamma, beta, eps, input_shape: the keywords (or attributes) it takes them by; ``none``
-            where it takes none; empty while unknown.
-        layout: ``image``: arrays are (batch, w, h, c); ``flat``: (batch, pixels).
+        gamma, beta: where they lie, as a path in the layer, or the argument that takes them;
+            ``none`` where it has none.
+        eps, input_shape: the arguments that take them.
+        layout: a key of LAYOUTS.
+        forward, backward: the methods.
         delta: ``argument`` or ``attribute``: where backward reads the delta.
-        grad_input: ``returned``, ``overwritten``, ``added`` (into the argument) or
-            ``attribute:NAME``.
-        grad_gamma, grad_beta: ``returned``, an attribute's name, or ``none``.
-        arguments: further arguments of constructor or forward, by name.
+        grad_input: ``returned``, ``overwritten``, ``added`` (into the argument), or a path, in the
+            layer or from ``returned`` on.
+        grad_gamma, grad_beta: a path, or ``none``.
+        arguments: further arguments of constructor, forward or backward, by name.
     """
 
     gamma: str = ""
@@ -33,52 +34,50 @@ class LayerProtocol:
     eps: str = ""
     input_shape: str = ""
     layout: str = ""
+    forward: str = ""
+    backward: str = ""
     delta: str = ""
     grad_input: str = ""
     grad_gamma: str = ""
     grad_beta: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
-    def found(self, **facts: str) -> LayerProtocol:
-        """With *facts* filled in where the user has said nothing."""
-        unknown: dict[str, Any] = {
-            name: fact for name, fact in facts.items() if not getattr(self, name)
-        }
-        return replace(self, **unknown)
+    @property
+    def roles(self) -> dict[str, str]:
+        """The argument that is a gamma, a beta, an eps or an input_shape, as the user has said."""
+        keys = ("gamma", "beta", "eps", "input_shape")
+        return {name: key for key in keys if (name := getattr(self, key)) not in {"", ABSENT}}
 
     def described(self) -> dict[str, str]:
         """Name -> what was found, for reports."""
         return {
-            item.name: getattr(self, item.name) or _ABSENT
+            item.name: getattr(self, item.name) or ABSENT
             for item in fields(self)
             if item.name != "arguments"
         }
 
 
-def said(overrides: Mapping[str, str], arguments: Mapping[str, Any]) -> LayerProtocol:
+def said(
+    overrides: Mapping[str, str], arguments: Mapping[str, Any], layout: str = ""
+) -> LayerProtocol:
     """The protocol as far as the user has said it.
 
     Raises:
         OptionError: there is no such key, or a key has no such value.
     """
     keys = [item.name for item in fields(LayerProtocol) if item.name != "arguments"]
-    for key, value in overrides.items():
+    given = {key: value.removeprefix("attribute:") for key, value in overrides.items()}
+    for key, value in given.items():
         if key not in keys:
             raise OptionError(f"--protocol {key}: there is no such key; choose {', '.join(keys)}")
-        _check_value(key, value)
-    return LayerProtocol(**dict(overrides), arguments=dict(arguments))
+        _check_value(f"--protocol {key}={value}", key, value)
+    if layout:
+        _check_value(f"--layout {layout}", "layout", layout)
+        given["layout"] = layout
+    return LayerProtocol(**given, arguments=dict(arguments))
 
 
-def _check_value(key: str, value: str) -> None:
-    choices = {"layout": LAYOUTS, "delta": ("argument", "attribute"), "grad_input": _WAYS}
-    given = value.partition(":")[0] if key == "grad_input" else value
-    if not value or given not in choices.get(key, (given,)):
-        raise OptionError(
-            f"--protocol {key}={value}: choose {', '.join(choices.get(key, ('a name',)))}"
-            + (":NAME" if key == "grad_input" else "")
-        )
-
-
-def is_named(name: str) -> bool:
-    """Whether a protocol entry names something."""
-    return bool(name) and name != _ABSENT
+def _check_value(option: str, key: str, value: str) -> None:
+    choices = {"layout": tuple(LAYOUTS), "delta": ("argument", "attribute")}
+    if not value or value not in choices.get(key, (value,)):
+        raise OptionError(f"{option}: choose {', '.join(choices.get(key, ('a name or a path',)))}")

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.makers import Maker, check_known
-from bncli.checking.parameters import Wanted
+from bncli.checking.arguments import Given, bound, signature_of
+from bncli.checking.makers import Layer, Maker
 from bncli.checking.protocol import LayerProtocol
 from bncli.checking.question import Array
 from bncli.checking.target import Caller
-from bncli.errors import MissingExtraError, TargetError
+from bncli.errors import MissingExtraError
 
-_WIDTH_NAMES = ("num_features", "normalized_shape", "features", "pixels")
 _WITH_PARAMETERS = 3  # x, gamma, beta
 
 
@@ -25,129 +24,111 @@ class TorchMaker(Maker):
     Args:
         target: the class or module.
         kind: ``module`` or ``function``.
-        protocol: what the user has said.
+        said: what the user has said.
         call: runs the user's code.
     """
 
-    def __init__(self, target: Any, kind: str, protocol: LayerProtocol, call: Caller) -> None:
+    def __init__(self, target: Any, kind: str, said: LayerProtocol, call: Caller) -> None:
         try:
             import torch  # noqa: F401 - whether it is there
         except ImportError as error:
             raise MissingExtraError(
                 "this target is of torch, which is missing: pip install 'bncli[torch]'"
             ) from error
-        name = target.__name__ if inspect.isclass(target) else type(target).__name__
+        self._target, self._said, self._call = target, said, call
+        self.name = target.__name__ if inspect.isclass(target) else type(target).__name__
+        self.ways = [("forward", "backward")]
         self._is_function = kind == "function"
-        self._sized = ""
-        gamma, beta = "weight", "bias"
-        if self._is_function:
-            names = list(inspect.signature(target.forward).parameters)[1:]
-            gamma, beta = names[1:3] if len(names) >= _WITH_PARAMETERS else ("none", "none")
-            self._more = names[3:]
-        elif inspect.isclass(target):
-            parameters = dict(inspect.signature(target).parameters)
-            self._sized = next((n for n in reversed(parameters) if n in _WIDTH_NAMES), "")
-            known = {*_WIDTH_NAMES, *protocol.arguments}
-            check_known(f"the constructor of {name}", parameters, known)
-        found = protocol.found(
-            gamma=gamma, beta=beta, eps="eps", input_shape="none", delta="argument",
-            grad_input="returned",
-        )  # fmt: skip
-        super().__init__(target, name, found, call)
+        self.fixed = not inspect.isclass(target)
 
-    def make(self, wanted: Wanted) -> Any:
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """Of what makes it: the constructor, or the forward of a function."""
+        if self._is_function:
+            return dict(list(signature_of(self._target.forward).items())[1:])
+        return signature_of(self._target) if inspect.isclass(self._target) else {}
+
+    def make(self, given: Given, way: int = 0, *, set_up: bool = False) -> Layer:
         """A new layer."""
+        del way, set_up
         if self._is_function:
-            more = [self._extra(name, wanted) for name in self._more]
-            return TorchFunction(self._target, wanted, more)
-        if not inspect.isclass(self._target):
-            return TorchModule(copy.deepcopy(self._target), wanted)
-        keywords = dict(self.protocol.arguments)
-        if self._sized and self._sized not in keywords:
-            shape = wanted.input_shape[1:]
-            keywords[self._sized] = shape[0] if len(shape) == 1 else shape
-        if wanted.eps is not None and "eps" in inspect.signature(self._target).parameters:
-            keywords.setdefault("eps", wanted.eps)
-        return TorchModule(self._call("constructor", self._target, **keywords), wanted)
-
-    def _extra(self, name: str, wanted: Wanted) -> Any:
-        if name in self.protocol.arguments:
-            return self.protocol.arguments[name]
-        if name in {"eps", "epsilon"}:
-            return 1e-8 if wanted.eps is None else wanted.eps
-        raise TargetError(
-            f"the forward of {self.name} needs {name}: what is it? Give --argument {name}=VALUE"
-        )
+            return TorchFunction(self._target, self.parameters(), given, self._call)
+        if inspect.isclass(self._target):
+            placed, named = bound(self.parameters(), given, guess=True)
+            module = self._call("constructor", self._target, *placed, **named)
+        else:
+            module = self._call("copy", copy.deepcopy, self._target)
+        return TorchModule(module, given, self._call)
 
 
-class TorchModule:
+class TorchModule(Layer):
     """A module as a layer: autograd is its backward."""
 
-    def __init__(self, module: Any, wanted: Wanted) -> None:
-        import torch
-
-        self.module = module
-        dtype = torch.from_numpy(np.asarray(wanted.gamma)).dtype
-        if dtype.is_floating_point:
-            module.to(dtype)
+    def __init__(self, module: Any, given: Given, call: Caller) -> None:
+        self.thing, self.given, self._call = module, given, call
+        self.arguments = {}
+        if given.gamma.dtype.kind == "f":
+            module.to(_torch_dtype(given.gamma))
         module.train()
-        self.eps = getattr(module, "eps", None)
-        for name, value in (("weight", wanted.gamma), ("bias", wanted.beta)):
-            parameter = getattr(module, name, None)
-            if parameter is not None and parameter.numel() == np.size(value):
-                with torch.no_grad():
-                    parameter.copy_(torch.from_numpy(np.real(value)).reshape(parameter.shape))
-        self._size = np.size(wanted.gamma)
-        self._x: Any = None
+        self._leaf: Any = None
         self._output: Any = None
 
     def forward(self, x: Array) -> Array:
         """The output."""
-        self._x = _leaf(x)
-        self._output = self.module(self._x)
+        self._x = x
+        self._leaf = _leaf(x)
+        self._output = self._call("forward", self.thing, self._leaf)
         return _array(self._output)
 
-    def backward(self, delta: Array) -> tuple[Any, Any, Any]:
-        """The three gradients, those of weight and bias where there are such."""
-        found = [getattr(self.module, name, None) for name in ("weight", "bias")]
-        leaves = [None if p is None or p.numel() != self._size else p for p in found]
-        gradients = _gradients(self._output, [self._x, *leaves], delta)
-        return gradients[0], gradients[1], gradients[2]
+    def backward(self, delta: Array) -> dict[str, Any]:
+        """The gradient of the input, and those of the parameters by their names."""
+        named = dict(self.thing.named_parameters())
+        leaves = [self._leaf, *named.values()]
+        found = self._call("backward", _gradients, self._output, leaves, delta)
+        return dict(zip(["grad_input", *named], found, strict=True))
 
 
-class TorchFunction:
+class TorchFunction(Layer):
     """An autograd.Function as a layer: its own backward."""
 
-    def __init__(self, function: Any, wanted: Wanted, more: list[Any]) -> None:
-        self._function, self._more = function, more
-        self._parameters = [wanted.gamma, wanted.beta]
-        count = len(inspect.signature(function.forward).parameters) - 1
-        self._with_parameters = count >= _WITH_PARAMETERS
+    def __init__(self, function: Any, parameters: Any, given: Given, call: Caller) -> None:
+        self.thing, self.given, self._call = None, given, call
+        self._function = function
+        names = list(parameters)[1:]
+        if len(names) + 1 >= _WITH_PARAMETERS:
+            given.roles = {names[0]: "gamma", names[1]: "beta", **given.roles}
+        _, self.arguments = bound({n: parameters[n] for n in names}, given)
+        self._names = names
         self._leaves: list[Any] = []
         self._output: Any = None
 
     def forward(self, x: Array) -> Array:
         """The output."""
-        given = [x, *self._parameters] if self._with_parameters else [x]
-        self._leaves = [_leaf(array) for array in given]
-        self._output = self._function.apply(*self._leaves, *self._more)
+        self._x = x
+        given = [self.arguments[name] for name in self._names if name in self.arguments]
+        more = [_leaf(value) if isinstance(value, np.ndarray) else value for value in given]
+        self._leaves = [_leaf(x), *(value for value in more if hasattr(value, "requires_grad"))]
+        self._output = self._call("forward", self._function.apply, self._leaves[0], *more)
         return _array(self._output)
 
     def backward(self, delta: Array) -> tuple[Any, ...]:
         """What its backward gives, by autograd."""
-        gradients = _gradients(self._output, self._leaves, delta)
-        return (*gradients, None, None)[:3]
+        return tuple(self._call("backward", _gradients, self._output, self._leaves, delta))
 
 
 def _gradients(output: Any, leaves: list[Any], delta: Array) -> list[Array | None]:
     import torch
 
-    there = [leaf for leaf in leaves if leaf is not None]
     given = torch.autograd.grad(
-        output, there, torch.from_numpy(delta), retain_graph=True, allow_unused=True
-    )
-    found = iter(None if tensor is None else _array(tensor) for tensor in given)
-    return [None if leaf is None else next(found) for leaf in leaves]
+        output, leaves, torch.from_numpy(np.ascontiguousarray(delta)), retain_graph=True,
+        allow_unused=True,
+    )  # fmt: skip
+    return [None if tensor is None else _array(tensor) for tensor in given]
+
+
+def _torch_dtype(array: Array) -> Any:
+    import torch
+
+    return torch.from_numpy(array.ravel()[:0]).dtype
 
 
 def _leaf(array: Array) -> Any:
