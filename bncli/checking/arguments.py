@@ -55,7 +55,7 @@ _WIDTHS = re.compile(
 )
 _MOMENTA = _names("momentum decay rho momentum_ m moving_decay ema momentum_rate running_momentum")
 _GROUPS = _names("num_groups groups G n_groups group")
-_CACHES = _names("cache caches ctx kept context saved memory fwd_cache info store state aux tmp")
+CACHES = _names("cache caches ctx kept context saved memory fwd_cache info store state aux tmp")
 
 
 class Recorder:
@@ -151,7 +151,7 @@ class Given:
         if low in LEARNING:
             return self.rate
         if low in OPTIMIZERS:
-            return self.recorder if default in (None, _MISSING) or self.variant == 0 else default
+            return self.choose(default, self.recorder) if default is not _MISSING else self.recorder
         if low in _TRAINING and (default is _MISSING or default in (False, True, None, 0, 1)):
             return True
         if low in _INFERENCE and (default is _MISSING or default in (False, True, None, 0, 1)):
@@ -168,6 +168,9 @@ class Given:
             return _MOMENTUM
         if _OPTIONS.fullmatch(low) and default is _MISSING:
             return self.options()
+        if low in CACHES and default is _MISSING:
+            # Of a forward: the running mean and variance.
+            return np.zeros_like(self.gamma), np.ones_like(self.gamma)
         if _WIDTHS.fullmatch(name) or _WIDTHS.fullmatch(low):
             return self.width(name)
         return default
@@ -191,9 +194,24 @@ class UnknownArgumentError(Exception):
 def signature_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The parameters of a function or constructor; none where it tells none."""
     try:
-        return dict(inspect.signature(function).parameters)
+        found = dict(inspect.signature(function).parameters)
     except (TypeError, ValueError):
         return {}
+    if found and all(p.kind in _OPEN_ENDED for p in found.values()):
+        inner = getattr(function, "__init__", None) if inspect.isclass(function) else function
+        return _under_a_wrapper(inner) or found
+    return found
+
+
+def _under_a_wrapper(function: Any) -> dict[str, inspect.Parameter]:
+    """The parameters of the function that a decorator has hidden; none if it has hidden none."""
+    for cell in getattr(function, "__closure__", None) or ():
+        if inspect.isfunction(cell.cell_contents):
+            found = dict(inspect.signature(cell.cell_contents).parameters)
+            found.pop("self", None)
+            if any(p.kind not in _OPEN_ENDED for p in found.values()):
+                return found
+    return {}
 
 
 def bound(
@@ -261,7 +279,7 @@ def of_backward(
             value = given.said[name]
         elif name in INPUT and default is _MISSING:
             value = x
-        elif default is _MISSING and (rest is not None or name.lower() in _CACHES):
+        elif default is _MISSING and (rest is not None or name.lower() in CACHES):
             value = given.value(name) if _is_setting(name) else rest
         else:
             value = given.value(name, default)

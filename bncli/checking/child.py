@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from bncli.checking.examine import Examination, Progress
+from bncli.checking.examine import QUANTITIES, Examination, Progress
 from bncli.checking.question import Array, Request
 from bncli.checking.report import GradcheckReport
 from bncli.checking.target import Caller
@@ -81,8 +81,8 @@ def _run(order: dict[str, Any], arrays: dict[str, Any], out: BinaryIO) -> None:
         send(out, {"kind": "progress", "facts": [stage, done, total]}, {})
 
     facts = dict(order["request"])
-    if facts["shape"] is not None:
-        facts["shape"] = tuple(facts["shape"])
+    for name in ("shape", "only"):
+        facts[name] = facts[name] and tuple(facts[name])
     try:
         examination = Examination(Request(**facts), Caller(announce), progress)
         report = examination.run(order["target"], arrays.get("x"), arrays.get("delta"))
@@ -225,7 +225,7 @@ def _lost(order: dict[str, Any], reason: str, calls: dict[str, int]) -> Gradchec
         dtype=request["dtype"],
         seed=request["seed"],
         eps=request["eps"],
-        quantities=dict.fromkeys(("grad_input", "grad_gamma", "grad_beta")),
+        quantities=dict.fromkeys(QUANTITIES),
         forwards=calls.get("forward", 0),
         calls=calls,
     )

@@ -64,7 +64,7 @@ def gather(layer: Layer, returned: Any, sent: Sent) -> Found:
     alone = as_array(returned)
     if alone is not None:
         found[(RETURNED,)] = alone
-    elif returned is not None:
+    elif returned is not None and returned is not layer.thing:
         for path, value in within_reach(returned):
             found[(RETURNED, *path)] = _array(value)
     if not np.array_equal(sent.before, sent.after, equal_nan=True):
@@ -163,11 +163,11 @@ def find_of_parameter(
     others = [other for other in parameters if other is not parameter]
     mine = [
         p for p in fitting
-        if _is_meant(p, parameter) and not any(_is_meant(p, other) for other in others)
+        if is_meant(p, parameter) and not any(is_meant(p, other) for other in others)
     ]  # fmt: skip
     if mine:
         return next((p for p in mine if right(found[p])), mine[0])
-    free = [p for p in fitting if not any(_is_meant(p, other) for other in parameters)]
+    free = [p for p in fitting if not any(is_meant(p, other) for other in parameters)]
     by_value = next((p for p in free if right(found[p])), ())
     returned = [p for p in free if p[0] == RETURNED]
     if by_value or not returned:
@@ -177,7 +177,7 @@ def find_of_parameter(
     return returned[min(place, len(returned) - 1)] if len(returned) >= len(parameters) else returned[0]
 
 
-def _is_meant(path: Path, parameter: Parameter) -> bool:
+def is_meant(path: Path, parameter: Parameter) -> bool:
     """Whether the name of a place says that it holds the gradient of this parameter."""
     if path[0] == OPTIMIZER:
         return path[-1] == parameter.role

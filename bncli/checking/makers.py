@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bncli.checking.arguments import (
+    CACHES,
     Given,
     UnknownArgumentError,
     bound,
@@ -26,7 +27,8 @@ from bncli.errors import TargetError
 
 _FORWARD = (
     "forward", "forward_pass", "_forward", "forward_propagation", "forward_prop", "feedforward",
-    "feed_forward", "fprop", "forward_propagate", "__call__", "call", "apply",
+    "feed_forward", "fprop", "forward_propagate", "__call__", "call", "apply", "classify",
+    "propagate", "predict", "transform", "activate", "compute", "run", "normalize", "evaluate",
 )  # fmt: skip
 _BACKWARD = (
     "backward", "backward_pass", "_backward", "backward_propagation", "backward_prop",
@@ -82,7 +84,9 @@ class Layer:
         result = self._call("forward", self._forward, x, *self._placed, **self.arguments)
         self._rest = None
         if isinstance(result, tuple) and result:
-            self._rest = result[1] if len(result) == 2 else result[1:] or None  # noqa: PLR2004 - output and cache
+            # Of more than output and cache, all may be the cache, or the first of them.
+            rest = result[1:]
+            self._rest = (self.given.choose(rest, rest[0]) if len(rest) > 1 else rest[0]) if rest else None
             result = result[0]
         output = as_array(result)
         if output is None or not output.ndim:
@@ -96,8 +100,9 @@ class Layer:
         """What backward returns."""
         parameters = signature_of(self._backward)
         given = self.given
-        known = {**given.said, **self.arguments} if self.thing is None else given.said
-        given.said, kept = known, given.said
+        # Of two functions, what forward was given is known to backward, too; but not its cache.
+        own = {n: v for n, v in self.arguments.items() if self.thing is None and n not in CACHES}
+        given.said, kept = {**given.said, **own}, given.said
         try:
             placed, named = of_backward(parameters, delta, self._x, self._rest, given)
         except UnknownArgumentError as error:
@@ -228,7 +233,11 @@ class ClassMaker(Maker):
         return signature_of(self._target)
 
     def _new(self, given: Given) -> Any:
-        placed, named = bound(self.parameters(), given, guess=True)
+        parameters = self.parameters()
+        unknown = [name for name, p in parameters.items() if not _has_meaning(name, p, given)]
+        if len(unknown) == 2 and given.variant == 0:  # noqa: PLR2004 - gamma and beta
+            given.roles = {unknown[0]: "gamma", unknown[1]: "beta", **given.roles}
+        placed, named = bound(parameters, given, guess=True)
         return self._call("constructor", self._target, *placed, **named)
 
 
@@ -257,14 +266,15 @@ class PairMaker(Maker):
     def make(self, given: Given, way: int = 0, *, set_up: bool = False) -> Layer:
         """A layer that keeps the cache between the two functions."""
         del way, set_up
-        unknown = {n: r for n, r in self._roles.items() if not _has_meaning(n, given)}
+        known = self.parameters()
+        unknown = {n: r for n, r in self._roles.items() if not _has_meaning(n, known[n], given)}
         given.roles = {**unknown, **given.roles}
         return Layer(None, self._target.forward, self._target.backward, given, self._call)
 
 
-def _has_meaning(name: str, given: Given) -> bool:
+def _has_meaning(name: str, parameter: inspect.Parameter, given: Given) -> bool:
     try:
-        bound({name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)}, given)
+        bound({name: parameter}, given)
     except UnknownArgumentError:
         return False
     return True

@@ -13,6 +13,7 @@ from bncli.checking.layouts import Layout, Shape
 from bncli.checking.makers import Layer
 from bncli.checking.places import Path, as_array, spelled
 from bncli.checking.question import Array
+from bncli.checking.target import TargetFailure
 
 _STATE = re.compile(
     r".*(running|moving|mean|var|std|avg|average|eps|momentum|batches|decay|cache).*|_?(mu|sigma)\d?"
@@ -60,10 +61,20 @@ def find_parameters(
     early = {path for path, _ in layer.reach()}
     first = np.array(layer.forward(x.copy()))
     again = np.array(layer.forward(x.copy()))
+    if not np.array_equal(first, make().forward(x.copy()), equal_nan=True):
+        problem = "forward gives other numbers each time it is asked the same"
+        raise TargetFailure(problem, ended=True)
     found: list[Parameter] = []
-    for path, axes in _candidates(layer, layout, shape):
+    for path, axes, scalar in _candidates(layer, layout, shape):
+        if scalar and any(p.axes for p in found):
+            continue  # what it is made with
         late = path not in early
-        change = _effect(make(), path, x, late=late) - (again if late else first)
+        try:
+            change = _effect(make(), path, x, late=late) - (again if late else first)
+        except TargetFailure as failure:
+            if failure.ended:
+                raise
+            continue  # nothing that is multiplied and added
         size = float(np.abs(change).max(initial=0.0))
         if np.isfinite(size) and size <= 1e-9 * float(np.abs(first).max(initial=1.0)):  # noqa: PLR2004 - rounding
             continue
@@ -76,12 +87,16 @@ def find_parameters(
     return found
 
 
-def _candidates(layer: Layer, layout: Layout, shape: Shape) -> Iterator[tuple[Path, tuple[int, ...]]]:
+def _candidates(layer: Layer, layout: Layout, shape: Shape) -> Iterator[tuple[Path, tuple[int, ...], bool]]:
+    """Path, axes, and whether it is a number; arrays first."""
     seen: set[int] = set()
+    numbers: list[tuple[Path, tuple[int, ...], bool]] = []
     for path, value in layer.reach():
         array = as_array(value)
         name = next((step for step in reversed(path) if isinstance(step, str)), "").lower()
-        if array is None or array.dtype.kind not in "fiu" or _STATE.fullmatch(name):
+        if array is None or isinstance(value, list | tuple):
+            continue
+        if array.dtype.kind not in "fiu" or _STATE.fullmatch(name):
             continue
         scalar = not array.ndim
         if scalar and not any(str(step).lower().strip("_") in GAMMA | BETA for step in path):
@@ -92,8 +107,15 @@ def _candidates(layer: Layer, layout: Layout, shape: Shape) -> Iterator[tuple[Pa
         seen.add(memory)
         axes = layout.axes_of(array.shape, shape)
         # A parameter is shared by all pictures, so it has no axis of them.
-        if axes is not None and not any(0 in layout.axes[axis] for axis in axes):
-            yield path, axes
+        by_picture = axes is not None and any(0 in layout.axes[axis] for axis in axes)
+        if by_picture and name.strip("_") in GAMMA | BETA:
+            raise TargetFailure(f"{spelled(path)} has an axis of pictures, as the layer was made")
+        if axes is not None and not by_picture:
+            if scalar:
+                numbers.append((path, axes, True))
+            else:
+                yield path, axes, False
+    yield from numbers
 
 
 def _effect(layer: Layer, path: Path, x: Array, *, late: bool) -> Array:

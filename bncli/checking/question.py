@@ -245,3 +245,15 @@ def checked_batch(given: ArrayLike, name: str, shape: tuple[int, ...] | None) ->
     if not np.isfinite(array).all():
         raise NonFiniteError(f"{name} holds NaN or infinity; replace them")
     return array.astype(np.float64)
+
+
+def cost_in_forwards(shape: tuple[int, int, int, int]) -> int:
+    """How many forwards of this shape a check takes, where each pixel is normalized by itself."""
+    batch, *rest = shape
+    bits = max(0, (math.prod(rest) - 1).bit_length())
+    return 2 * bits + batch + 7
+
+
+def cost_in_bytes(shape: tuple[int, int, int, int]) -> int:
+    """About how much memory a check takes beside the target's own: 13 arrays of the batch."""
+    return 13 * 8 * math.prod(shape)

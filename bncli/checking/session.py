@@ -151,6 +151,7 @@ class Session:
     def __init__(self, target: Target, layer: Layer, parameters: Mapping[str, Array]) -> None:
         self.target, self.layer = target, layer
         self._parameters = dict(parameters)
+        self._x: Array = np.empty(0)
         self._shape: Shape = ()
         self._late = [p for p in target.parameters if p.late and p.role in parameters]
         for parameter in target.parameters:
@@ -171,7 +172,7 @@ class Session:
         Raises:
             TargetFailure: the forward failed, or gave no array of that shape.
         """
-        self._shape = x.shape
+        self._x, self._shape = x, x.shape
         given = self.target.layout.there(x)
         if self._late:
             self.layer.forward(np.array(np.asarray(given).real))
@@ -201,7 +202,8 @@ class Session:
         gradients = Gradients()
         for name, path in target.ways.items():
             if path[0] == MOVED:
-                array = self._moved(name.removeprefix("grad_"), delta)
+                factor = float(path[2]) if len(path) > 2 else None  # noqa: PLR2004 - and a rate
+                array = self._moved(name.removeprefix("grad_"), delta, factor)
             else:
                 array = pick(found, path)
             gradients.values[name] = self._judged(name, array)
@@ -233,13 +235,17 @@ class Session:
         returned = self.layer.backward(sent)
         return gather(self.layer, returned, Sent(before, sent))
 
-    def _moved(self, role: str, delta: Array) -> Array | None:
-        """The gradient by which a layer that learns in backward has moved a parameter."""
-        x = self.layer._x
-        again = self.target.open(self._parameters, self._shape, rate=1.0)
-        again.forward(self.target.layout.back(np.array(x), self._shape))
+    def _moved(self, role: str, delta: Array, factor: float | None) -> Array | None:
+        """The gradient by which a layer that learns in backward has moved a parameter.
+
+        Args:
+            role: of the parameter.
+            delta: of the backward.
+            factor: the rate that it learns at; None is that which it is given.
+        """
+        again = self.target.open(self._parameters, self._shape, rate=0.0 if factor else 1.0)
+        again.forward(self._x)
         again.look(delta)
         path = next(p.path for p in self.target.parameters if p.role == role)
         after = as_array(again.layer.value(path))
-        return None if after is None else self._parameters[role] - after
-
+        return None if after is None else (self._parameters[role] - after) / (factor or 1.0)

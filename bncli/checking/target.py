@@ -28,7 +28,7 @@ class TargetFailure(Exception):  # noqa: N818 - the target fails, not bncli
     Args:
         message: one sentence.
         trace: the lines of its traceback, from the target's own file on.
-        ended: whether it tried to end the process.
+        ended: whether it tried to end the process, or nothing else is worth trying.
     """
 
     def __init__(self, message: str, trace: tuple[str, ...] = (), *, ended: bool = False) -> None:

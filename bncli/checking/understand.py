@@ -12,10 +12,12 @@ import numpy as np
 from bncli.checking.arguments import UnknownArgumentError
 from bncli.checking.gradients import (
     MOVED,
+    RETURNED,
     Closely,
     Found,
     find_input,
     find_of_parameter,
+    is_meant,
     named_by_optimizer,
     names_of,
     numbers_or_reason,
@@ -36,7 +38,7 @@ from bncli.checking.protocol import ABSENT, LayerProtocol
 from bncli.checking.question import PROBE_SHAPE, Array, draw_parameters
 from bncli.checking.session import Recipe, Session, Target
 from bncli.checking.target import Caller, Pair, TargetFailure
-from bncli.errors import BncliError, OptionError, TargetError
+from bncli.errors import OptionError, TargetError
 
 _VARIANTS = 3
 _FAR = 1e-4
@@ -100,7 +102,7 @@ def understand(thing: Any, said: LayerProtocol, call: Caller, eps: float | None)
         trials.append(_best_in(LAYOUTS[name], maker, said, call, eps))
     best = max(trials, key=lambda trial: trial.rank)
     for trial in trials:
-        if trial.holds and trial.missing and not best.missing:
+        if trial.holds and trial.rank < best.rank:
             # Gradients that come back in one layout are not missed in another.
             trial.reached = _GIVES
     if best.reached < _GIVES:
@@ -174,7 +176,9 @@ def _shapes(maker: Maker, said: LayerProtocol, layout: Layout) -> list[Shape]:
         if layout.name in {"flat", "dn"}:
             shapes.append((batch, 1, 1, size))
         else:
-            shapes += [(batch, width, height, size * times) for times in (1, 2)]
+            # No two lengths alike, so that a parameter's axes can be told.
+            sizes = (8, 6, 7) if size in {batch, width, height, 2 * width} else (batch, width, height)
+            shapes += [(*sizes, size), (*sizes, 2 * size)]
     return shapes[:9]
 
 
@@ -223,9 +227,8 @@ class _Probe:
     deltas: tuple[Array, Array]
     values: dict[str, Array]
 
-    def open(self, values: dict[str, Array] | None = None) -> Session:
-        session = self.target.open(self.values if values is None else values, self.x.shape)
-        return session
+    def open(self, values: dict[str, Array] | None = None, rate: float = 0.0) -> Session:
+        return self.target.open(self.values if values is None else values, self.x.shape, rate=rate)
 
     def run(self, x: Array, values: dict[str, Array]) -> Array:
         return self.open(values).forward(x)
@@ -284,7 +287,9 @@ class _Probe:
         trial.reached = _GIVES
         ways = {"grad_input": path}
         fits = numbers_or_reason(looks[0].get(path), laid.shape, "")[0] is not None
-        rest = {p: a for p, a in found.items() if p != path}
+        # A parameter that has moved is no gradient; how far it has moved, may be one.
+        own = {parameter.path for parameter in self.target.parameters}
+        rest = {p: a for p, a in found.items() if p != path and p not in own}
         trial.missing = {}
         constant: list[Parameter] = []
         for parameter in self.target.parameters:
@@ -319,38 +324,63 @@ class _Probe:
         )
         if way:
             return way
-        if self._moves(parameter):
-            return (MOVED, role)
-        close = [p for p, a in rest.items() if reshaped(a, shape) is not None]
-        if close:
-            assert trial.missing is not None  # noqa: S101 - it was set before
+        moved = self._moved(parameter)
+        if moved:
+            return moved
+        misshapen = self._wrongly_shaped(parameter, rest)
+        others = [other for other in self.target.parameters if other is not parameter]
+        close = [
+            path for path, array in rest.items()
+            if reshaped(array, shape) is not None and not any(is_meant(path, o) for o in others)
+        ]  # fmt: skip
+        if close and not misshapen and trial.missing is not None:
             trial.missing[f"grad_{role}"] = names_of(close)
-        return self._wrongly_shaped(parameter, rest)
+        return misshapen
 
     def _wrongly_shaped(self, parameter: Parameter, rest: Found) -> Path:
         """What was meant by name or place, though its shape is another."""
-        from bncli.checking.gradients import RETURNED, _is_meant
-
-        named = [p for p in rest if _is_meant(p, parameter)]
+        named = [p for p in rest if is_meant(p, parameter)]
         if named:
             return named[0]
         parts = [p for p in rest if p[0] == RETURNED and len(p) > 1]
         place = self.target.parameters.index(parameter)
         return parts[place] if len(parts) == len(self.target.parameters) else ()
 
-    def _moves(self, parameter: Parameter) -> bool:
-        """Whether backward itself takes a step along the gradient of a parameter."""
-        try:
-            session = self.target.open(self.values, self.x.shape, rate=1.0)
-            session.forward(self.x)
-            session.look(self.deltas[0])
-        except TargetFailure:
-            return False
-        after = as_array(session.layer.value(parameter.path))
-        before = self.values[parameter.role]
-        if after is None or after.shape != before.shape:
-            return False
-        return bool((after != before).any())
+    def _moved(self, parameter: Parameter) -> Path:
+        """Whether backward itself takes a step along the gradient of a parameter, and of what rate.
+
+        Where the rate is none that can be given, it is found by the value: the gradient is then
+        known up to a factor, which a wrong one does not have throughout.
+        """
+        role, before = parameter.role, self.values[parameter.role]
+        steps = []
+        for rate in (1.0, 0.0):
+            try:
+                session = self.open(rate=rate)
+                session.forward(self.x)
+                session.look(self.deltas[0])
+            except TargetFailure:
+                return ()
+            after = as_array(session.layer.value(parameter.path))
+            if after is None or after.shape != before.shape:
+                return ()
+            steps.append(before - after)
+        if not np.allclose(*steps, rtol=1e-4, atol=1e-6):
+            return (MOVED, role)
+        along = np.random.default_rng(8).standard_normal(before.shape)
+        slope = float(self._slope(role, along).sum())
+        factor = float((steps[1] * along).sum()) / (slope or 1.0)
+        noise = 1e-5 * float(np.abs(before).max(initial=1.0))
+        return (MOVED, role, repr(factor)) if np.abs(steps[1]).max() > noise and factor else ()
+
+    def _slope(self, role: str, along: Array) -> Array:
+        """The terms of the derivative by a parameter along a direction."""
+        step = 1e-3
+        up, down = (
+            self.run(self.x, {**self.values, role: self.values[role] + s * along})
+            for s in (step, -step)
+        )
+        return np.asarray(self.deltas[0] * (up - down) / (2 * step))
 
     def _is_input(self, gradient: Array) -> bool:
         rng = np.random.default_rng(7)
@@ -367,16 +397,9 @@ class _Probe:
         def right(gradient: Array) -> bool:
             fitting = reshaped(gradient, self.values[role].shape)
             rng = np.random.default_rng(8)
-            step = 1e-3
             for _ in range(2):
                 along = rng.standard_normal(self.values[role].shape)
-                up, down = (
-                    self.run(self.x, {**self.values, role: self.values[role] + s * along})
-                    for s in (step, -step)
-                )
-                if fitting is None or not _close(
-                    self.deltas[0] * (up - down) / (2 * step), fitting * along
-                ):
+                if fitting is None or not _close(self._slope(role, along), fitting * along):
                     return False
             return True
 
@@ -437,5 +460,3 @@ def _said_first(
         known.append(Parameter(role, under, axes, late))
     return known
 
-
-__all__ = ["BncliError", "Trial", "understand"]
