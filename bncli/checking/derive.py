@@ -2,46 +2,123 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from bncli.checking.analytic import STEP, Analytic
 from bncli.checking.oracle import (
+    EVERYTHING,
+    PARAMETER_STEPS,
     STEPS,
     Asked,
     Derivatives,
+    Direction,
+    Leaks,
     NotAnalyticError,
-    along_random,
+    central_along,
     central_block,
+    complex_along,
     complex_block,
-    natural_scale,
+    kinked,
+    places,
+    scan,
 )
 from bncli.checking.question import Array, Question
 from bncli.checking.target import TargetFailure
 
-_ALL_BELOW = 512
-"""So few elements are asked one by one, all of them."""
+_WHOLE = 64
+"""Groups of so few values are asked at every one."""
 
-_SAMPLE = 128
+_ALL_BELOW = 512
+"""So are batches of so few."""
+
+_SAMPLE = 20
+_DIRECTIONS = 4
 _AGREE = 1e-6
 _COARSE = 0.05
-_PARAMETER = 1e-3
+_LINEAR = 1e-9
 
 
 def derive(asked: Asked) -> Derivatives:
     """The derivatives of the forward at the question."""
-    if asked.base.dtype.kind != "f":
-        return hopeless(asked.question, f"forward gives {asked.base.dtype}: it has no derivative")
-    bad = ~np.isfinite(asked.base)
+    base, question = asked.base, asked.question
+    if base.dtype.kind != "f":
+        return hopeless(f"forward gives {base.dtype}: it has no derivative")
+    bad = ~np.isfinite(base)
+    dead = np.zeros((1,) * 4, bool)
     if bad.any():
-        place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-        return hopeless(
-            asked.question,
-            f"forward gives NaN or infinity in {int(bad.sum())} places, the first at {place}",
+        dead = bad.any(axis=question.axes, keepdims=True)
+        if (dead & (question.variance > 0)).any() or dead.all():
+            place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+            number = int(bad.sum())
+            return hopeless(f"forward gives NaN or infinity in {number} places, the first at {place}")
+    asked, leaks = _checked_groups(asked)
+    if leaks.victims and not _steady(asked):
+        return hopeless("forward gives other numbers each time it is asked the same")
+    found = _of_input(asked)
+    if found.problem:
+        return found
+    found.leaks, found.axes = leaks, asked.question.axes
+    if bad.any():
+        dead = bad.any(axis=asked.question.axes, keepdims=True)
+        found.skipped = found.skipped | dead
+        found.notes.append(
+            f"forward divides by zero where the variance is 0: {int(dead.sum())} of {dead.size} "
+            "groups of values were left out"
         )
-    if asked.leaks.victims:
-        return _sampled(asked)
+    for role in asked.roles:
+        _of_parameter(asked, role, found)
+    return found
+
+
+def hopeless(problem: str) -> Derivatives:
+    """No derivatives, and why."""
+    return Derivatives("none", problem=problem)
+
+
+def _checked_groups(asked: Asked) -> tuple[Asked, Leaks]:
+    """The groups that there really are: where some depend on others, all values are one group."""
+
+    def forward(x: Array) -> Array:
+        return asked.function(x, asked.question.parameters)
+
+    leaks = scan(forward, asked.question, asked.base)
+    if leaks.victims:
+        return replace(asked, question=replace(asked.question, axes=EVERYTHING)), leaks
+    return asked, leaks
+
+
+def _steady(asked: Asked) -> bool:
+    again = asked.function(asked.question.x, asked.question.parameters)
+    return np.array_equal(again, asked.base, equal_nan=True)
+
+
+def _numbers(asked: Asked) -> list[int]:
+    """Which values of every group are asked."""
+    question = asked.question
+    size = places(question.axes, question.shape)
+    if size <= _WHOLE or question.x.size <= _ALL_BELOW:
+        return list(range(size))
+    rng = np.random.default_rng((asked.seed, 4))
+    return sorted(int(n) for n in rng.choice(size, _SAMPLE, replace=False))
+
+
+def _directions(asked: Asked) -> list[Array]:
+    """Random directions, in units of each group's spread: most in all values, some in few."""
+    question = asked.question
+    rng = np.random.default_rng((asked.seed, 3))
+    spread = np.sqrt(question.variance + question.eps)
+    found = []
+    for number in range(_DIRECTIONS):
+        along = rng.uniform(0.5, 1.0, question.shape) * rng.choice((-1.0, 1.0), question.shape)
+        if number % 2:
+            along = along * (rng.random(question.shape) < 0.05)  # noqa: PLR2004 - a twentieth
+        found.append(along * spread)
+    return found
+
+
+def _of_input(asked: Asked) -> Derivatives:
     if asked.base.dtype == np.float64 and asked.question.x.dtype == np.float64:
         found = _by_complex_step(asked)
         if isinstance(found, Derivatives):
@@ -55,68 +132,92 @@ def derive(asked: Asked) -> Derivatives:
 
 
 def _by_complex_step(asked: Asked) -> Derivatives | str:
-    """The derivatives; or why the complex step does not serve."""
-    question = asked.question
+    """The derivatives of the input; or why the complex step does not serve."""
+    question, numbers = asked.question, _numbers(asked)
+    along = _directions(asked)
     try:
-        values, scales = complex_block(asked)
+        values, scale = complex_block(asked, numbers)
+        tested = complex_along(asked, along[0])
+        whole = len(numbers) == places(question.axes, question.shape)
+        directions = [] if whole else [tested, *(complex_along(asked, a) for a in along[1:])]
     except TargetFailure as failure:
         return f"forward refuses complex numbers ({failure.message})"
     except NotAnalyticError:
         return "forward drops the imaginary part"
-    if not all(np.isfinite(value).all() for value in values.values()):
+    live = np.isfinite(asked.base).all(axis=question.axes, keepdims=True)
+    if not np.isfinite(np.where(live, tested.slope, 0.0)).all():
         return "it gives NaN or infinity"
-    checked = along_random(asked, values, scales)
+    step = STEPS[0] * along[0]
+    other = central_along(asked, step)
+    expected, _ = _over(question, values, other.along) if whole else (tested.slope * 2 * STEPS[0], 0)
+    size = scale * np.abs(other.along).max(axis=question.axes, keepdims=True)
+    apart = np.abs(other.slope - expected) / np.where(size > 0, size, 1.0)
+    kinks = kinked(asked, step)
     eps = np.finfo(np.float64).eps
     condition = question.condition
     allowed = _AGREE + 10 * eps * (1 + condition + condition**2) / STEPS[0]
-    apart = {name: (error > allowed) & ~checked.kinked for name, error in checked.error.items()}
-    if any(wrong.any() for wrong in apart.values()):
+    if (live & ~kinks & ~(apart <= allowed)).any():
         return "it disagrees with central differences, so forward is not analytic"
     noise = rounding_noise(question, np.dtype(np.float64))
     return Derivatives(
-        "complex step, confirmed by central differences",
-        values, scales, dict.fromkeys(values, noise), checked.kinked,
+        "complex step, confirmed by central differences", {"grad_input": values},
+        {"grad_input": _with_slope(asked, scale)}, {"grad_input": noise}, kinks & live,
+        directions=directions,
     )  # fmt: skip
+
+
+def _over(question: Question, values: Array, along: Array) -> tuple[Array, Array]:
+    terms = values * along
+    return terms.sum(axis=question.axes, keepdims=True), terms
+
+
+def _with_slope(asked: Asked, scale: Array) -> Array:
+    """The scale of the input's terms, and that of the value alone, which its group may take back."""
+    if asked.slope is None:
+        return scale
+    axes = asked.question.axes
+    delta = np.abs(asked.question.delta)
+    alone = (np.abs(asked.slope) * delta).max(axis=axes, keepdims=True)
+    return np.maximum(scale, alone)
 
 
 def _by_differences(asked: Asked) -> Derivatives:
     """Central differences at two step sizes, the better of a few pairs."""
-    best: Derivatives | None = None
-    best_gap = np.inf
+    question, numbers = asked.question, _numbers(asked)
+    best, best_gap, chosen = None, np.inf, STEPS[0]
     for step in STEPS:
-        fine, scales = central_block(asked, step)
-        coarse, _ = central_block(asked, 2 * step)
-        noise, gaps = {}, []
-        for name, value in fine.items():
-            # Of central differences, the error of the coarse step is four times that of the fine.
-            gap = np.abs(coarse[name] - value) / np.where(scales[name] > 0, scales[name], 1.0)
-            gap = gap.max(axis=0) if name == "grad_input" else gap
-            gap = np.where(np.isfinite(gap), gap, np.inf)
-            usual = float(np.median(gap))
-            noise[name] = 4 * gap + 8 * usual
-            gaps.append(usual)
-        if max(gaps) < best_gap:
-            best_gap = max(gaps)
+        fine, scale = central_block(asked, numbers, step)
+        coarse, _ = central_block(asked, numbers, 2 * step)
+        # Of central differences, the error of the coarse step is four times that of the fine.
+        gap = np.abs(coarse - fine) / np.where(scale > 0, scale, 1.0)
+        known = np.isfinite(fine).any(axis=question.axes, keepdims=True)
+        gap = np.nanmax(np.where(np.isfinite(gap), gap, -1.0), axis=question.axes, keepdims=True)
+        usual = float(np.median(gap[known])) if known.any() else np.inf
+        if usual < best_gap:
+            best_gap, chosen = usual, step
             # A step that large serves best where the forward computes in single precision inside.
             precision = asked.base.dtype if step == STEPS[0] else np.dtype(np.float32)
-            model = _difference_noise(asked.question, precision, step)
+            noise = 4 * gap + 8 * usual
             best = Derivatives(
-                f"central differences at {step:g} and {2 * step:g} of each pixel's spread",
-                fine, scales, {name: n + model for name, n in noise.items()},
+                f"central differences at {step:g} and {2 * step:g} of each group's spread",
+                {"grad_input": fine}, {"grad_input": _with_slope(asked, scale)},
+                {"grad_input": noise + _difference_noise(question, precision, step)},
                 # Where they do not agree there may be a kink, or nothing but noise.
-                noise["grad_input"] > 1.0,
+                np.asarray(noise > 1.0),
             )  # fmt: skip
         if best_gap < _AGREE:
             break
     if best is None or best_gap > _COARSE:
-        return hopeless(
-            asked.question, "the two numerical derivatives do not agree at any step size"
-        )
+        return hopeless("the two numerical derivatives do not agree at any step size")
+    if len(numbers) < places(question.axes, question.shape):
+        for along in _directions(asked):
+            found = central_along(asked, chosen * along)
+            best.directions.append(Direction(found.along, found.slope, found.size))
     return best
 
 
 def rounding_noise(question: Question, dtype: np.dtype[Any]) -> Array:
-    """Relative rounding error of a careful layer that computes in *dtype*, per pixel."""
+    """Relative rounding error of a careful layer that computes in *dtype*, per group."""
     eps = float(np.finfo(dtype).eps)
     noise: Array = 64 * eps * (1 + question.condition)
     # Variance as E[x^2] - E[x]^2 is poor but right; in double precision it is let pass.
@@ -130,91 +231,103 @@ def _difference_noise(question: Question, dtype: np.dtype[Any], step: float) -> 
     return rounding_noise(question, dtype) + rounding + 5 * step**2
 
 
-def hopeless(question: Question, problem: str) -> Derivatives:
-    """No derivatives, and why."""
-    return Derivatives("none", {}, {}, {}, np.zeros(question.gamma.shape, bool), problem)
+def _of_parameter(asked: Asked, role: str, found: Derivatives) -> None:
+    """The derivative by a parameter, all of its values stepped at once."""
+    value = asked.question.parameters[role]
+    index = asked.index.get(role)
+    name = f"grad_{role}"
+    if index is None or not _apart(asked, role, index):
+        _one_by_one(asked, role, found)
+        return
+    terms = _terms(asked, role, np.ones(value.shape))
+    reduced = tuple(a for a in range(4) if index.shape[a] == 1)
+
+    def own(array: Array) -> Array:
+        into = np.zeros(value.size)
+        np.add.at(into, index.reshape(-1), array.sum(axis=reduced, keepdims=True).reshape(-1))
+        return into.reshape(value.shape)
+
+    terms = np.where(np.isfinite(terms), terms, 0.0)
+    found.values[name] = own(terms)
+    found.scales[name] = natural_scale(own(np.abs(terms)), own(np.abs(asked.question.delta)))
+    noise = rounding_noise(asked.question, asked.base.dtype)
+    wide = np.broadcast_to(noise, np.broadcast_shapes(noise.shape, index.shape))
+    worst = np.zeros(value.size)
+    np.maximum.at(worst, index.reshape(-1), wide.max(axis=reduced, keepdims=True).reshape(-1))
+    found.noise[name] = worst.reshape(value.shape)
 
 
-def _sampled(asked: Asked) -> Derivatives:
-    """Element by element, since pixels influence each other; all elements where they are few."""
-    question = asked.question
-    rng = np.random.default_rng((asked.seed, 4))
-    starts = _arrays(question)
-    values: dict[str, Array] = {}
-    scales: dict[str, Array] = {}
-    noise: dict[str, Array] = {}
-    ways = set()
-    for name in asked.wanted:
-        start = starts[name]
-        count = start.size if start.size <= _ALL_BELOW else _SAMPLE
-        chosen = np.sort(rng.permutation(start.size)[:count])
-        value, scale = np.full(start.size, np.nan), np.zeros(start.size)
-        for place in chosen:
-            value[place], scale[place], way = _one(asked, name, int(place))
-            ways.add(way)
-        values[name] = value.reshape(start.shape)
-        sizes: Array = scale.reshape(start.shape)
-        scales[name] = (
-            sizes.max(axis=0) if name == "grad_input" else natural_scale(sizes, question.delta)
-        )
-        model = rounding_noise(question, asked.base.dtype) * 10
-        noise[name] = model + (1e-5 if "central differences" in ways else 0.0)
-    return Derivatives(
-        f"{' and '.join(sorted(ways))}, element by element",
-        values, scales, noise, np.zeros(question.gamma.shape, bool),
-        _disagreement(asked, values, scales),
-    )  # fmt: skip
+def _terms(asked: Asked, role: str, along: Array) -> Array:
+    """Delta times the slope of the output along a change of a parameter."""
+    slopes = []
+    for size in (PARAMETER_STEPS[0], 2 * PARAMETER_STEPS[0], PARAMETER_STEPS[1]):
+        slopes.append(_parameter_slope(asked, role, size * along))
+        slopes[-1] = slopes[-1] / size
+        if len(slopes) == 2 and _linear(*slopes, asked):  # noqa: PLR2004 - two to compare
+            break
+    best = slopes[0] if len(slopes) == 2 else slopes[-1]  # noqa: PLR2004 - likewise
+    return np.asarray(best * asked.question.delta)
 
 
-def _disagreement(asked: Asked, values: dict[str, Array], scales: dict[str, Array]) -> str:
-    """Hold some elements against central differences."""
-    value = values["grad_input"]
-    known = np.flatnonzero(np.isfinite(value.reshape(-1)))
-    scale = np.broadcast_to(scales["grad_input"], value.shape).reshape(-1)
-    for place in known[:: max(1, len(known) // 12)]:
-        other, size = _central_one(asked, "grad_input", int(place))
-        error = abs(other - value.reshape(-1)[place])
-        if error > 1e-3 * max(size, float(scale[place])):
-            return "complex step and central differences do not agree"
-    return ""
+def _parameter_slope(asked: Asked, role: str, step: Array) -> Array:
+    parameters = asked.question.parameters
+    x, value = asked.question.x, parameters[role]
+    up, down = (
+        asked.function(x, {**parameters, role: (value + s * step).astype(value.dtype)})
+        for s in (1, -1)
+    )
+    slope: Array = (up.astype(np.float64) - down.astype(np.float64)) / 2
+    return slope
 
 
-def _one(asked: Asked, name: str, place: int) -> tuple[float, float, str]:
-    if asked.base.dtype == np.float64:
-        arrays = _arrays(asked.question)
-        stepped = arrays[name].astype(np.complex128)
-        stepped.reshape(-1)[place] += 1j * STEP
-        arrays[name] = Analytic.of(stepped)
-        if name != "grad_input":
-            arrays["grad_input"] = Analytic.of(arrays["grad_input"])
-        try:
-            output = asked.function(*arrays.values())
-        except TargetFailure:
-            output = asked.base
-        if np.iscomplexobj(output):
-            terms = asked.question.delta * np.asarray(output).imag / STEP
-            return float(terms.sum()), float(np.abs(terms).sum()), "complex step"
-    return (*_central_one(asked, name, place), "central differences")
+def _linear(one: Array, other: Array, asked: Asked) -> bool:
+    size = np.abs(np.nan_to_num(one)) + np.abs(np.nan_to_num(asked.base)) + 1e-300
+    loose = max(_LINEAR, 64 * float(np.finfo(asked.base.dtype).eps))
+    return bool((np.abs(np.nan_to_num(one - other)) <= loose * size).all())
 
 
-def _central_one(asked: Asked, name: str, place: int) -> tuple[float, float]:
-    question = asked.question
-    single = asked.base.dtype != np.float64
-    size = _PARAMETER if name != "grad_input" else (2e-2 if single else 6e-6)
-    if name == "grad_input":
-        spread = np.broadcast_to(np.sqrt(question.variance + question.eps), question.x.shape)
-        size *= float(spread.reshape(-1)[place])
-    outputs, ends = [], []
-    for sign in (1, -1):
-        arrays = _arrays(question)
-        moved = arrays[name].copy()
-        moved.reshape(-1)[place] += sign * size
-        arrays[name] = moved
-        ends.append(float(moved.reshape(-1)[place]))
-        outputs.append(asked.function(*arrays.values()).astype(np.float64))
-    terms = question.delta * (outputs[0] - outputs[1]) / (ends[0] - ends[1])
-    return float(terms.sum()), float(np.abs(terms).sum())
+def _apart(asked: Asked, role: str, index: Array) -> bool:
+    """Whether each value of the output depends on that one value of the parameter alone."""
+    value = asked.question.parameters[role]
+    signs = np.random.default_rng((asked.seed, 5)).choice((-1.0, 1.0), value.shape)
+    step = PARAMETER_STEPS[1]
+    whole = _parameter_slope(asked, role, np.full(value.shape, step))
+    signed = _parameter_slope(asked, role, step * signs)
+    wide = signs.reshape(-1)[index]
+    size = np.abs(np.nan_to_num(whole)) + 1e-6 * np.abs(np.nan_to_num(asked.base)) + 1e-12
+    loose = 1e-5 if asked.base.dtype == np.float64 else 0.5
+    return bool((np.abs(np.nan_to_num(signed - wide * whole)) <= loose * size).all())
 
 
-def _arrays(question: Question) -> dict[str, Array]:
-    return {"grad_input": question.x, "grad_gamma": question.gamma, "grad_beta": question.beta}
+def _one_by_one(asked: Asked, role: str, found: Derivatives) -> None:
+    value, name = asked.question.parameters[role], f"grad_{role}"
+    numbers = range(value.size)
+    if value.size > _ALL_BELOW:
+        rng = np.random.default_rng((asked.seed, 6))
+        numbers = sorted(rng.choice(value.size, _SAMPLE, replace=False))  # type: ignore[assignment]
+    values, scale = np.full(value.size, np.nan), np.zeros(value.size)
+    for number in numbers:
+        along = np.zeros(value.size)
+        along[number] = 1.0
+        terms = _terms(asked, role, along.reshape(value.shape))
+        values[number], scale[number] = np.nansum(terms), np.nansum(np.abs(terms))
+    found.values[name] = values.reshape(value.shape)
+    found.scales[name] = np.maximum(scale, scale.max(initial=0.0)).reshape(value.shape)
+    noise = rounding_noise(asked.question, asked.base.dtype).max()
+    found.noise[name] = np.full(value.shape, 10 * noise)
+
+
+def natural_scale(sizes: Array, weight: Array) -> Array:
+    """Size of the terms of a parameter's gradient, at least that of its other values.
+
+    Where a group is constant, x_norm is nothing but the rounding of its mean: an error there is
+    small beside an x_norm of usual size, not beside itself.
+
+    Args:
+        sizes: sum of the absolute terms, delta times the slope of the output.
+        weight: sum of the absolute deltas.
+    """
+    with np.errstate(all="ignore"):
+        slopes = sizes / weight
+    scale: Array = np.maximum(sizes, slopes[np.isfinite(slopes)].max(initial=0.0) * weight)
+    return scale

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bncli.checking.question import Array, Question
+from bncli.checking.question import PIXEL, Array, Question
 
-_OVER = {
-    "each channel over the batch and all its pixels": (0, 1, 2),
-    "each picture over all its pixels (LayerNorm)": (1, 2, 3),
-    "each channel of each picture (InstanceNorm)": (1, 2),
-    "everything together": (0, 1, 2, 3),
-    "each pixel over the channels": (3,),
+CHANNEL = (0, 1, 2)
+_KINDS = {
+    PIXEL: "batch normalization of each pixel",
+    CHANNEL: "batch normalization of each channel",
+    (1, 2, 3): "layer normalization (each picture over all its pixels)",
+    (3,): "layer normalization over the last axis",
+    (1, 2): "instance normalization (each channel of each picture)",
+    (0, 1, 2, 3): "normalization of everything together",
 }
+_STANDARD = (PIXEL, CHANNEL)
+_GROUPED = "group normalization in {groups} groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,35 +27,71 @@ class ForwardModel:
     """What a forward was recognised as.
 
     Attributes:
-        standard: whether it is ``gamma * (x - mean) / sqrt(variance + eps) + beta`` per pixel, with
-            the variance divided by batch, and the eps asked for.
+        axes: of (batch, w, h, c), that it reduces over; None where it was not recognised.
+        groups: of channels, that are reduced over with the other axes; 1 is all of them.
+        standard: whether it is ``gamma * (x - mean) / sqrt(variance + eps) + beta`` of each pixel
+            or channel, with the variance divided by the number of values.
         message: what it is, in a sentence.
-        ddof: what is subtracted from batch under the variance.
-        eps: added to the variance; None where it could not be recognised.
+        ddof: what is subtracted from the number of values under the variance.
+        eps: added to the variance; None where it was not recognised.
         eps_outside_root: whether eps is added to the root instead.
-        per_pixel: whether every pixel is normalized over the batch by itself.
     """
 
+    axes: tuple[int, ...] | None = None
+    groups: int = 1
     standard: bool = False
-    message: str = ""
+    message: str = "forward is not recognised as a normalization"
     ddof: int = 0
     eps: float | None = None
     eps_outside_root: bool = False
-    per_pixel: bool = True
 
-    def variance(self, question: Question) -> Array:
-        """As this forward takes it, (w, h, c)."""
-        variance: Array = question.variance * self.unbiased(len(question.x))
+    @property
+    def per_pixel(self) -> bool:
+        """Whether every pixel is normalized over the batch by itself."""
+        return self.axes == PIXEL
+
+    def mean(self, values: Array) -> Array:
+        """Of each group, broadcastable to *values*, (batch, w, h, c)."""
+        axes = PIXEL if self.axes is None else self.axes
+        if self.groups == 1:
+            mean: Array = values.mean(axis=axes, keepdims=True)
+            return mean
+        *rest, channels = values.shape
+        folded = values.reshape(*rest, self.groups, channels // self.groups)
+        inner = folded.mean(axis=(*(a for a in axes if a != 3), 4), keepdims=True)  # noqa: PLR2004 - channels, and those of a group
+        return np.repeat(inner[..., 0], channels // self.groups, axis=-1)
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        """How many values a group has, in a batch of *shape*."""
+        axes = PIXEL if self.axes is None else self.axes
+        return int(np.prod([shape[axis] for axis in axes])) // self.groups
+
+    def unbiased(self, shape: tuple[int, ...]) -> float:
+        """What makes a mean over a group one divided by its size - ddof."""
+        size = self.size(shape)
+        return size / max(size - self.ddof, 1)
+
+    def variance(self, x: Array) -> Array:
+        """As this forward takes it, broadcastable to *x*."""
+        x = x.astype(np.float64)
+        centred = x - self.mean(x)
+        centred = centred - self.mean(centred)
+        variance: Array = self.mean(centred * centred) * self.unbiased(x.shape)
         return variance
 
-    def unbiased(self, batch: int) -> float:
-        """What makes a mean over the batch one divided by ``batch - ddof``."""
-        return batch / (batch - self.ddof)
-
     def inv_std(self, question: Question) -> Array:
-        """The factor on ``x - mean``, (w, h, c)."""
+        """The factor on ``x - mean``, broadcastable to x."""
         eps = question.eps if self.eps is None else self.eps
-        return inverse_root(self.variance(question), eps, outside=self.eps_outside_root)
+        return inverse_root(self.variance(question.x), eps, outside=self.eps_outside_root)
+
+    def slope(self, question: Question, gamma: Array | None) -> Array | None:
+        """``|gamma| * inv_std``: how y changes with x alone; None where it is not recognised."""
+        if self.axes is None:
+            return None
+        with np.errstate(all="ignore"):
+            inv_std = self.inv_std(question)
+        slope = np.where(np.isfinite(inv_std), inv_std, 0.0)
+        return slope if gamma is None else np.abs(gamma) * slope
 
 
 def inverse_root(variance: Array, eps: float, *, outside: bool) -> Array:
@@ -60,82 +100,92 @@ def inverse_root(variance: Array, eps: float, *, outside: bool) -> Array:
     return inverse
 
 
-def recognise(question: Question, output: Array, tolerance: float) -> ForwardModel:
+def recognise(
+    question: Question, wide: Mapping[str, Array], output: Array, tolerance: float
+) -> ForwardModel:
     """Find the model that gives *output*.
 
     Args:
-        question: a probe, with pixels of variance 0, eps and 100 eps.
+        question: a probe, with groups of variance 0, eps and 100 eps where there is an eps.
+        wide: gamma and beta in the axes (batch, w, h, c), of length 1 where they have none.
         output: of the target.
         tolerance: relative error at which a model still counts as the same.
     """
-    for model in _models(question, output):
-        if _distance(question, output, model) <= tolerance:
-            return model
-    for name, axes in _OVER.items():
-        if _distance_over(question, output, axes) <= max(tolerance, 1e-3):
-            return ForwardModel(
-                message=f"forward normalizes {name}, not each pixel over the batch",
-                per_pixel=False,
-            )
-    return ForwardModel(
-        message="forward is not recognised as batch normalization of each pixel",
-        per_pixel=False,
-    )
+    if not question.axes:
+        return ForwardModel(message="forward takes mean and variance for constants (inference)")
+    for axes in dict.fromkeys((question.axes, *_KINDS)):
+        for groups in _groupings(axes, question.shape[3]):
+            for model in _models(replace(question, axes=axes), wide, output, axes, groups):
+                if _distance(question, wide, output, model) <= tolerance:
+                    return model
+    return ForwardModel()
 
 
-def _models(question: Question, output: Array) -> Iterator[ForwardModel]:
+def _groupings(axes: tuple[int, ...], channels: int) -> list[int]:
+    if axes != (1, 2, 3):
+        return [1]
+    return [n for n in range(1, channels) if channels % n == 0]
+
+
+def _models(
+    question: Question, wide: Mapping[str, Array], output: Array, axes: tuple[int, ...], groups: int
+) -> Iterator[ForwardModel]:
+    kind = _KINDS.get(axes, f"normalization over the axes {axes}")
+    if groups > 1:
+        kind = _GROUPED.format(groups=groups)
     eps = question.eps
-    yield ForwardModel(standard=True, message="forward is standard batch normalization", eps=eps)
-    unbiased = "forward divides the variance by batch - 1 (ddof=1), the standard by batch"
-    yield ForwardModel(message=unbiased, ddof=1, eps=eps)
-    beyond = "forward adds eps to the root, not to the variance under it"
-    for ddof in (0, 1):
-        also = f"; {unbiased.removeprefix('forward ')}" if ddof else ""
-        yield ForwardModel(message=beyond + also, ddof=ddof, eps=eps, eps_outside_root=True)
-        fitted = _fitted_eps(question, output, ddof)
-        if fitted is not None:
-            message = f"forward adds eps {fitted:.3g} to the variance, not {eps:.3g}{also}"
-            yield ForwardModel(message=message, ddof=ddof, eps=fitted)
-
-
-def _fitted_eps(question: Question, output: Array, ddof: int) -> float | None:
-    """The eps that explains the pixel of least variance above 0."""
-    batch = len(question.x)
-    variance = question.variance.reshape(-1) * (batch / (batch - ddof))
-    order = [int(p) for p in np.argsort(variance) if variance[p] > 0]
-    if not order:
-        return None
-    centred = (question.x - question.x.mean(axis=0)).reshape(batch, -1)
-    scaled = (output.astype(np.float64) - question.beta).reshape(batch, -1)
-    pixel = order[0]
-    row = int(np.abs(centred[:, pixel]).argmax())
-    if scaled[row, pixel] == 0:
-        return None
-    root = centred[row, pixel] * question.gamma.reshape(-1)[pixel] / scaled[row, pixel]
-    fitted = float(root * root - variance[pixel])
-    return max(fitted, 0.0) if np.isfinite(fitted) else None
-
-
-def _distance(question: Question, output: Array, model: ForwardModel) -> float:
-    centred = question.x - question.x.mean(axis=0)
-    with np.errstate(all="ignore"):
-        expected = question.gamma * centred * model.inv_std(question) + question.beta
-    return _far(expected, output)
-
-
-def _distance_over(question: Question, output: Array, axes: tuple[int, ...]) -> float:
-    x = question.x
-    centred = x - x.mean(axis=axes, keepdims=True)
-    variance = (centred * centred).mean(axis=axes, keepdims=True)
-    plain = centred / np.sqrt(variance + question.eps)
-    return min(
-        _far(question.gamma * plain + question.beta, output),
-        _far(plain, output),
+    plain = ForwardModel(
+        axes, groups, standard=axes in _STANDARD, message=f"forward is {kind}", eps=eps
     )
+    yield plain
+    unbiased = "the variance divided by N - 1 (ddof=1), where the standard divides by N"
+    outside = "eps added to the root, not to the variance under it"
+    for ddof, beyond in ((0, False), (1, False), (0, True), (1, True)):
+        words = [w for w, is_so in ((unbiased, ddof), (outside, beyond)) if is_so]
+        message = "; ".join([plain.message, *words])
+        model = replace(
+            plain, ddof=ddof, eps_outside_root=beyond, message=message, standard=not words
+            and plain.standard,
+        )  # fmt: skip
+        yield model
+        fitted = _fitted_eps(question, wide, output, model)
+        if fitted is None:
+            continue
+        shown = "no eps" if fitted < 1e-30 else f"eps {fitted:.3g} (in the code)"  # noqa: PLR2004 - 0 but for rounding
+        yield replace(model, message=f"{message}; {shown}", eps=fitted)
 
 
-def _far(expected: Array, output: Array) -> float:
-    error = np.abs(expected - output.astype(np.float64))
-    scale = 1 + np.abs(expected).max(axis=0)
+def _fitted_eps(
+    question: Question, wide: Mapping[str, Array], output: Array, model: ForwardModel
+) -> float | None:
+    """The eps that explains the group of least variance above 0."""
+    x = question.x
+    variance = np.broadcast_to(model.variance(x), x.shape)
+    centred = x - model.mean(x)
+    gamma = np.broadcast_to(wide.get("gamma", np.ones((1,) * 4)), x.shape)
+    scaled = output.astype(np.float64) - wide.get("beta", 0.0)
+    usable = (variance > 0) & np.isfinite(scaled) & (scaled != 0) & (gamma != 0)
+    if not usable.any():
+        return None
+    least = usable & (variance <= variance[usable].min() * (1 + 1e-9))
+    place = np.unravel_index(int((np.abs(centred) * least).argmax()), x.shape)
+    root = float(centred[place] * gamma[place] / scaled[place])
+    fitted = root - np.sqrt(variance[place]) if model.eps_outside_root else root**2 - variance[place]
+    if not np.isfinite(fitted) or abs(fitted) < 1e-9 * variance[place]:  # noqa: PLR2004 - rounding
+        return 0.0 if np.isfinite(fitted) else None
+    # Three digits are what people write.
+    near = float(f"{fitted:.2g}")
+    return max(near if abs(near - fitted) < 1e-4 * abs(fitted) else float(fitted), 0.0)
+
+
+def _distance(
+    question: Question, wide: Mapping[str, Array], output: Array, model: ForwardModel
+) -> float:
+    x = question.x
+    with np.errstate(all="ignore"):
+        expected = wide.get("gamma", 1.0) * (x - model.mean(x)) * model.inv_std(question)
+        expected = expected + wide.get("beta", 0.0)
+        error = np.abs(expected - output.astype(np.float64))
+        scale = 1 + np.abs(np.broadcast_to(wide.get("gamma", 1.0), x.shape)) + np.abs(expected)
     worst = float(np.max(error / scale))
     return worst if np.isfinite(worst) else np.inf

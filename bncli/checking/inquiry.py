@@ -109,7 +109,7 @@ class Inquiry:
         x = np.random.default_rng((seed, 5)).standard_normal(shape)
         plain = ask(self.target, shape, seed, self.eps, PIXEL, x=x)  # type: ignore[arg-type]
         base = self._function(plain)(plain.x)
-        self.axes = structure_of(self._function(plain), plain, base)
+        self.axes = structure_of(self._function(plain), plain.x, base)
         for question in (self._at(shape), plain):
             output = self._function(question)(question.x)
             wide = self.target.wide(question.parameters, shape)
@@ -135,8 +135,7 @@ class Inquiry:
             ):
                 if self.failed:
                     return
-                if not vacuous(question):
-                    self._measure(question)
+                self._measure(question)
         except TargetFailure as failure:
             if failure.ended:
                 raise

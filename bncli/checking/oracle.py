@@ -1,127 +1,39 @@
 """Numerical derivatives of a target's own forward, by two independent ways.
 
-Both work in blocks: as long as pixels do not influence each other, all pixels of one picture are
-perturbed at once, and B forwards (2B for differences) give every derivative of every pixel.
+Values that are normalized together are a group. Groups do not influence each other, so one value
+of every group is stepped at once: as many forwards as a group has values give every derivative.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from bncli.checking.analytic import STEP, Analytic
-from bncli.checking.question import Array, Question
+from bncli.checking.question import AXES, Array, Question
 
-Function = Callable[[Array, Array, Array], Array]
-"""(x, gamma, beta) to the output, each time by a new layer."""
+Function = Callable[[Array, Mapping[str, Array]], Array]
+"""A batch and the parameters by role, to the output, each time by a new layer."""
 
 STEPS = (6e-6, 1e-3, 2e-2)
-"""Of central differences, in units of each pixel's own spread: for double precision (its cube
+"""Of central differences, in units of each group's own spread: for double precision (its cube
 root), for something between, and for single precision."""
 
-_PARAMETER_STEP = 1e-6  # the output is linear in gamma and beta: small enough to pass no kink by
+PARAMETER_STEPS = (2.0**-2, 1e-4)
+"""A normalization is linear in gamma and beta, so that a large step is as true as a small one, and
+loses fewer digits; where it is not, the small one is taken."""
+
+EVERYTHING = tuple(range(AXES))
 _KINK = 0.05
-QUANTITIES = ("grad_input", "grad_gamma", "grad_beta")
-Forward = Callable[[Array], Array]
 _SLACK = 16
 _LISTED = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Leaks:
-    """What the scan found.
-
-    Attributes:
-        victims: how many pixels depend on other pixels.
-        pairs: some (source, victim), each (x, y, channel); the source is confirmed by a forward of
-            its own.
-    """
-
-    victims: int = 0
-    pairs: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
-
-
-def scan(forward: Forward, question: Question, base: Array) -> Leaks:
-    """Perturb half of the pixels at a time, by each bit of their index, and look at the other half.
-
-    Any single ordered leak has source and victim apart in some bit, so one of the masks shows it:
-    2 ceil(log2 P) forwards beside the one of *base*.
-
-    Args:
-        forward: a batch to its output, each time by a new layer.
-        question: the batch.
-        base: its output.
-    """
-    pixels = question.gamma.size
-    bits = max(0, (pixels - 1).bit_length())
-    index = np.arange(pixels)
-    nudge = _nudge(question)
-    # hits[bit] holds the pixels that moved while only pixels of the other value were perturbed.
-    hits = np.zeros((bits, pixels), bool)
-    precision = max(np.finfo(base.dtype).eps, np.finfo(question.x.dtype).eps)
-    floor = _SLACK * precision * (np.abs(base).max(axis=0) + 1e-300).reshape(-1)
-    for bit in range(bits):
-        for value in (0, 1):
-            chosen = (index >> bit & 1) == value
-            moved = _moved(forward, question.x, nudge, chosen, base, floor)
-            hits[bit] |= moved & ~chosen
-    victims = np.flatnonzero(hits.any(axis=0))
-    pairs = []
-    for victim in victims[:_LISTED]:
-        flips = sum(1 << bit for bit in range(bits) if hits[bit, victim])
-        source = int(victim) ^ flips
-        if source >= pixels or source == victim:
-            continue
-        if _moved(forward, question.x, nudge, index == source, base, floor)[victim]:
-            pairs.append((_place(source, question), _place(int(victim), question)))
-    return Leaks(len(victims), tuple(pairs))
-
-
-def _nudge(question: Question) -> Array:
-    """A change of every element, of the size of its pixel's spread, different in each picture."""
-    spread = np.sqrt(question.variance + question.eps)
-    signs = np.where(np.arange(len(question.x)) % 2 == 0, 1.0, -0.5)
-    change: Array = (signs[:, None, None, None] * spread * 0.5).astype(question.x.dtype)
-    return change
-
-
-def _moved(
-    forward: Forward, x: Array, nudge: Array, chosen: Array, base: Array, floor: Array
-) -> Array:
-    perturbed = np.where(chosen.reshape(x.shape[1:]), x + nudge, x)
-    change = np.abs(forward(perturbed) - base).max(axis=0).reshape(-1)
-    moved: Array = ~(change <= floor)
-    return moved
-
-
-def _place(pixel: int, question: Question) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(pixel, question.gamma.shape))
-
-
-@dataclass(slots=True)
-class Derivatives:
-    """What the backward should have given.
-
-    Attributes:
-        method: how they were found.
-        values: quantity -> derivative, of the quantity's shape.
-        scales: quantity -> (w, h, c): size of the terms that add up to it, which survives where
-            the terms cancel.
-        noise: quantity -> (w, h, c): relative uncertainty of the derivative.
-        skipped: (w, h, c), pixels at which the forward has a kink.
-        problem: why the derivatives cannot be trusted; empty if they can.
-        notes: what else was seen.
-    """
-
-    method: str
-    values: dict[str, Array]
-    scales: dict[str, Array]
-    noise: dict[str, Array]
-    skipped: Array
-    problem: str = ""
-    notes: list[str] = field(default_factory=list)
+class NotAnalyticError(Exception):
+    """The forward does not carry complex numbers through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,70 +42,214 @@ class Asked:
 
     Attributes:
         function: the forward.
-        question: where, in the precision the forward is asked in.
-        wanted: the quantities.
+        question: where, in the precision the forward is asked in, with the axes of its groups.
+        roles: of the parameters whose gradients are wanted.
         base: the output at the question.
-        leaks: what the leak scan found.
         seed: of what is random.
+        index: role -> for each value of the output, which value of the parameter is meant: in the
+            axes (batch, w, h, c), of length 1 where the parameter has none.
+        slope: how much the output changes with a value of the input alone, without the terms that
+            take it back, (batch, w, h, c) or broadcastable; None where it is not known.
     """
 
     function: Function
     question: Question
-    wanted: tuple[str, ...]
+    roles: tuple[str, ...]
     base: Array
-    leaks: Leaks
     seed: int
+    index: Mapping[str, Array]
+    slope: Array | None = None
 
 
-class NotAnalyticError(Exception):
-    """The forward does not carry complex numbers through."""
+@dataclass(frozen=True, slots=True)
+class Leaks:
+    """Groups that depend on others.
+
+    Attributes:
+        victims: how many groups depend on other groups.
+        pairs: some (source, victim), each by its place in the axes that the groups differ in; the
+            source is confirmed by a forward of its own.
+    """
+
+    victims: int = 0
+    pairs: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
 
 
-def complex_block(asked: Asked) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Derivatives and scales by the complex step.
+@dataclass(slots=True)
+class Derivatives:
+    """What the backward should have given.
+
+    Attributes:
+        method: how they were found.
+        values: quantity -> derivative: (batch, w, h, c), NaN where it was not asked; of parameters
+            in their own shapes.
+        scales: quantity -> size of the terms that add up to it, which survives where the terms
+            cancel; broadcastable to the values.
+        noise: quantity -> relative uncertainty of the derivative; likewise.
+        skipped: groups at which the forward has a kink, or divides by 0; likewise.
+        axes: that were reduced over.
+        directions: of grad_input, where it was not asked everywhere.
+        leaks: between groups.
+        problem: why the derivatives cannot be trusted; empty if they can.
+        notes: what else was seen.
+    """
+
+    method: str
+    values: dict[str, Array] = field(default_factory=dict)
+    scales: dict[str, Array] = field(default_factory=dict)
+    noise: dict[str, Array] = field(default_factory=dict)
+    skipped: Array = field(default_factory=lambda: np.zeros((1,) * AXES, bool))
+    axes: tuple[int, ...] = ()
+    directions: list[Direction] = field(default_factory=list)
+    leaks: Leaks = field(default_factory=Leaks)
+    problem: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """The derivative along one direction in every group.
+
+    Attributes:
+        along: (batch, w, h, c).
+        slope: in each group, with axes of length 1 for those reduced.
+        size: of the terms that add up to it; likewise.
+    """
+
+    along: Array
+    slope: Array
+    size: Array
+
+
+def structure_of(function: Callable[[Array], Array], x: Array, base: Array) -> tuple[int, ...]:
+    """The axes along which a value of the input reaches into the output.
+
+    Args:
+        function: a batch to its output.
+        x: a small batch, (batch, w, h, c), of usual spread.
+        base: its output.
+    """
+    reached: set[int] = set()
+    corners = ((0, 0, 0, 0), tuple(n - 1 for n in x.shape), tuple(n // 2 for n in x.shape))
+    for place in corners:
+        moved = x.copy()
+        moved[place] += 0.5
+        change = np.abs(function(moved) - base)
+        far = np.argwhere(~(change <= _SLACK * _precision(base, x) * (np.abs(base) + 1)))
+        reached |= {axis for axis in EVERYTHING if (far[:, axis] != place[axis]).any()}
+    return tuple(sorted(reached))
+
+
+def _precision(*arrays: Array) -> float:
+    return max(float(np.finfo(array.dtype).eps) for array in arrays)
+
+
+def places(axes: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    """How many values a group has."""
+    return math.prod(shape[axis] for axis in axes)
+
+
+def of_groups(array: Array, axes: tuple[int, ...], number: int) -> Array:
+    """A view of the value of this *number* in every group."""
+    lengths = [array.shape[axis] for axis in axes]
+    place = np.unravel_index(number, lengths) if axes else ()
+    view: Array = np.moveaxis(array, axes, range(len(axes)))[(*place, ...)]
+    return view
+
+
+def scan(forward: Callable[[Array], Array], question: Question, base: Array) -> Leaks:
+    """Perturb half of the groups at a time, by each bit of their index, and look at the other half.
+
+    Any single ordered leak has source and victim apart in some bit, so one of the masks shows it:
+    2 ceil(log2 G) forwards beside the one of *base*.
+
+    Args:
+        forward: a batch to its output, each time by a new layer.
+        question: the batch, and its groups.
+        base: its output.
+    """
+    kept = tuple(1 if a in question.axes else n for a, n in enumerate(question.x.shape))
+    groups = math.prod(kept)
+    bits = max(0, (groups - 1).bit_length())
+    index = np.arange(groups).reshape(kept)
+    nudge = _nudge(question)
+    # hits[bit] holds the groups that moved while only groups of the other value were perturbed.
+    hits = np.zeros((bits, groups), bool)
+    axes = question.axes
+    size = np.nan_to_num(np.abs(base)).max(axis=axes, keepdims=True)
+    floor = _SLACK * _precision(base, question.x) * (size + 1e-300)
+
+    def moved(chosen: Array) -> Array:
+        change = np.abs(forward(np.where(chosen, question.x + nudge, question.x)) - base)
+        still: Array = change.max(axis=axes, keepdims=True) <= floor
+        dead = ~np.isfinite(base).all(axis=axes, keepdims=True)
+        return ~(still | dead).reshape(-1)
+
+    for bit in range(bits):
+        for value in (0, 1):
+            chosen = (index >> bit & 1) == value
+            hits[bit] |= moved(chosen) & ~chosen.reshape(-1)
+    victims = np.flatnonzero(hits.any(axis=0))
+    pairs = []
+    names = [n for a, n in enumerate(question.x.shape) if a not in axes]
+    for victim in victims[:_LISTED]:
+        flips = sum(1 << bit for bit in range(bits) if hits[bit, victim])
+        source = int(victim) ^ flips
+        if source < groups and source != victim and moved(index == source)[victim]:
+            pairs.append((_place(source, names), _place(int(victim), names)))
+    return Leaks(len(victims), tuple(pairs))
+
+
+def _nudge(question: Question) -> Array:
+    """A change of every value, of the size of its group's spread, different in each of the group."""
+    spread = np.sqrt(question.variance + question.eps)
+    number = np.arange(question.x.size).reshape(question.x.shape)
+    signs = np.where(np.random.default_rng(6).random(number.shape) < 0.5, 1.0, -0.5)  # noqa: PLR2004 - half of them
+    change: Array = (signs * spread * 0.5).astype(question.x.dtype)
+    return change
+
+
+def _place(group: int, lengths: list[int]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(group, lengths))
+
+
+def complex_block(asked: Asked, numbers: list[int]) -> tuple[Array, Array]:
+    """Derivatives by the complex step, at some values of every group; and the scale of their terms.
 
     Raises:
         NotAnalyticError: the forward refuses complex numbers or drops their imaginary part.
     """
-    x, gamma, beta = asked.question.x, asked.question.gamma, asked.question.beta
-    delta = asked.question.delta
-    total = np.empty(x.shape)
-    scale = np.zeros(gamma.shape)
-    for picture in range(len(x)):
-        stepped = x.astype(np.complex128)
-        stepped[picture] += 1j * STEP
-        slope = _slope(asked.function(Analytic.of(stepped), gamma, beta))
-        slope *= delta
-        total[picture] = slope.sum(axis=0)
-        np.maximum(scale, np.abs(slope, out=slope).sum(axis=0), out=scale)
-    values, scales = {"grad_input": total}, {"grad_input": scale}
-    start = Analytic.of(x)
-    for name, pair in (
-        ("grad_gamma", (Analytic.of(gamma + 1j * STEP), beta)),
-        ("grad_beta", (gamma, Analytic.of(beta + 1j * STEP))),
-    ):
-        if name in asked.wanted:
-            slope = _slope(asked.function(start, *pair)) * delta
-            values[name] = slope.sum(axis=0)
-            scales[name] = natural_scale(np.abs(slope).sum(axis=0), delta)
-    return values, scales
+    question, axes = asked.question, asked.question.axes
+    total, scale = _empty(question)
+    for number in numbers:
+        stepped = question.x.astype(np.complex128)
+        of_groups(stepped, axes, number)[...] += 1j * STEP
+        slope = _slope(asked.function(Analytic.of(stepped), question.parameters))
+        slope *= question.delta
+        of_groups(total, axes, number)[...] = slope.sum(axis=axes)
+        np.maximum(scale, np.abs(slope, out=slope).sum(axis=axes, keepdims=True), out=scale)
+    return total, scale
 
 
-def natural_scale(sizes: Array, delta: Array) -> Array:
-    """Size of the terms of a parameter's gradient, (w, h, c), at least that of other pixels.
+def complex_along(asked: Asked, along: Array) -> Direction:
+    """The derivative along a direction, by the complex step.
 
-    Where a pixel is constant, x_norm is nothing but the rounding of its mean: an error there is
-    small beside an x_norm of usual size, not beside itself.
-
-    Args:
-        sizes: sum of the absolute terms, delta times the slope of the output, (w, h, c).
-        delta: the delta.
+    Raises:
+        NotAnalyticError: as of :func:`complex_block`.
     """
-    weight = np.abs(delta).sum(axis=0)
-    with np.errstate(all="ignore"):
-        slopes = sizes / weight
-    scale: Array = np.maximum(sizes, slopes[np.isfinite(slopes)].max(initial=0.0) * weight)
-    return scale
+    question, axes = asked.question, asked.question.axes
+    stepped = Analytic.of(question.x + 1j * STEP * along)
+    terms = _slope(asked.function(stepped, question.parameters)) * question.delta
+    return Direction(along, *_summed(terms, axes))
+
+
+def _summed(terms: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    return terms.sum(axis=axes, keepdims=True), np.abs(terms).sum(axis=axes, keepdims=True)
+
+
+def _empty(question: Question) -> tuple[Array, Array]:
+    kept = tuple(1 if a in question.axes else n for a, n in enumerate(question.x.shape))
+    return np.full(question.x.shape, np.nan), np.zeros(kept)
 
 
 def _slope(output: Array) -> Array:
@@ -203,86 +259,47 @@ def _slope(output: Array) -> Array:
     return slope
 
 
-def central_block(asked: Asked, step: float) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Derivatives and scales by central differences with steps of *step* spreads of each pixel."""
-    question, function = asked.question, asked.function
-    x, gamma, beta, delta = question.x, question.gamma, question.beta, question.delta
-    spread = step * np.sqrt(question.variance + question.eps)
-    total = np.empty(x.shape)
-    scale = np.zeros(gamma.shape)
-    for picture in range(len(x)):
-        up, down = x.copy(), x.copy()
-        up[picture] += spread
-        down[picture] -= spread
-        gap = (up[picture] - down[picture]).astype(np.float64)
-        change = _difference(function(up, gamma, beta), function(down, gamma, beta))
-        slope = delta * change / np.where(gap > 0, gap, np.nan)
-        total[picture] = slope.sum(axis=0)
-        np.maximum(scale, np.abs(slope).sum(axis=0), out=scale)
-    values, scales = {"grad_input": total}, {"grad_input": scale}
-    size, none = x.dtype.type(step), x.dtype.type(0)
-    for name, by, along in (("grad_gamma", size, none), ("grad_beta", none, size)):
-        if name in asked.wanted:
-            ups, downs = (gamma + by, beta + along), (gamma - by, beta - along)
-            gap = (ups[0] - downs[0]) + (ups[1] - downs[1])
-            slope = delta * _difference(function(x, *ups), function(x, *downs)) / gap
-            values[name] = slope.sum(axis=0)
-            scales[name] = natural_scale(np.abs(slope).sum(axis=0), delta)
-    return values, scales
+def central_block(asked: Asked, numbers: list[int], step: float) -> tuple[Array, Array]:
+    """The same by central differences with steps of *step* spreads of each group."""
+    question, axes = asked.question, asked.question.axes
+    spread = np.broadcast_to(step * np.sqrt(question.variance + question.eps), question.x.shape)
+    total, scale = _empty(question)
+    for number in numbers:
+        along = np.zeros(question.x.shape)
+        of_groups(along, axes, number)[...] = of_groups(spread, axes, number)
+        terms, gap = _difference(asked, along)
+        steps = gap.sum(axis=axes, keepdims=True)
+        with np.errstate(all="ignore"):
+            slope = terms / np.where(steps > 0, steps, np.nan)
+        of_groups(total, axes, number)[...] = slope.sum(axis=axes)
+        np.maximum(scale, np.nan_to_num(np.abs(slope)).sum(axis=axes, keepdims=True), out=scale)
+    return total, scale
 
 
-def _difference(up: Array, down: Array) -> Array:
-    change: Array = up.astype(np.float64) - down.astype(np.float64)
-    return change
+def central_along(asked: Asked, along: Array) -> Direction:
+    """The derivative along a direction by central differences; *along* is the step itself."""
+    terms, gap = _difference(asked, along)
+    return Direction(gap, *_summed(terms, asked.question.axes))
 
 
-@dataclass(frozen=True, slots=True)
-class Direction:
-    """Central differences along one random direction.
-
-    Attributes:
-        error: quantity -> (w, h, c): how far the derivatives are off, relative to their scale.
-        kinked: (w, h, c), pixels at which the slopes to both sides differ.
-    """
-
-    error: dict[str, Array]
-    kinked: Array
+def _difference(asked: Asked, along: Array) -> tuple[Array, Array]:
+    """The terms of the change of the loss from one side to the other, and the way between them."""
+    question = asked.question
+    step = along.astype(question.x.dtype)
+    up, down = question.x + step, question.x - step
+    outputs = [asked.function(x, question.parameters).astype(np.float64) for x in (up, down)]
+    gap: Array = up.astype(np.float64) - down.astype(np.float64)
+    return question.delta * (outputs[0] - outputs[1]), gap
 
 
-def along_random(asked: Asked, values: dict[str, Array], scales: dict[str, Array]) -> Direction:
-    """Hold derivatives against central differences along one random direction per pixel."""
-    question, function, base = asked.question, asked.function, asked.base
-    rng = np.random.default_rng((asked.seed, 3))
-    x, gamma, beta, delta = question.x, question.gamma, question.beta, question.delta
-    spread = STEPS[0] * np.sqrt(question.variance + question.eps)
-    move = rng.uniform(0.5, 1.0, x.shape) * rng.choice((-1.0, 1.0), x.shape)
-    up, down = x + spread * move, x - spread * move
-    y_up, y_down = function(up, gamma, beta), function(down, gamma, beta)
-    found = (delta * (y_up - y_down)).sum(axis=0)
-    expected = (values["grad_input"] * (up - down)).sum(axis=0)
-    unit = np.abs(up - down).max(axis=0)
-    error = {"grad_input": _relative(found - expected, scales["grad_input"] * unit)}
-    bend = np.abs(y_up - 2 * base + y_down).max(axis=0)
-    rise = np.abs(y_up - y_down).max(axis=0)
-    eps = np.finfo(np.float64).eps
+def kinked(asked: Asked, along: Array) -> Array:
+    """Groups at which the slopes to both sides differ, with axes of length 1 for those reduced."""
+    question, base, axes = asked.question, asked.base, asked.question.axes
+    y_up = asked.function(question.x + along, question.parameters)
+    y_down = asked.function(question.x - along, question.parameters)
+    bend = np.abs(y_up - 2 * base + y_down).max(axis=axes, keepdims=True)
+    rise = np.abs(y_up - y_down).max(axis=axes, keepdims=True)
     condition = question.condition
-    noise = 100 * eps * (1 + condition + condition**2 / 10) * (1 + np.abs(base).max(axis=0))
-    kinked = bend > _KINK * rise + noise
-    if len(asked.wanted) > 1:
-        step = _PARAMETER_STEP
-        both = [rng.uniform(0.5, 1.0, gamma.shape) for _ in range(2)]
-        ups = [p + step * m for p, m in zip((gamma, beta), both, strict=True)]
-        downs = [p - step * m for p, m in zip((gamma, beta), both, strict=True)]
-        found = (delta * (function(x, *ups) - function(x, *downs))).sum(axis=0)
-        expected, size = np.zeros(gamma.shape), np.zeros(gamma.shape)
-        for name, high, low in zip(QUANTITIES[1:], ups, downs, strict=True):
-            if name in values:
-                expected = expected + values[name] * (high - low)
-                size = size + scales[name] * (high - low)
-        error["parameters"] = _relative(found - expected, size)
-    return Direction(error, kinked)
-
-
-def _relative(error: Array, size: Array) -> Array:
-    relative: Array = np.abs(error) / np.where(size > 0, size, 1.0)
-    return relative
+    size = 1 + np.abs(base).max(axis=axes, keepdims=True)
+    noise = 100 * np.finfo(np.float64).eps * (1 + condition + condition**2 / 10) * size
+    return np.asarray(bend > _KINK * rise + noise)
