@@ -13,17 +13,24 @@ import numpy as np
 from bncli.checking import mistakes
 from bncli.checking.compare import Quantity
 from bncli.checking.forward import ForwardModel, inverse_root
-from bncli.checking.gradients import numbers_or_reason
 from bncli.checking.mistakes import LINES, Gives, Mistake
 from bncli.checking.question import Array
 from bncli.checking.target import TargetFailure
 from bncli.checking.terms import Evidence, Fit, best_fit, count_values, name_count
+from bncli.checking.terms import fits as fits_count
 
 Ask = Callable[[], "list[Evidence]"]
 _RIGHT = ("1", "1", "1")
+_CALLED = {
+    (0,): ("batch", "the batch"),
+    (0, 1, 2): ("N*H*W", "batch, w and h"),
+    (1, 2, 3): ("C*H*W", "each picture"),
+    (1, 2): ("H*W", "each channel of each picture"),
+    (3,): ("C", "the last axis"),
+}
 _EXACT = {"float64": 1e-9, "float32": 2e-4}
 _NEAR = {"float64": 1e-7, "float32": 1e-3}
-_LEAST = 1e-5
+_SHOWN = 1e-7
 _LOOSE = 50  # between the residual of a fit and the error of its coefficients
 _NEARLY = 0.05
 _FEW = 0.5
@@ -53,12 +60,11 @@ class Diagnosis:
     residual: float | None = None
     quantity: str = "grad_input"
 
-    def at(self, shape: tuple[int, ...]) -> Diagnosis:
-        """The same for a batch of another shape: counts have other values there."""
+    def at(self, shape: tuple[int, ...], size: int) -> Diagnosis:
+        """The same for a batch of another shape, in groups of *size*: counts differ there."""
         if not self.symbols or "?" in self.symbols:
             return self
-        batch, width, height, channels = shape
-        counts = count_values((batch, width, height, channels))
+        counts = count_values(shape, size)
         a, b, c = (
             counts[symbol.removeprefix("-")] * (-1 if symbol.startswith("-") else 1)
             for symbol in self.symbols
@@ -80,7 +86,7 @@ def diagnose(name: str, quantity: Quantity, model: ForwardModel, ask: Ask, dtype
         return Diagnosis("not-a-gradient", quantity.problem, LINES[name], quantity=name)
     if name == "grad_input":
         return _of_input(quantity, model, ask, dtype)
-    return _of_parameter(name, ask, 10 * _NEAR[dtype])
+    return _of_parameter(name, quantity, ask, 10 * _NEAR[dtype])
 
 
 def _of_input(quantity: Quantity, model: ForwardModel, ask: Ask, dtype: str) -> Diagnosis:
@@ -89,14 +95,14 @@ def _of_input(quantity: Quantity, model: ForwardModel, ask: Ask, dtype: str) -> 
         seen = ask()
     except TargetFailure as failure:
         return local or _unknown(f"the probe could not be asked: {failure.message}")
-    if not model.per_pixel:
+    if model.axes is None:
         return local or _unknown(
-            "the gradient is wrong; since forward is not batch normalization of each pixel, its "
-            "terms cannot be named"
+            "the gradient is wrong; since forward is not recognised as a normalization, its terms "
+            "cannot be named"
         )
-    if all(np.asarray(e.gradients.grad_input).dtype.kind in "iub" for e in seen):
+    if all((e.given == np.rint(e.given)).all() and e.given.any() for e in seen):
         return _known(mistakes.WHOLE_NUMBERS)
-    if all(_matches(e.given, e.backward(), max(_NEAR[dtype], _LEAST)) for e in seen):
+    if all(_matches(e, e.backward(), _NEAR[dtype]) for e in seen):
         return local or _known(mistakes.DEPENDS_ON_THE_BATCH)
     found = _diagnose_probes(seen, _EXACT[dtype])
     return local if found.name == "unrecognised" and local is not None else found
@@ -105,7 +111,7 @@ def _of_input(quantity: Quantity, model: ForwardModel, ask: Ask, dtype: str) -> 
 def _diagnose_probes(seen: Sequence[Evidence], tolerance: float) -> Diagnosis:
     bad = ~np.isfinite(seen[0].given)
     if bad.any() or not np.isfinite(seen[1].given).all():
-        if bad[:, seen[0].question.variance > 0].any():
+        if (bad & (seen[0].question.variance > 0)).any():
             return _known(mistakes.NOT_FINITE, bad=int(bad.sum()), all=bad.size)
         return _known(mistakes.NO_EPS)
     fits = [best_fit(e) for e in seen]
@@ -123,7 +129,8 @@ def _diagnose_probes(seen: Sequence[Evidence], tolerance: float) -> Diagnosis:
             # A pattern that fits is surer than a number that is no count.
             return ("?" in found.symbols and _of_patterns(seen, tolerance)) or found
     residual = max(fit.residual for fit in fits)
-    return other_eps or _of_patterns(seen, tolerance) or _local_in(seen[0], tolerance) or replace(
+    named = other_eps or _of_patterns(seen, tolerance) or _dead_zeroed(seen, tolerance)
+    return named or _local_in(seen[0], tolerance) or replace(
         _unknown(
             "the gradient is wrong, but not in a way that is known: no combination of the three "
             f"terms explains it (residual {residual:.2g})"
@@ -132,8 +139,11 @@ def _diagnose_probes(seen: Sequence[Evidence], tolerance: float) -> Diagnosis:
     )  # fmt: skip
 
 
-def _known(mistake: Mistake, **words: Any) -> Diagnosis:
-    return Diagnosis(mistake.name, mistake.message.format(**words), mistake.change)
+def _known(mistake: Mistake, model: ForwardModel | None = None, **words: Any) -> Diagnosis:
+    words |= _words(model or ForwardModel())
+    return Diagnosis(
+        mistake.name, mistake.message.format(**words), mistake.change.format(**words)
+    )
 
 
 def _unknown(message: str, quantity: str = "grad_input") -> Diagnosis:
@@ -151,73 +161,143 @@ def _of_coefficients(
     seen: Sequence[Evidence], fits: Sequence[Fit], tolerance: float
 ) -> Diagnosis | None:
     """The mistakes that these powers and coefficients show; None where they are right."""
-    shapes = [e.question.shape for e in seen]
-    numbers = zip(*(fit.coefficients for fit in fits), strict=True)
-    symbols = tuple(name_count(three, shapes, tolerance) or "?" for three in numbers)
-    powers, ddof = fits[0].powers, seen[0].model.ddof
-    whole = mistakes.of_terms(symbols, powers, ddof)
+    tables = _tables(seen)
+    numbers = list(zip(*(fit.coefficients for fit in fits), strict=True))
+    symbols = tuple(name_count(three, tables, tolerance) or "?" for three in numbers)
+    powers, model = fits[0].powers, seen[0].model
+
+    def shows(coefficients: tuple[str, ...]) -> bool:
+        pairs = zip(coefficients, numbers, strict=True)
+        return all(fits_count(symbol, three, tables, tolerance) for symbol, three in pairs)
+
+    whole = mistakes.of_terms(shows, powers, model)
     made = [whole] if whole else [m for m in mistakes.MISTAKES if m.shows_in(powers)]
     if whole is None and symbols != _RIGHT:
-        made.append(mistakes.of_terms(symbols, (1, 1), ddof) or mistakes.spelled(symbols))
+        a, b, c = fits[0].coefficients
+        if symbols == ("?",) * 3 and max(abs(b / a - 1), abs(c / a - 1)) < tolerance:
+            found = _known(mistakes.SCALED, model, factor=a)
+            return _fitted(found, fits[0], symbols)
+        made.append(mistakes.of_terms(shows, (1, 1), model) or mistakes.spelled(symbols))
     if not made:
         return None
+    words = _words(model)
     found = Diagnosis(
         "-and-".join(mistake.name for mistake in made),
-        "; and ".join(mistake.message for mistake in made),
-        made[0].change if len(made) == 1 else LINES["grad_input"],
+        "; and ".join(mistake.message.format(**words) for mistake in made),
+        (made[0].change if len(made) == 1 else LINES["grad_input"]).format(**words),
     )
     return _fitted(found, fits[0], symbols)
 
 
+def _tables(seen: Sequence[Evidence]) -> list[dict[str, float]]:
+    return [count_values(e.question.shape, e.model.size(e.question.shape)) for e in seen]
+
+
+def _words(model: ForwardModel) -> dict[str, str]:
+    """How the count of a group and its axes are called, for such a forward."""
+    count, over = _CALLED.get(model.axes or (), ("the number of values", "the axes of forward"))
+    return {"count": count, "over": over}
+
+
 def _other_eps(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
     """An eps that differs between forward and backward: seen only where the variance is small."""
-    first = seen[0]
-    dead = first.question.variance == 0
-    if not dead.any():
+    first, model = seen[0], seen[0].model
+    least = np.broadcast_to(first.question.variance, first.question.shape)
+    live = np.isfinite(first.given) & (np.isfinite(first.inv_std) & (first.gamma != 0))
+    if not live.any():
         return None
-    spread = first.question.delta[:, dead] - first.question.delta[:, dead].mean(axis=0)
-    ratio = (first.given[:, dead] * spread).sum(axis=0)
-    factor = float(np.abs(ratio / (first.question.gamma[dead] * (spread**2).sum(axis=0)))[0])
-    if not np.isfinite(factor) or factor == 0:
+    chosen = live & (least <= least[live].min() * (1 + 1e-6))
+    arrived = first.question.delta * first.gamma
+    spread = np.where(chosen, arrived - model.mean(arrived), 0.0)
+    variance = float(least[chosen].min())
+    ratio = float((np.where(chosen, first.given, 0.0) * spread).sum() / (spread**2).sum())
+    if not np.isfinite(ratio) or ratio == 0:
         return None
-    forward = first.question.eps if first.model.eps is None else first.model.eps
-    ways = ((mistakes.EPS_OUTSIDE, 1 / factor), (mistakes.EPS_MISMATCH, factor**-2))
+    forward = first.question.eps if model.eps is None else model.eps
+    root = 1 / abs(ratio)
+    ways = ((mistakes.EPS_OUTSIDE, root - np.sqrt(variance)),
+            (mistakes.EPS_MISMATCH, root**2 - variance))  # fmt: skip
     for everywhere, (mistake, eps) in itertools.product((True, False), ways):
         outside = mistake is mistakes.EPS_OUTSIDE
-        if all(_has_eps(e, eps, tolerance, everywhere, outside) for e in seen):
-            made = mistakes.EPS_OUTSIDE_FORWARD if first.model.eps_outside_root else mistake
-            return _known(made, backward=eps, forward=forward)
+        tries = (eps,) if variance == 0 else _settled(first, eps, outside=outside)
+        for one in tries:
+            if one < 0 or abs(one - forward) <= 1e-3 * forward and outside == model.eps_outside_root:
+                continue
+            if all(_has_eps(e, one, tolerance, everywhere, outside) for e in seen):
+                made = mistakes.EPS_OUTSIDE_FORWARD if model.eps_outside_root else mistake
+                if forward < 1e-30 and not outside:  # noqa: PLR2004 - 0 but for rounding
+                    made = mistakes.EPS_IN_BACKWARD
+                return _known(made, model, backward=one, forward=forward)
     return None
 
 
-def _has_eps(e: Evidence, eps: float, tolerance: float, everywhere: bool, outside: bool) -> bool:
-    inv_std = inverse_root(e.model.variance(e.question), eps, outside=outside)
-    x_norm = (e.question.x - e.question.x.mean(axis=0)) * inv_std if everywhere else e.x_norm
+def _settled(e: Evidence, start: float, *, outside: bool) -> Sequence[float]:
+    """The eps of least error near *start*, where the variance term blurs what one value shows."""
+    usable = np.isfinite(e.given) & np.isfinite(e.inv_std)
+    if not np.isfinite(start) or start <= 0:
+        start = 1e-5
+    grid = start * np.logspace(-3, 3, 241)
+    for width in (2.0, 0.05, 1e-3, 2e-5, 4e-7):
+        errors = [_error_of(e, float(eps), outside, usable) for eps in grid]
+        centre = float(grid[int(np.argmin(errors))])
+        grid = centre * np.linspace(1 - width / 2, 1 + width / 2, 81)
+        grid = grid[grid > 0]
+    return (float(f"{centre:.3g}"), centre)
+
+
+def _error_of(e: Evidence, eps: float, outside: bool, usable: Array) -> float:
+    inv_std = inverse_root(e.model.variance(e.question.x), eps, outside=outside)
+    x_norm = (e.question.x - e.model.mean(e.question.x)) * inv_std
     expected = e.backward(inv_std=inv_std, along=(x_norm, x_norm))
-    return _matches(e.given, expected, max(tolerance, _LEAST))
+    size = np.abs(e.given).max(axis=e.question.axes, keepdims=True) + 1e-300
+    return float((((e.given - expected) / size)[usable] ** 2).sum())
+
+
+def _has_eps(e: Evidence, eps: float, tolerance: float, everywhere: bool, outside: bool) -> bool:
+    inv_std = inverse_root(e.model.variance(e.question.x), eps, outside=outside)
+    x_norm = (e.question.x - e.model.mean(e.question.x)) * inv_std if everywhere else e.x_norm
+    with np.errstate(all="ignore"):
+        expected = e.backward(inv_std=inv_std, along=(x_norm, x_norm))
+    return _matches(e, expected, max(10 * tolerance, _SHOWN), only=np.isfinite(e.inv_std))
 
 
 def _of_patterns(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
-    for mistake, gives in mistakes.patterns_of("grad_input", seen[0].model.ddof):
+    model = seen[0].model
+    for mistake, gives in mistakes.patterns_of("grad_input", model):
         if all(_shows(e, gives, 10 * tolerance) for e in seen):
-            return _known(mistake)
+            return _known(mistake, model)
     return None
 
 
 def _shows(e: Evidence, gives: Gives, tolerance: float) -> bool:
     with np.errstate(all="ignore"):
         expected = gives(e)
-    usual = e.question.usual
     # Where all terms cancel, what is left is rounding of the terms.
-    size = np.abs(e.question.gamma * e.inv_std)[usual]
-    return _matches(e.given[:, usual], expected[:, usual], tolerance, size)
+    return _matches(e, expected, tolerance, only=e.question.usual, size=np.abs(e.gamma * e.inv_std))
 
 
-def _matches(given: Array, expected: Array, tolerance: float, size: Array | float = 0.0) -> bool:
-    """Whether two gradients agree, pixel by pixel, relative to *size* at least."""
-    scale = np.maximum(np.abs(expected).max(axis=0), size)
-    error = np.abs(given - expected).max(axis=0)
-    return bool((error <= tolerance * scale + 1e-300).all())
+def _matches(
+    e: Evidence, expected: Array, tolerance: float, *, only: Array | bool = True,
+    size: Array | float = 0.0,
+) -> bool:  # fmt: skip
+    """Whether a gradient is what is expected, group by group, relative to *size* at least."""
+    axes = e.question.axes
+    with np.errstate(all="ignore"):
+        scale = np.maximum(np.abs(expected).max(axis=axes, keepdims=True), size)
+        error = np.abs(e.given - expected)
+        good = (error <= tolerance * scale + 1e-300) | ~np.broadcast_to(only, error.shape)
+    return bool(good.all()) and bool(np.broadcast_to(only, error.shape).any())
+
+
+def _dead_zeroed(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
+    """Right but where the variance is 0, and 0 there."""
+    for e in seen:
+        dead = np.broadcast_to(e.question.variance == 0, e.given.shape)
+        if not dead.any() or e.given[dead].any():
+            return None
+        if not _matches(e, e.backward(), 10 * tolerance, only=~dead):
+            return None
+    return _known(mistakes.DEAD_ZEROED, seen[0].model)
 
 
 def _local_of(quantity: Quantity) -> Diagnosis | None:
@@ -239,7 +319,7 @@ def _local_of(quantity: Quantity) -> Diagnosis | None:
 def _local_in(first: Evidence, tolerance: float) -> Diagnosis | None:
     """Wrong at some elements of a probe, right at all others."""
     right = first.backward()
-    scale = np.abs(right).max(axis=0)
+    scale = np.abs(right).max(axis=first.question.axes, keepdims=True)
     error = np.abs(first.given - right)
     wrong = error > max(1e-6, 10 * tolerance) * np.where(scale > 0, scale, 1.0)
     if not wrong.any() or wrong.mean() >= _FEW:
@@ -249,7 +329,7 @@ def _local_in(first: Evidence, tolerance: float) -> Diagnosis | None:
     pixels = np.argwhere(wrong.any(axis=0))
     if len(pictures) == 1:
         where = f"picture {int(pictures[0])}"
-    elif len(channels) == 1 and len(pixels) > 1:
+    elif len(channels) == 1 and len(pixels) > 1 and wrong.shape[3] > 1:
         where = f"channel {int(channels[0])}"
     elif len(pixels) == 1:
         where = "pixel ({}, {}, {})".format(*(int(i) for i in pixels[0]))
@@ -258,31 +338,49 @@ def _local_in(first: Evidence, tolerance: float) -> Diagnosis | None:
     return _known(mistakes.LOCAL, where=where)
 
 
-def _of_parameter(name: str, ask: Ask, tolerance: float) -> Diagnosis:
+def _of_parameter(name: str, quantity: Quantity, ask: Ask, tolerance: float) -> Diagnosis:
     try:
         seen = ask()
     except TargetFailure as failure:
         return _unknown(failure.message, name)
-    for mistake, gives in mistakes.patterns_of(name, seen[0].model.ddof):
-        ratios = [_ratio(e, name, gives, tolerance) for e in seen]
-        count = name_count(ratios, [e.question.shape for e in seen], tolerance)
-        if count is None:
-            continue
-        times = "" if count == "1" else f"it is multiplied by {count}"
-        message = f"{name}: " + " and ".join(part for part in (mistake.message, times) if part)
-        label = mistake.name if count == "1" else f"{mistake.name}-times-{count}"
-        return Diagnosis(label, message, mistake.change, quantity=name)
+    role, model = name.removeprefix("grad_"), seen[0].model
+    if model.axes is not None and all(role in e.gradients for e in seen):
+        words = _words(model)
+        for mistake, gives in mistakes.patterns_of(name, model):
+            ratios = [_ratio(e, role, gives, tolerance) for e in seen]
+            count = name_count(ratios, _tables(seen), tolerance)
+            if count is None or (count == "1" and not mistake.message):
+                continue
+            summed = [1 / _summed(e, role) for e in seen]
+            times = "" if count == "1" else f"it is multiplied by {count}"
+            if count != "1" and np.allclose(ratios, summed, rtol=tolerance):
+                times = "it is a mean over the batch where a sum belongs"
+            message = f"{name}: " + " and ".join(part for part in (mistake.message, times) if part)
+            label = mistake.name if count == "1" else f"{mistake.name}-times-{count}"
+            change = mistake.change.format(**words)
+            return Diagnosis(label, message.format(**words), change, quantity=name)
+    local = _local_of(quantity)
+    if local is not None:
+        return replace(local, message=f"{name}: {local.message}", quantity=name)
     return _unknown(f"{name} is wrong, but not in a way that is known", name)
 
 
-def _ratio(e: Evidence, name: str, gives: Gives, tolerance: float) -> float:
+def _summed(e: Evidence, role: str) -> int:
+    """How many terms add up to each value of a parameter's gradient."""
+    return int(e.given.size // e.gradients[role].size)
+
+
+def _ratio(e: Evidence, role: str, gives: Gives, tolerance: float) -> float:
     """The number by which what a mistake gives becomes the gradient; NaN if there is none."""
-    array, _ = numbers_or_reason(getattr(e.gradients, name), e.question.gamma.shape, name)
-    if array is None:
-        return math.nan
-    usual = e.question.usual
-    given = array[usual].astype(np.float64)
-    candidate = (e.question.delta * gives(e)).sum(axis=0)[usual]
+    array = e.gradients[role]
+    reduced = tuple(axis for axis, length in enumerate(array.shape) if length == 1)
+    usual = np.broadcast_to(e.question.usual, e.given.shape).all(axis=reduced, keepdims=True)
+    if not usual.any():
+        usual = np.ones_like(usual)
+    given = array.astype(np.float64)[usual]
+    with np.errstate(all="ignore"):
+        terms = e.question.delta * gives(e)
+    candidate = terms.sum(axis=reduced, keepdims=True)[usual]
     size = float((candidate**2).sum())
     if size == 0:
         return math.nan if given.any() else 1.0

@@ -161,9 +161,11 @@ class Examination:
         ]
         asked: list[Inquiry] = []
         for trial in working:
-            inquiry = Inquiry(trial, request, self._tick)
+            # What the user asks is asked once, in the first layout that works.
             first = not asked
-            inquiry.run(x if first else None, delta if first else None, first=first)
+            facts = request if first else dataclasses.replace(request, shape=None)
+            inquiry = Inquiry(trial, facts, self._tick)
+            inquiry.run(x if first else None, delta if first else None)
             asked.append(inquiry)
         Verdict(request, trials, asked).write(report)
 
@@ -189,7 +191,7 @@ class Verdict:
         elif shown.problem:
             report.status, report.reason = "inconclusive", shown.problem
         elif shown.broken:
-            report.status = "fail"
+            report.status, report.reason = "fail", shown.broken.message
         elif missing:
             report.status, report.reason = "inconclusive", missing
         else:
@@ -203,8 +205,8 @@ class Verdict:
         report.forwards = found.forwards
         report.quantities |= found.quantities
         report.leaks = {
-            "victims": found.leaks.victims,
-            "pairs": [list(pair) for pair in found.leaks.pairs],
+            "victims": found.derivatives.leaks.victims,
+            "pairs": [list(pair) for pair in found.derivatives.leaks.pairs],
         }
         report.conformance = dataclasses.asdict(shown.model)
         report.findings = shown.findings

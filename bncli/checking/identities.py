@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.oracle import QUANTITIES
-from bncli.checking.parameters import attribute_of
-from bncli.checking.question import Array, Question
+from bncli.checking.forward import CHANNEL, ForwardModel
+from bncli.checking.gradients import ADDED, MOVED, RETURNED
+from bncli.checking.places import as_array
+from bncli.checking.question import PIXEL, Array, Question
 from bncli.checking.session import Session, Target
 from bncli.checking.target import TargetFailure
 
 Backward = Callable[[Question], Array]
-"""The gradient of the input at a question, by a new layer; NaN where it is no array."""
+"""The gradient of the input at a question, by a new layer."""
 
-Answers = Iterator[tuple[str, bool | None, str]]
+Answers = Iterator[tuple[str, bool | None, str, bool]]
 """What a :class:`Finding` is made of."""
+
+_CONSTANT_IN_GROUP = (PIXEL, CHANNEL, (1, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,76 +32,110 @@ class Finding:
         name: of the question.
         passed: the answer; None where it could not be asked.
         message: what it means.
+        decides: whether every right backward has it, so that the check fails without.
     """
 
     name: str
     passed: bool | None
     message: str
+    decides: bool = False
 
 
-def identities(backward: Backward, q: Question, base: Array, tolerance: float) -> Iterator[Finding]:
-    """Ask all of them: seven backwards beside the one of *base*.
+def identities(
+    backward: Backward, q: Question, base: Array, tolerance: float, model: ForwardModel,
+    crop: Callable[[Question, tuple[slice, ...]], Question],
+) -> Iterator[Finding]:  # fmt: skip
+    """Ask all of them: eight backwards beside the one of *base*.
 
     Args:
         backward: the target's.
         q: the question, a probe.
         base: the gradient there.
         tolerance: relative.
+        model: of the forward, which is a normalization.
+        crop: cuts a question down to a part of its groups.
     """
-    yield from _sums(q, base, tolerance)
-    part = (slice(None), slice(0, max(1, q.shape[1] - 1)), slice(0, max(1, q.shape[2] - 2)))
-    cropped = Question(q.x[part], q.gamma[part[1:]], q.beta[part[1:]], q.delta[part], q.eps)
+    yield from _sums(q, base, tolerance, model)
     order = np.roll(np.arange(len(q.x)), 2)
     second = q.delta[::-1] * 0.5 + 0.25
     # eps is not scaled along, so a little is left even where all is right.
     left = q.eps / q.variance[q.usual].min(initial=1.0)
+    part = _part(q)
 
     def holds(other: Question, expected: Array, slack: float = tolerance, times: int = 1) -> bool:
-        usual = q.usual[tuple(slice(length) for length in other.gamma.shape)]
-        return _near(times * backward(other), expected, usual, slack)
+        usual = q.usual[part] if other.x.shape != q.x.shape else q.usual
+        return _near(times * backward(other), expected, usual, slack, q.axes)
 
-    questions: tuple[tuple[str, str, Callable[[], bool]], ...] = (
-        ("crop", "the gradient of a crop is the crop of the gradient",
-         lambda: holds(cropped, base[part])),
+    def doubled() -> Question:
+        return replace(q, parameters={**q.parameters, "gamma": 2 * q.parameters["gamma"]})
+
+    x_norm = (q.x - model.mean(q.x)) * model.inv_std(q)
+    null = q.delta.mean(axis=q.axes, keepdims=True) + 1.5 * x_norm
+    questions: list[tuple[str, str, Callable[[], bool]]] = [
         ("permutation", "pictures in another order give gradients in that order",
          lambda: holds(replace(q, x=q.x[order], delta=q.delta[order]), base[order])),
         ("shift", "a constant added to the pictures changes nothing",
          lambda: holds(replace(q, x=q.x + 0.5), base, 1e2 * tolerance)),
         ("scale", "pictures twice as bright give half the gradient",
          lambda: holds(replace(q, x=2 * q.x), base, max(tolerance, 1e-7, 1e-2 * left), times=2)),
-        ("gamma", "twice gamma gives twice the gradient",
-         lambda: holds(replace(q, gamma=2 * q.gamma), 2 * base)),
         ("linearity", "the gradient is linear in delta",
          lambda: holds(replace(q, delta=2 * q.delta + second),
                        2 * base + backward(replace(q, delta=second)))),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if part:
+        questions.append(
+            ("crop", "the gradient of a crop is the crop of the gradient",
+             lambda: holds(crop(q, part), base[part]))
+        )  # fmt: skip
+    if "gamma" in q.parameters:
+        questions.append(
+            ("gamma", "twice gamma gives twice the gradient", lambda: holds(doubled(), 2 * base))
+        )
+    if q.axes in _CONSTANT_IN_GROUP and model.groups == 1:
+        size = np.abs(base).max(axis=q.axes, keepdims=True)
+        slack = 1e3 * (tolerance + left)
+        questions.append(
+            ("null", "a delta of a + b * x_norm gives 0",
+             lambda: bool((np.abs(backward(replace(q, delta=null))) <= slack * size)[
+                 np.broadcast_to(q.usual, q.x.shape)].all()))
+        )  # fmt: skip
     for name, message, ask in questions:
         try:
-            yield Finding(name, ask(), message)
+            yield Finding(name, ask(), message, decides=True)
         except TargetFailure as failure:
             yield Finding(name, None, failure.message)
 
 
-def _sums(question: Question, base: Array, tolerance: float) -> Iterator[Finding]:
-    x_norm = (question.x - question.x.mean(axis=0)) / np.sqrt(question.variance + question.eps)
-    over = 1e3 * (tolerance + question.eps / (question.variance + question.eps))
+def _part(q: Question) -> tuple[slice, ...]:
+    """Fewer groups of the same kind; nothing where there is but one."""
+    kept = [axis for axis in (1, 2, 0) if axis not in q.axes and q.x.shape[axis] > 1]
+    if not kept:
+        return ()
+    cut = {axis: max(1, q.x.shape[axis] - 1 - number) for number, axis in enumerate(kept)}
+    return tuple(slice(0, cut.get(axis, q.x.shape[axis])) for axis in range(4))
+
+
+def _sums(q: Question, base: Array, tolerance: float, model: ForwardModel) -> Iterator[Finding]:
+    x_norm = (q.x - model.mean(q.x)) * model.inv_std(q)
+    over = 1e3 * (tolerance + q.eps / (q.variance + q.eps))
     for name, values, words in (
         ("sum", base, "gradients"),
         ("sum with x_norm", base * x_norm, "products of gradients and x_norm"),
     ):
-        passed = np.abs(values.sum(axis=0)) <= over * np.abs(values).sum(axis=0)
-        message = f"{words} add up to 0 in each pixel"
-        yield Finding(name, bool(passed[question.usual].all()), message)
+        size = np.abs(values).sum(axis=q.axes, keepdims=True)
+        passed = np.abs(values.sum(axis=q.axes, keepdims=True)) <= over * size
+        message = f"{words} add up to 0 in each group that is normalized together"
+        yield Finding(name, bool(passed[q.usual].all()), message)
 
 
-def _near(a: Array, b: Array, usual: Array, tolerance: float) -> bool:
-    scale = np.maximum(np.abs(a).max(axis=0), np.abs(b).max(axis=0)) + 1e-300
-    error = np.abs(a - b).max(axis=0) / scale
+def _near(a: Array, b: Array, usual: Array, tolerance: float, axes: tuple[int, ...]) -> bool:
+    scale = np.maximum(np.abs(a).max(axis=axes, keepdims=True), np.abs(b).max(axis=axes, keepdims=True))
+    error = np.abs(a - b).max(axis=axes, keepdims=True) / (scale + 1e-300)
     return bool((error <= 1e3 * tolerance)[usual].all())
 
 
 def habits(target: Target, question: Question, base: Array) -> Iterator[Finding]:
-    """Look at a layer's habits, in four forwards.
+    """Look at a layer's habits, in five forwards.
 
     Args:
         target: the layer.
@@ -107,7 +144,7 @@ def habits(target: Target, question: Question, base: Array) -> Iterator[Finding]
     """
     for ask in (_again, _stale, _awkward, _update):
         try:
-            session = target.open(question.gamma, question.beta, len(question.x))
+            session = target.open(question.parameters, question.shape)
             for answer in ask(session, target, question, base):
                 yield Finding(*answer)
         except TargetFailure as failure:
@@ -118,29 +155,44 @@ def _again(session: Session, target: Target, question: Question, base: Array) ->
     """The same again in a new layer, with eyes on the arguments; then backward once more."""
     x = question.x.copy()
     session.forward(x, copied=False)
-    yield "input kept", np.array_equal(x, question.x), "forward leaves its input as it was"
+    yield "input kept", np.array_equal(x, question.x), "forward leaves its input as it was", False
     first = session.backward(question.delta)
     same = _equal(first.grad_input, base)
-    yield "deterministic", same, "the same question gets the same answer"
+    yield "deterministic", same, "the same question gets the same answer", False
+    values = {name: _copied(value) for name, value in first.values.items()}
+    returned = target.ways["grad_input"][0] == RETURNED and target.delta == "argument"
     try:
         second = session.backward(question.delta)
     except TargetFailure as failure:
-        yield "backward twice", False, f"a second backward fails: {failure.message}"
+        yield "backward twice", False, f"a second backward fails: {failure.message}", False
         return
-    pairs = [(getattr(first, name), getattr(second, name)) for name in QUANTITIES]
-    same = all(a is None or (isinstance(b, np.ndarray) and np.array_equal(a, b)) for a, b in pairs)
-    yield "backward twice", same, "a second backward gives the same gradients"
-    if target.protocol.grad_input == "added":
-        yield "overwrites", False, "backward ADDS its gradient into the argument"
+    same = _equal(second.grad_input, values["grad_input"])
+    moved = any(path[0] == MOVED for path in target.ways.values())
+    words = "a second backward gives the same gradient of the input"
+    yield "backward twice", same, words, returned and not moved
+    added = [
+        name for name, value in values.items()
+        if name != "grad_input" and value is not None and not _equal(second.values[name], value)
+    ]  # fmt: skip
+    if added:
+        yield "accumulates", False, f"a second backward changes {', '.join(added)}", False
+    if target.ways["grad_input"][0] == ADDED:
+        yield "overwrites", False, "backward ADDS its gradient into the argument", False
     else:
-        yield "overwrites", True, "backward writes its gradient over the argument, or returns it"
+        words = "backward writes its gradient over the argument, or returns it"
+        yield "overwrites", True, words, False
 
 
-def _stale(session: Session, _target: Target, question: Question, base: Array) -> Answers:
-    session.forward(question.x[::-1] * 1.5)
+def _stale(session: Session, target: Target, question: Question, base: Array) -> Answers:
+    output = session.forward(question.x[::-1] * 1.5, kept=True)
+    before = output.copy()
     session.forward(question.x)
-    same = _equal(session.backward(question.delta).grad_input, base)
-    yield "second batch", same, "after two forwards, backward belongs to the second"
+    untouched = np.array_equal(output, before, equal_nan=True)
+    yield "first output", untouched, "a second forward leaves the first output as it was", False
+    same = _like(session.backward(question.delta).grad_input, base, 1e-9)
+    stateful = any(parameter.late for parameter in target.parameters)
+    words = "after two forwards, backward belongs to the second"
+    yield "second batch", same, words, not stateful
 
 
 def _awkward(session: Session, _target: Target, question: Question, base: Array) -> Answers:
@@ -153,36 +205,33 @@ def _awkward(session: Session, _target: Target, question: Question, base: Array)
         session.forward(view, copied=False)
         given = session.backward(question.delta).grad_input
     except TargetFailure as failure:
-        yield name, False, f"{words} fails: {failure.message}"
+        yield name, False, f"{words} fails: {failure.message}", False
         return
-    scale = float(np.abs(base[np.isfinite(base)]).max(initial=0.0))
-    near = _like(given, base) and np.allclose(
-        given, base, rtol=1e-4, atol=1e-4 * scale, equal_nan=True
-    )
-    yield name, bool(near), f"{words} gives the same"
+    yield name, _like(given, base, 1e-4), f"{words} gives the same", False
 
 
 def _update(session: Session, target: Target, question: Question, _base: Array) -> Answers:
     """Whether update() goes down along the gradients."""
-    layer = session.layer
-    if not callable(getattr(layer, "update", None)):
+    update = getattr(session.layer.thing, "update", None)
+    if not callable(update):
         return
     session.forward(question.x)
     given = session.backward(question.delta)
-    names = [attribute_of(layer, key, getattr(target.protocol, key)) for key in ("gamma", "beta")]
-    before = [_copied(getattr(layer, name, None)) for name in names]
-    gradients = [_copied(gradient) for gradient in (given.grad_gamma, given.grad_beta)]
+    before = {p.role: _copied(as_array(session.layer.value(p.path))) for p in target.parameters}
+    gradients = {role: _copied(given.values.get(f"grad_{role}")) for role in before}
     try:
-        target.call("update", layer.update)
+        target.call("update", update)
     except TargetFailure as failure:
-        yield "update", None, f"update() was not checked: {failure.message}"
+        yield "update", None, f"update() was not checked: {failure.message}", False
         return
-    for name, old, gradient in zip(names, before, gradients, strict=True):
-        new = getattr(layer, name, None)
-        if old is None or gradient is None or not _like(new, old) or not _like(gradient, old):
-            yield "update", None, f"update() was not checked: no {name or 'parameter'}"
+    for parameter in target.parameters:
+        old, gradient = before[parameter.role], gradients[parameter.role]
+        new = as_array(session.layer.value(parameter.path))
+        name = str(parameter.path[-1])
+        if old is None or gradient is None or new is None or new.shape != old.shape:
+            yield "update", None, f"update() was not checked: no {name}", False
         else:
-            yield f"update {name}", *_descent(name, np.asarray(new) - old, gradient)
+            yield f"update {name}", *_descent(name, new - old, gradient.reshape(old.shape)), False
 
 
 def _descent(name: str, step: Array, gradient: Array) -> tuple[bool, str]:
@@ -202,9 +251,15 @@ def _copied(value: Any) -> Array | None:
     return value.copy() if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" else None
 
 
-def _like(value: Any, base: Array) -> bool:
-    return isinstance(value, np.ndarray) and value.shape == base.shape and value.dtype.kind in "fiu"
+def _like(value: Any, base: Array, tolerance: float) -> bool:
+    if not isinstance(value, np.ndarray) or value.shape != base.shape:
+        return False
+    scale = float(np.abs(base[np.isfinite(base)]).max(initial=0.0))
+    loose = max(tolerance, 16 * float(np.finfo(base.dtype).eps) if base.dtype.kind == "f" else 0.0)
+    return bool(np.allclose(value, base, rtol=loose, atol=loose * scale, equal_nan=True))
 
 
-def _equal(value: Any, base: Array) -> bool:
-    return _like(value, base) and bool(np.array_equal(value, base, equal_nan=True))
+def _equal(value: Any, base: Any) -> bool:
+    if not (isinstance(value, np.ndarray) and isinstance(base, np.ndarray)):
+        return value is base
+    return bool(np.array_equal(value, base, equal_nan=True))

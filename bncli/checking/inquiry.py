@@ -158,15 +158,31 @@ class Inquiry:
         backward = partial(_input_gradient, self.target, dtype)
         if self.model.axes is not None:
             yield from identities(
-                backward, asked_with, base.astype(np.float64), tolerance, self.model
+                backward, asked_with, base.astype(np.float64), tolerance, self.model, self._cropped
             )
         yield from habits(self.target, probe.to(dtype), base)
+
+    def _cropped(self, question: Question, part: tuple[slice, ...]) -> Question:
+        """A question to a layer for fewer groups."""
+        x = question.x[part]
+        wide = self.target.wide(question.parameters, question.shape)
+        cut = {
+            role: w[tuple(slice(None) if n == 1 else s for n, s in zip(w.shape, part, strict=True))]
+            for role, w in wide.items()
+        }
+        parameters = self.target.narrow(cut, x.shape)
+        return replace(question, x=x, delta=question.delta[part], parameters=parameters)
+
+    @property
+    def broken(self) -> Finding | None:
+        """A property of every right backward that does not hold."""
+        return next((f for f in self.findings if f.decides and f.passed is False), None)
 
     def diagnoses(self, found: Measured) -> list[Diagnosis]:
         """What is wrong, of each gradient that is."""
         return [
             diagnose(name, quantity, self.model, self._evidence, self.request.dtype).at(
-                found.question.shape
+                found.question.shape, self.model.size(found.question.shape)
             )
             for name, quantity in found.quantities.items()
             if quantity is not None and not quantity.passed
@@ -200,9 +216,8 @@ class Inquiry:
             for name, value in given.values.items()
             if isinstance(value, np.ndarray) and name != "grad_input"
         }
-        wide = self.target.wide(question.parameters, shape)
         return Evidence(
-            question, wide.get("gamma"), wide.get("beta"), self.model,
+            question, self.target.wide(question.parameters, shape), self.model,
             grad_input.astype(np.float64), self.target.wide(arrays, shape),
         )  # fmt: skip
 

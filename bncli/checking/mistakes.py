@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from bncli.checking.question import Array
+from bncli.checking.forward import CHANNEL, ForwardModel
+from bncli.checking.question import PIXEL, Array
 from bncli.checking.terms import Evidence
 
 Gives = Callable[[Evidence], Array]
@@ -28,7 +30,7 @@ _BOTH = f"{_MEAN}; {_VARIANCE}"
 _ROOT = "grad_variance = (grad_norm * (x - mean)).sum(0) * -0.5 * inv_std**3"
 _GAMMA = "grad_norm = delta * gamma, before both sums"
 _ORDER = "grad_input[i] belongs to the i-th picture"
-_AXIS = "mean(axis=0): over the batch alone"
+_AXIS = "mean over {over}, as in forward"
 _EPS = "inv_std = 1 / sqrt(variance + eps), with the eps of the forward"
 _PIXELS = "w*h*c was used where batch belongs"
 
@@ -44,6 +46,7 @@ class Mistake:
         coefficients: a, b and c, as counts.
         powers: p and q; None is any.
         ddof: of the forwards that it is a mistake for; None is all.
+        axes: of the forwards that it is a mistake for; None is all.
         gives: the gradient that it gives; of a parameter, what is summed beside delta.
         quantity: which gradient is wrong.
     """
@@ -54,8 +57,13 @@ class Mistake:
     coefficients: tuple[str, str, str] | None = None
     powers: tuple[int | None, int | None] = (1, 1)
     ddof: int | None = None
+    axes: tuple[int, ...] | None = None
     gives: Gives | None = None
     quantity: str = "grad_input"
+
+    def is_of(self, model: ForwardModel) -> bool:
+        """Whether it can be made with such a forward."""
+        return self.ddof in {None, model.ddof} and self.axes in {None, model.axes}
 
     def shows_in(self, powers: tuple[int, int]) -> bool:
         """Whether it makes one of these powers what it is, whatever the coefficients."""
@@ -64,12 +72,12 @@ class Mistake:
 
 
 def _of(a: str, b: str, c: str, name: str, message: str, change: str = LINES["grad_input"],
-        ddof: int | None = None) -> Mistake:  # fmt: skip
-    return Mistake(name, message, change, (a, b, c), ddof=ddof)
+        **more: Any) -> Mistake:  # fmt: skip
+    return Mistake(name, message, change, (a, b, c), **more)
 
 
-def _like(name: str, message: str, change: str, gives: Gives, ddof: int | None = None) -> Mistake:
-    return Mistake(name, message, change, gives=gives, ddof=ddof)
+def _like(name: str, message: str, change: str, gives: Gives, **more: Any) -> Mistake:
+    return Mistake(name, message, change, gives=gives, **more)
 
 
 _COEFFICIENTS = (
@@ -77,22 +85,34 @@ _COEFFICIENTS = (
     _of("1", "1", "0", "missing-variance-term", "the variance term is missing", _VARIANCE),
     _of("1", "0", "0", "inference-gradient",
         "this is the gradient of inference mode: mean and variance are taken for constants, so "
-        "both the mean term and the variance term are missing"),
+        "both the mean term and the variance term are missing (the published formula of NumPyNet "
+        "tends to this as pictures grow)"),
     _of("1", "1/P", "B/P", "pixels-for-batch-and-mean-divided-twice",
         f"both correction terms are divided by w*h*c: {_PIXELS}; and the mean term is divided "
         "twice, since it already is a mean over the batch where a sum belongs",
-        f"{_BOTH} (B = batch, not w*h*c, and sum, not mean)"),
+        f"{_BOTH} (B = batch, not w*h*c, and sum, not mean)", axes=PIXEL),
     _of("1", "B/P", "B/P", "pixels-for-batch",
-        f"both correction terms are divided by w*h*c: {_PIXELS}", _BOTH),
+        f"both correction terms are divided by w*h*c: {_PIXELS}", _BOTH, axes=PIXEL),
     _of("1", "1/P", "1/P", "divided-by-all",
-        "both correction terms are divided by batch*w*h*c where batch belongs", _BOTH),
-    _of("1", "B", "B", "sum-for-mean",
-        "both correction terms are sums over the batch where means belong", _BOTH),
-    _of("1", "1", "B/(B-1)", "ddof-in-backward",
-        "the variance term is divided by batch - 1 (ddof=1), but forward divides the variance by "
-        "batch", _VARIANCE, ddof=0),
-    _of("1", "1", "(B-1)/B", "ddof-missing-in-backward",
-        "the variance term is divided by batch, but forward divides the variance by batch - 1",
+        "both correction terms are divided by batch*w*h*c where batch belongs", _BOTH, axes=PIXEL),
+    _of("1", "(w*h)", "(w*h)", "batch-for-channel",
+        "both correction terms are divided by N: N was used where N*H*W belongs", _BOTH,
+        axes=CHANNEL),
+    _of("1", "(w*h)", "1", "batch-for-channel-in-mean",
+        "the mean term is divided by N: N was used where N*H*W belongs", _MEAN, axes=CHANNEL),
+    _of("1", "1", "(w*h)", "batch-for-channel-in-variance",
+        "the variance term is divided by N: N was used where N*H*W belongs", _VARIANCE,
+        axes=CHANNEL),
+    _of("1", "N/B", "N/B", "batch-for-count",
+        "both correction terms are divided by the number of pictures, where {count} belongs",
+        _BOTH),
+    _of("1", "N", "N", "sum-for-mean",
+        "both correction terms are sums over {over} where means belong", _BOTH),
+    _of("1", "1", "N/(N-1)", "ddof-in-backward",
+        "the variance term is divided by {count} - 1 (ddof=1), but forward divides the variance by "
+        "{count}", _VARIANCE, ddof=0),
+    _of("1", "1", "(N-1)/N", "ddof-missing-in-backward",
+        "the variance term is divided by {count}, but forward divides the variance by {count} - 1",
         "variance term: - x_norm * (delta * x_norm).sum(0) / (B - 1)", ddof=1),
     _of("-1", "-1", "-1", "sign-flipped", "the sign of the whole gradient is wrong"),
     _of("1", "-1", "1", "mean-sign-flipped", "the sign of the mean term is wrong", _MEAN),
@@ -106,8 +126,8 @@ _COEFFICIENTS = (
     _of("1", "1", "-2", "missing-minus-half",
         "the variance term is -2 times what it must be: the -1/2 of the derivative of "
         "variance**-0.5 is missing", _ROOT),
-    _of("1/B", "1/B", "1/B", "divided-by-batch", "the whole gradient is divided by batch"),
-    _of("B", "B", "B", "times-batch", "the whole gradient is multiplied by batch"),
+    _of("1/N", "1/N", "1/N", "divided-by-batch", "the whole gradient is divided by {count}"),
+    _of("N", "N", "N", "times-batch", "the whole gradient is multiplied by {count}"),
     _of("2", "2", "2", "doubled",
         "the whole gradient is twice too large: it may be added to itself"),
     _of("0", "0", "0", "zero", "the gradient is 0 everywhere"),
@@ -134,12 +154,12 @@ _PATTERNS = (
     _like("variance-term-inv-std", "the variance term has inv_std one time too often", _ROOT,
           lambda e: e.backward(variance=e.inv_std)),
     _like("variance-term-gamma", "gamma is missing in the variance term alone", _GAMMA,
-          lambda e: e.backward(variance=1 / e.question.gamma)),
+          lambda e: e.backward(variance=1 / e.gamma)),
     _like("mean-term-gamma", "gamma is missing in the mean term alone", _GAMMA,
-          lambda e: e.backward(mean=1 / e.question.gamma)),
+          lambda e: e.backward(mean=1 / e.gamma)),
     _like("correction-terms-gamma", "gamma is missing in the mean term and the variance term",
           _GAMMA,
-          lambda e: e.backward(mean=1 / e.question.gamma, variance=1 / e.question.gamma)),
+          lambda e: e.backward(mean=1 / e.gamma, variance=1 / e.gamma)),
     _like("mean-term-inv-std", "inv_std is missing in the mean term alone",
           "grad_mean = -(grad_norm * inv_std).sum(0)",
           lambda e: e.backward(mean=1 / e.inv_std)),
@@ -152,9 +172,9 @@ _PATTERNS = (
     _like("ignores-delta", "delta is ignored: this is the gradient for a delta of ones",
           LINES["grad_input"], lambda e: e.backward(delta=np.ones_like(e.question.delta))),
     _like("beta-for-gamma", "beta is used where gamma belongs", LINES["grad_input"],
-          lambda e: e.backward(gamma=e.question.beta)),
+          lambda e: e.backward(gamma=e.beta)),
     _like("gamma-magnitude", "the absolute value of gamma is used", LINES["grad_input"],
-          lambda e: e.backward(gamma=np.abs(e.question.gamma))),
+          lambda e: e.backward(gamma=np.abs(e.gamma))),
     _like("batch-reversed", "the gradient is right, but the pictures stand in reverse order",
           _ORDER, lambda e: e.backward()[::-1]),
     _like("batch-shifted",
@@ -162,13 +182,24 @@ _PATTERNS = (
           _ORDER, lambda e: np.roll(e.backward(), 1, axis=0)),
     _like("channels-reversed", "the gradient is right, but the channels stand in reverse order",
           "grad_input[..., k] belongs to the k-th channel", lambda e: e.backward()[..., ::-1]),
+    _like("w-and-h-swapped", "the gradient is right, but w and h are swapped in it",
+          "grad_input[i, x, y, k] belongs to column x and row y",
+          lambda e: e.backward().swapaxes(1, 2).reshape(e.given.shape)),
+    _like("averaged-over-batch", "the means are taken over the batch alone, not over {over}",
+          _AXIS, lambda e: e.backward(axes=(0,))),
     _like("averaged-over-pixels",
-          "the means are taken over batch, w and h (one for each channel), not over the batch",
+          "the means are taken over batch, w and h (one for each channel), not over {over}",
           _AXIS, lambda e: e.backward(axes=(0, 1, 2))),
     _like("averaged-over-pictures",
-          "the means are taken within each picture, not over the batch",
+          "the means are taken within each picture, not over {over}",
           _AXIS, lambda e: e.backward(axes=(1, 2, 3))),
-    _like("averaged-over-everything", "the means are taken over all axes, not over the batch",
+    _like("averaged-over-channels",
+          "the means are taken over the channels of each pixel, not over {over}",
+          _AXIS, lambda e: e.backward(axes=(3,))),
+    _like("averaged-over-instances",
+          "the means are taken within each channel of each picture, not over {over}",
+          _AXIS, lambda e: e.backward(axes=(1, 2))),
+    _like("averaged-over-everything", "the means are taken over all axes, not over {over}",
           _AXIS, lambda e: e.backward(axes=(0, 1, 2, 3))),
     _like("ddof-in-forward",
           "forward divides the variance by batch - 1 (ddof=1), but backward is the gradient of "
@@ -195,6 +226,20 @@ EPS_OUTSIDE_FORWARD = Mistake(
     "the root; it shows most at pixels of small variance",
     "in forward: inv_std = 1 / sqrt(variance + eps)",
 )
+EPS_IN_BACKWARD = Mistake(
+    "eps-mismatch",
+    "eps is in backward, not in forward ({backward:.3g} under the root); it shows at groups of "
+    "small variance",
+    "inv_std = 1 / sqrt(variance), as in forward",
+)
+SCALED = Mistake(
+    "scaled", "the whole gradient is multiplied by {factor:.9g}, which is no count of the shape"
+)
+DEAD_ZEROED = Mistake(
+    "dead-zeroed",
+    "the gradient is 0 where the variance is 0; there it is gamma / sqrt(eps) * (delta - mean)",
+    "inv_std = 1 / sqrt(variance + eps), at constant pixels as well",
+)
 NO_EPS = Mistake(
     "no-eps",
     "the gradient is NaN or infinite where the variance is 0: eps is missing under the root",
@@ -220,8 +265,8 @@ DEPENDS_ON_THE_BATCH = Mistake(
     "",
 )
 _ARRAYS = (
-    EPS_OUTSIDE, EPS_MISMATCH, EPS_OUTSIDE_FORWARD, NO_EPS, NOT_FINITE, WHOLE_NUMBERS, LOCAL,
-    DEPENDS_ON_THE_BATCH,
+    EPS_OUTSIDE, EPS_MISMATCH, EPS_OUTSIDE_FORWARD, EPS_IN_BACKWARD, SCALED, DEAD_ZEROED, NO_EPS,
+    NOT_FINITE, WHOLE_NUMBERS, LOCAL, DEPENDS_ON_THE_BATCH,
 )  # fmt: skip
 """Shown by the gradient at some pixels, or by its array."""
 
@@ -232,19 +277,21 @@ def _sum(quantity: str, name: str, message: str, factor: Gives) -> Mistake:
 
 _PARAMETERS = (
     _sum("grad_gamma", "x-norm", "", lambda e: e.x_norm),
-    _sum("grad_gamma", "swapped", "it is the gradient of beta", lambda e: e.ones),
+    _sum("grad_gamma", "swapped",
+         "grad_gamma and grad_beta are swapped: it is the gradient of beta", lambda e: e.ones),
     _sum("grad_gamma", "x", "x stands where x_norm belongs", lambda e: e.question.x),
     _sum("grad_gamma", "centred", "x - mean stands where x_norm belongs: inv_std is missing",
          lambda e: e.x_norm / e.inv_std),
     _sum("grad_gamma", "output", "the output stands where x_norm belongs",
-         lambda e: e.question.gamma * e.x_norm + e.question.beta),
+         lambda e: e.gamma * e.x_norm + e.beta),
     _sum("grad_gamma", "with-gamma", "gamma is multiplied in, where delta alone belongs",
-         lambda e: e.question.gamma * e.x_norm),
+         lambda e: e.gamma * e.x_norm),
     _sum("grad_gamma", "zero", "it is 0 everywhere", lambda e: 0 * e.ones),
     _sum("grad_beta", "delta", "", lambda e: e.ones),
-    _sum("grad_beta", "swapped", "it is the gradient of gamma", lambda e: e.x_norm),
+    _sum("grad_beta", "swapped",
+         "grad_gamma and grad_beta are swapped: it is the gradient of gamma", lambda e: e.x_norm),
     _sum("grad_beta", "with-gamma", "gamma is multiplied in, where delta alone belongs",
-         lambda e: e.question.gamma * e.ones),
+         lambda e: e.gamma * e.ones),
     _sum("grad_beta", "with-inv-std", "inv_std is multiplied in, where delta alone belongs",
          lambda e: e.inv_std * e.ones),
     _sum("grad_beta", "zero", "it is 0 everywhere", lambda e: 0 * e.ones),
@@ -254,20 +301,22 @@ _PARAMETERS = (
 MISTAKES = (*_COEFFICIENTS, *_POWERS, *_PATTERNS, *_ARRAYS, *_PARAMETERS)
 
 
-def patterns_of(quantity: str, ddof: int) -> list[tuple[Mistake, Gives]]:
+def patterns_of(quantity: str, model: ForwardModel) -> list[tuple[Mistake, Gives]]:
     """The mistakes that are shown by what they give, in the order in which they are asked."""
-    of_it = (m for m in MISTAKES if m.quantity == quantity and m.ddof in {None, ddof})
+    of_it = (m for m in MISTAKES if m.quantity == quantity and m.is_of(model))
     return [(mistake, mistake.gives) for mistake in of_it if mistake.gives is not None]
 
 
-def of_terms(symbols: tuple[str, ...], powers: tuple[int, int], ddof: int) -> Mistake | None:
-    """The known mistake with these powers and coefficients, for such a forward."""
+def of_terms(
+    shows: Callable[[tuple[str, ...]], bool], powers: tuple[int, int], model: ForwardModel
+) -> Mistake | None:
+    """The known mistake of these powers whose coefficients *shows* finds there."""
     return next(
         (
             mistake
             for mistake in MISTAKES
-            if (mistake.coefficients, mistake.powers) == (symbols, powers)
-            and mistake.ddof in {None, ddof}
+            if mistake.coefficients is not None and mistake.powers == powers
+            and mistake.is_of(model) and shows(mistake.coefficients)
         ),
         None,
     )

@@ -64,6 +64,7 @@ class GradcheckReport:
     seed: int = 0
     forwards: int = 0
     calls: dict[str, int] = field(default_factory=dict)
+    layouts: tuple[dict[str, Any], ...] = ()
     command: str = ""
     maps: dict[str, NDArray[Any]] = field(default_factory=dict)
 

@@ -129,6 +129,14 @@ class Target:
             if p.role in values
         }
 
+    def narrow(
+        self, wide: Mapping[str, Array], shape: Shape
+    ) -> dict[str, Array]:
+        """The other way: parameters in the shapes that they have in a layer for *shape*."""
+        order = [axis for merged in self.layout.axes for axis in merged]
+        shapes = self.parameter_shapes(shape)
+        return {role: w.transpose(order).reshape(shapes[role]) for role, w in wide.items()}
+
     def described(self) -> dict[str, str]:
         """Name -> what was found, for reports."""
         forward, backward = self.maker.ways[self.recipe.way]
@@ -162,12 +170,13 @@ class Session:
         if parameter.role in self._parameters:
             self.layer.put(parameter.path, self._parameters[parameter.role])
 
-    def forward(self, x: Array, *, copied: bool = True) -> Array:
+    def forward(self, x: Array, *, copied: bool = True, kept: bool = False) -> Array:
         """Output of a batch (batch, w, h, c), of its shape.
 
         Args:
             x: the batch.
             copied: hand over a copy, so that the layer may do with it what it likes.
+            kept: give the very array that the layer gave, which it may write into again.
 
         Raises:
             TargetFailure: the forward failed, or gave no array of that shape.
@@ -186,8 +195,8 @@ class Session:
             raise TargetFailure(
                 f"forward gave an output of shape {output.shape}; it must be {given.shape}"
             )
-        # A copy: the layer may write its next output into the same array.
-        return self.target.layout.back(np.array(np.asarray(output)), x.shape)
+        output = np.asarray(output)
+        return self.target.layout.back(output if kept else np.array(output), x.shape)
 
     def backward(self, delta: Array) -> Gradients:
         """The gradients for a delta (batch, w, h, c).

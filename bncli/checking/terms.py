@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bncli.checking.forward import ForwardModel
-from bncli.checking.gradients import Gradients
 from bncli.checking.question import Array, Question
 
-Shape = tuple[int, int, int, int]
 _POWERS = tuple((p, q) for p in (1, 0, 2) for q in (1, 0, 2, 3))
 
 
@@ -22,27 +20,39 @@ class Evidence:
     """The gradients of a layer at one question, with all that a formula could have used.
 
     Attributes:
-        question: the batch, gamma and delta.
+        question: the batch, delta, and the groups.
+        wide: gamma and beta in the axes (batch, w, h, c), of length 1 where they have none.
         model: of the layer's forward.
         given: the gradient of the input, (batch, w, h, c).
-        gradients: all three, as they came.
+        gradients: role -> that of the parameter, in the same axes as the parameter.
     """
 
     question: Question
+    wide: Mapping[str, Array]
     model: ForwardModel
     given: Array
-    gradients: Gradients
+    gradients: Mapping[str, Array]
+
+    @property
+    def gamma(self) -> Array:
+        """In the axes (batch, w, h, c); ones where there is none."""
+        return self.wide.get("gamma", np.ones((1,) * 4))
+
+    @property
+    def beta(self) -> Array:
+        """Likewise; zeros."""
+        return self.wide.get("beta", np.zeros((1,) * 4))
 
     @property
     def inv_std(self) -> Array:
-        """Of the layer's own forward, (w, h, c)."""
+        """Of the layer's own forward, broadcastable to x."""
         return self.model.inv_std(self.question)
 
     @property
     def x_norm(self) -> Array:
         """Of the layer's own forward."""
         x = self.question.x
-        normalized: Array = (x - x.mean(axis=0)) * self.inv_std
+        normalized: Array = (x - self.model.mean(x)) * self.inv_std
         return normalized
 
     @property
@@ -53,7 +63,8 @@ class Evidence:
     def backward(
         self, *, delta: Array | None = None, gamma: Array | None = None,
         inv_std: Array | None = None, along: tuple[Array, Array] | None = None,
-        mean: Array | float = 1.0, variance: Array | float = 1.0, axes: tuple[int, ...] = (0,),
+        mean: Array | float = 1.0, variance: Array | float = 1.0,
+        axes: tuple[int, ...] | None = None,
     ) -> Array:  # fmt: skip
         """The right gradient of the input for that forward, with something in it exchanged.
 
@@ -61,21 +72,28 @@ class Evidence:
             delta, gamma, inv_std: other than they are.
             along: the two factors of the variance term that are x_norm.
             mean, variance: what these terms are multiplied by.
-            axes: over which their means are taken.
+            axes: over which their means are taken; None is those of the forward.
         """
         question, model = self.question, self.model
-        delta = question.delta if delta is None else delta
-        gamma = question.gamma if gamma is None else gamma
+        arrived = (question.delta if delta is None else delta) * (
+            self.gamma if gamma is None else gamma
+        )
+
+        def averaged(values: Array) -> Array:
+            if axes is None:
+                return model.mean(values)
+            found: Array = values.mean(axis=axes, keepdims=True)
+            return found
+
         outer, inner = (self.x_norm, self.x_norm) if along is None else along
-        product = outer * (delta * inner).mean(axis=axes, keepdims=True)
-        product = product * model.unbiased(len(question.x)) * variance
+        product = outer * averaged(arrived * inner)
+        product = product * model.unbiased(question.shape) * variance
         if model.eps_outside_root and inv_std is None:
             # The derivative of the root has no eps in it; x_norm, which stands for it, has.
-            root = np.sqrt(model.variance(question))
+            root = np.sqrt(model.variance(question.x))
             product = product / np.where(root > 0, root * self.inv_std, 1.0)
         inv_std = self.inv_std if inv_std is None else inv_std
-        middle = delta - delta.mean(axis=axes, keepdims=True) * mean - product
-        gradient: Array = gamma * inv_std * middle
+        gradient: Array = inv_std * (arrived - averaged(arrived) * mean - product)
         return gradient
 
 
@@ -89,20 +107,22 @@ class Fit:
 
 
 def best_fit(evidence: Evidence) -> Fit:
-    """The powers and coefficients of least residual, over the usual pixels."""
-    question = evidence.question
-    usual = question.usual
-    delta, x_norm = question.delta[:, usual], evidence.x_norm[:, usual]
-    gamma, inv_std = question.gamma[usual], evidence.inv_std[usual]
-    given = evidence.given[:, usual]
-    weight = 1 / np.maximum(np.sqrt((given**2).mean(axis=0)), 1e-300)
-    along = (delta * x_norm).mean(axis=0) * evidence.model.unbiased(len(delta))
-    terms = (delta, -np.broadcast_to(delta.mean(axis=0), delta.shape), -x_norm * along)
-    target = (given * weight).ravel()
+    """The powers and coefficients of least residual, over the usual groups."""
+    question, model = evidence.question, evidence.model
+    usual = np.broadcast_to(question.usual, question.shape)
+    x_norm, inv_std = evidence.x_norm, evidence.inv_std
+    given = evidence.given
+    power = (given**2).mean(axis=question.axes, keepdims=True)
+    weight = np.broadcast_to(1 / np.maximum(np.sqrt(power), 1e-300), question.shape)
+    target = (given * weight)[usual]
+    unbiased = model.unbiased(question.shape)
     best: Fit | None = None
     for p, q in _POWERS:
-        factor = gamma**p * inv_std**q * weight
-        columns = np.stack([(term * factor).ravel() for term in terms], axis=1)
+        arrived = evidence.gamma**p * question.delta
+        along = model.mean(arrived * x_norm) * unbiased
+        factor = inv_std**q * weight
+        terms = (arrived, -model.mean(arrived), -x_norm * along)
+        columns = np.stack([(term * factor)[usual] for term in terms], axis=1)
         solution = np.linalg.lstsq(columns, target, rcond=None)[0]
         residual = float(np.linalg.norm(columns @ solution - target))
         residual /= max(float(np.linalg.norm(target)), 1e-300)
@@ -114,8 +134,13 @@ def best_fit(evidence: Evidence) -> Fit:
     return best
 
 
-def count_values(shape: Shape) -> dict[str, float]:
-    """Every count that a formula may have used by mistake, simplest first."""
+def count_values(shape: Sequence[int], size: int) -> dict[str, float]:
+    """Every count that a formula may have used by mistake, simplest first.
+
+    Args:
+        shape: (batch, w, h, c).
+        size: how many values a group has, N.
+    """
     batch, width, height, channels = shape
     sizes = {
         "B": batch,
@@ -132,30 +157,39 @@ def count_values(shape: Shape) -> dict[str, float]:
         "(B-1)": batch - 1,
     }
     values = {"1": 1.0, "0": 0.0, "2": 2.0, "1/2": 0.5, "3": 3.0, "3/2": 1.5, "4": 4.0, "1/4": 0.25}
-    values |= {name: float(size) for name, size in sizes.items()}
-    values |= {f"1/{name}": 1 / size for name, size in sizes.items() if size}
-    values |= {f"B/{name}": batch / size for name, size in sizes.items() if name != "B" and size}
+    values |= {name: float(number) for name, number in sizes.items()}
+    values |= {f"1/{name}": 1 / number for name, number in sizes.items() if number}
+    values |= {f"B/{name}": batch / n for name, n in sizes.items() if name != "B" and n}
     values |= {"(B-1)/B": (batch - 1) / batch, "B^2": float(batch**2), "1/B^2": 1 / batch**2}
     values |= {"(1/B)/P": 1 / (batch * sizes["P"]), "P/B": sizes["P"] / batch}
+    values |= {"N": float(size), "1/N": 1 / size, "(N-1)/N": (size - 1) / size}
+    values |= {"N/(N-1)": size / max(size - 1, 1)}
+    values |= {f"N/{name}": size / number for name, number in sizes.items() if number}
     return values
 
 
+def fits(
+    symbol: str, numbers: Sequence[float], tables: Sequence[Mapping[str, float]], tolerance: float
+) -> bool:
+    """Whether a count is that number at every shape."""
+    name, sign = symbol.removeprefix("-"), -1 if symbol.startswith("-") else 1
+    return all(
+        math.isclose(number, sign * table[name], rel_tol=tolerance, abs_tol=tolerance / 10)
+        for number, table in zip(numbers, tables, strict=True)
+    )
+
+
 def name_count(
-    coefficients: Sequence[float], shapes: Sequence[Shape], tolerance: float
+    numbers: Sequence[float], tables: Sequence[Mapping[str, float]], tolerance: float
 ) -> str | None:
-    """The one count that fits the coefficient at every shape; None if none does.
+    """The one count that fits a coefficient at every shape; None if none does.
 
     Args:
-        coefficients: the fitted numbers, one for each shape.
-        shapes: the shapes.
+        numbers: the fitted ones, one for each shape.
+        tables: the counts of the shapes.
         tolerance: relative error of the fit.
     """
-    tables = [count_values(shape) for shape in shapes]
-    for name, (sign, prefix) in itertools.product(tables[0], ((1.0, ""), (-1.0, "-"))):
-        pairs = zip(coefficients, tables, strict=True)
-        if name + prefix != "0-" and all(
-            math.isclose(number, sign * table[name], rel_tol=tolerance, abs_tol=tolerance / 10)
-            for number, table in pairs
-        ):
+    for name, prefix in itertools.product(tables[0], ("", "-")):
+        if name + prefix != "0-" and fits(prefix + name, numbers, tables, tolerance):
             return prefix + name
     return None
