@@ -62,7 +62,7 @@ class Trial:
     layout: Layout
     reached: int = 0
     target: Target | None = None
-    shape: Shape = PROBE_SHAPE
+    shape: tuple[int, int, int, int] = PROBE_SHAPE
     message: str = ""
     trace: tuple[str, ...] = ()
     missing: dict[str, str] | None = None
