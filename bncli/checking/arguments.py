@@ -23,13 +23,24 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 _OPEN_ENDED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
+def is_input(name: str) -> bool:
+    """Whether an argument is the input of forward, by its name."""
+    return bool(_INPUT.fullmatch(name.lower())) and "grad" not in name.lower()
+
+
+def _is_among(name: str, names: frozenset[str]) -> bool:
+    """Whether a name is one of those; single letters by their case, too."""
+    bare = name.strip("_")
+    return bare in names or (len(bare) > 1 and bare.lower() in names)
+
+
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-INPUT = _names("x inpt input inputs inp X a_in z Z input_data input_tensor bottom h xs data")
-GAMMA = _names("gamma scales scale weight weights g w gain gammas")
-BETA = _names("beta bias biases shift offset b intercept betas shifts")
+_INPUT = re.compile(r"_*(x|xs|z|h|a_in|data|bottom|.*(input|inpt|inp)s?(_?(data|tensor|units|x))?)_*")
+GAMMA = _names("gamma scales scale weight weights g w gain gammas bw γ")
+BETA = _names("beta bias biases shift offset b intercept betas shifts bb β")
 EPS_NAMES = _names("eps epsilon epsil e epsilion eps_value epislon")
 LEARNING = _names(
     "lr learning_rate learn_rate eta alpha rate step_size lrate learningrate learning_rate_ "
@@ -55,6 +66,7 @@ _WIDTHS = re.compile(
 )
 _MOMENTA = _names("momentum decay rho momentum_ m moving_decay ema momentum_rate running_momentum")
 _GROUPS = _names("num_groups groups G n_groups group")
+_DELTA = re.compile(r"delta|grad|dout|dy|dz|d_?out|err|dl|dh|top")
 CACHES = _names("cache caches ctx kept context saved memory fwd_cache info store state aux tmp")
 
 
@@ -122,7 +134,7 @@ class Given:
         width = laid[self.layout.features]
         without = laid[1:] if self.layout.name != "dn" else laid[:1]
         if name in _SHAPES or self.roles.get(name) == "input_shape":
-            return self.choose(without, laid, width)
+            return self.choose(without, laid, width, (1, *without))
         return self.choose(width, without if len(without) > 1 else laid, laid)
 
     def value(self, name: str, default: Any = _MISSING) -> Any:
@@ -131,9 +143,9 @@ class Given:
         role = self.roles.get(name, "")
         if name in self.said:
             return self.said[name]
-        if role == "gamma" or name in GAMMA or low in GAMMA:
+        if role == "gamma" or (not role and _is_among(name, GAMMA)):
             return self._parameter(self.gamma, default)
-        if role == "beta" or name in BETA or low in BETA:
+        if role == "beta" or (not role and _is_among(name, BETA)):
             return self._parameter(self.beta, default)
         if role == "eps" or low in EPS_NAMES:
             if self.eps is not None:
@@ -162,8 +174,9 @@ class Given:
             return self.width(name)
         if default is not _MISSING and default is not None:
             return default
-        if low in _GROUPS and default is _MISSING:
-            return 1
+        if (name in _GROUPS or low in _GROUPS) and default is _MISSING:
+            channels = self.shape[-1]
+            return next((n for n in range(2, channels) if channels % n == 0), 1)
         if low in _MOMENTA and default is _MISSING:
             return _MOMENTUM
         if _OPTIONS.fullmatch(low) and default is _MISSING:
@@ -176,6 +189,8 @@ class Given:
         return default
 
     def _mode(self, default: Any) -> Any:
+        if default is not _MISSING and not isinstance(default, bool | int | str):
+            return default
         if isinstance(default, bool | int):
             return True
         if isinstance(default, str):
@@ -277,10 +292,11 @@ def of_backward(
             value = delta
         elif name in given.said:
             value = given.said[name]
-        elif name in INPUT and default is _MISSING:
+        elif is_input(name) and default is _MISSING:
             value = x
-        elif default is _MISSING and (rest is not None or name.lower() in CACHES):
-            value = given.value(name) if _is_setting(name) else rest
+        elif default is _MISSING and not _is_setting(name):
+            # What nobody knows is what forward has kept, or the input.
+            value = given.choose(rest, x) if rest is not None else given.choose(_MISSING, x)
         else:
             value = given.value(name, default)
         if value is _MISSING:
@@ -303,8 +319,8 @@ def delta_name(usable: Mapping[str, inspect.Parameter], needed: list[str]) -> st
     """Which parameter of a backward is the delta."""
     names = list(usable)
     candidates = needed or names
-    likely = [n for n in candidates if re.search(r"delta|grad|dout|dy|dz|d_?out|err|dl|dh|top", n.lower())]
-    unsettled = [n for n in candidates if n not in INPUT and not _is_setting(n)]
+    likely = [n for n in candidates if _DELTA.search(n.lower()) and not _is_setting(n)]
+    unsettled = [n for n in candidates if not is_input(n) and not _is_setting(n)]
     others = unsettled or candidates
     return likely[0] if likely and len(candidates) > 1 else others[0]
 

@@ -25,6 +25,8 @@ _SHAPES: tuple[Sizes, ...] = ((16, 5, 5, 3), (8, 4, 4, 1), (3, 33, 32, 1), (70, 
 
 _EXTREME = ((16, 5, 5, 3), (70, 2, 3, 2))
 _CONSTANT = (8, 4, 4, 1)
+LAST = 3
+_MORE_CHANNELS = 4
 
 
 def fitting(shape: Sizes, probe: Shape, *, fixed: bool) -> Sizes:
@@ -32,7 +34,7 @@ def fitting(shape: Sizes, probe: Shape, *, fixed: bool) -> Sizes:
     batch, width, height, channels = shape
     if fixed or probe[1:3] != PROBE_SHAPE[1:3]:
         _, width, height, channels = probe
-    elif probe != PROBE_SHAPE:
+    elif probe[3] != PROBE_SHAPE[3]:
         channels = probe[3]
     return batch, width, height, channels
 
@@ -40,6 +42,7 @@ def fitting(shape: Sizes, probe: Shape, *, fixed: bool) -> Sizes:
 def ask(
     target: Target, shape: Sizes, seed: int, eps: float, axes: tuple[int, ...],
     *, x: Array | None = None, extreme: bool = False,
+    variances: tuple[float, ...] = (0.0, 1.0, 100.0),
 ) -> Question:  # fmt: skip
     """A random question to a target.
 
@@ -51,6 +54,7 @@ def ask(
         axes: over which it reduces.
         x: the batch; None is a random one, in which some groups have tiny variances.
         extreme: with parameters that are 0, large and tiny.
+        variances: that some groups have, in units of eps.
 
     Raises:
         TargetFailure: it cannot be made for that shape.
@@ -59,7 +63,7 @@ def ask(
     if x is not None:
         return Question(x, draw_delta(shape, seed), parameters, eps, axes)
     drawn = Question(
-        draw_batch(shape, seed, eps, axes), draw_delta(shape, seed), parameters, eps, axes
+        draw_batch(shape, seed, eps, axes, variances), draw_delta(shape, seed), parameters, eps, axes
     )
     # Single precision can hold it all, so both precisions are asked the same question.
     return drawn.to(np.float32).to(np.float64)
@@ -75,6 +79,8 @@ def battery(
     """
     for sizes in _SHAPES:
         shape = fitting(sizes, probe, fixed=target.maker.fixed)
+        if axes == (LAST,) and not target.maker.fixed and probe[:LAST] == PROBE_SHAPE[:LAST]:
+            shape = (*shape[:LAST], sizes[LAST] + _MORE_CHANNELS)
         found = ask(target, shape, seed, eps, axes, extreme=sizes in _EXTREME)
         if sizes == _CONSTANT:
             found = replace(found, delta=np.ones(shape))

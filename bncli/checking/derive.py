@@ -259,24 +259,29 @@ def _of_parameter(asked: Asked, role: str, found: Derivatives) -> None:
 
 def _terms(asked: Asked, role: str, along: Array) -> Array:
     """Delta times the slope of the output along a change of a parameter."""
-    slopes = []
+    slopes: list[Array] = []
     for size in (PARAMETER_STEPS[0], 2 * PARAMETER_STEPS[0], PARAMETER_STEPS[1]):
         slopes.append(_parameter_slope(asked, role, size * along))
-        slopes[-1] = slopes[-1] / size
-        if len(slopes) == 2 and _linear(*slopes, asked):  # noqa: PLR2004 - two to compare
+        if len(slopes) == 2 and _linear(slopes[0], slopes[1], asked):  # noqa: PLR2004 - two to compare
             break
     best = slopes[0] if len(slopes) == 2 else slopes[-1]  # noqa: PLR2004 - likewise
     return np.asarray(best * asked.question.delta)
 
 
 def _parameter_slope(asked: Asked, role: str, step: Array) -> Array:
+    """The change of the output for each unit of a change of a parameter."""
     parameters = asked.question.parameters
     x, value = asked.question.x, parameters[role]
-    up, down = (
-        asked.function(x, {**parameters, role: (value + s * step).astype(value.dtype)})
-        for s in (1, -1)
-    )
-    slope: Array = (up.astype(np.float64) - down.astype(np.float64)) / 2
+    # Layers keep their parameters in the precision they like: single precision holds these.
+    up, down = ((value + s * step).astype(np.float32).astype(value.dtype) for s in (1, -1))
+    outputs = [
+        asked.function(x, {**parameters, role: there}).astype(np.float64) for there in (up, down)
+    ]
+    gap = up.astype(np.float64) - down.astype(np.float64)
+    index = asked.index.get(role)
+    moved = np.count_nonzero(step)
+    wide = gap.reshape(-1)[index] if index is not None and moved == step.size else gap[step != 0][0]
+    slope: Array = (outputs[0] - outputs[1]) / wide
     return slope
 
 
@@ -290,13 +295,12 @@ def _apart(asked: Asked, role: str, index: Array) -> bool:
     """Whether each value of the output depends on that one value of the parameter alone."""
     value = asked.question.parameters[role]
     signs = np.random.default_rng((asked.seed, 5)).choice((-1.0, 1.0), value.shape)
-    step = PARAMETER_STEPS[1]
+    step = PARAMETER_STEPS[0]
     whole = _parameter_slope(asked, role, np.full(value.shape, step))
     signed = _parameter_slope(asked, role, step * signs)
-    wide = signs.reshape(-1)[index]
     size = np.abs(np.nan_to_num(whole)) + 1e-6 * np.abs(np.nan_to_num(asked.base)) + 1e-12
     loose = 1e-5 if asked.base.dtype == np.float64 else 0.5
-    return bool((np.abs(np.nan_to_num(signed - wide * whole)) <= loose * size).all())
+    return bool((np.abs(np.nan_to_num(signed - whole)) <= loose * size).all())
 
 
 def _one_by_one(asked: Asked, role: str, found: Derivatives) -> None:

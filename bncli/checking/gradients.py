@@ -23,7 +23,7 @@ _INPUT_WORDS = re.compile(
     r".*(grad_?input|input_?grad|d_?inputs?|d_?in|dx|grad_?x|d_?x|delta|x_?grad|grad|error|downstream|dz|da|back)$"
 )
 _AFFIXES = re.compile(
-    r"^(_|d_?(?=[a-z])|delta_?|grads?_?|gradients?_?(of_|wrt_)?|del_?|nabla_?|g_(?=.))|(_?(grads?|gradients?|updates?|delta|diff|der|deriv(ative)?)|_)$"
+    r"^(_|dl_?/?d_?(?=[a-z])|d_?(?=[a-z])|delta_?|grads?_?|gradients?_?(of_|wrt_)?|del_?|nabla_?|g_(?=.))|(_?(grads?|gradients?|updates?|delta|diff|der|deriv(ative)?)|_)$"
 )
 _GENERIC = frozenset(
     "data value val values arguments parameters params param p w_ grad grads gradient gradients g d returned".split()

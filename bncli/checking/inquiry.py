@@ -9,19 +9,20 @@ from functools import partial
 import numpy as np
 
 from bncli.checking.arguments import EPS
-from bncli.checking.battery import ask, battery, second_shapes
+from bncli.checking.battery import LAST, Sizes, ask, battery, second_shapes
 from bncli.checking.diagnosis import Diagnosis, diagnose
 from bncli.checking.forward import ForwardModel, recognise
 from bncli.checking.identities import Finding, habits, identities
 from bncli.checking.measure import Measured, measure, run_backward
 from bncli.checking.oracle import structure_of
-from bncli.checking.question import PIXEL, Array, Question, Request, vacuous
+from bncli.checking.question import PIXEL, PROBE_SHAPE, Array, Question, Request, vacuous
 from bncli.checking.session import Target
 from bncli.checking.target import TargetFailure
 from bncli.checking.terms import Evidence
 from bncli.checking.understand import Trial
 
 Tick = Callable[[], None]
+_LAST_AXIS = 7
 _MODEL = {"float64": 1e-6, "float32": 5e-3}
 
 
@@ -33,6 +34,7 @@ class Inquiry:
         trial: the layout, and the target in it.
         request: of the user's.
         tick: is called after every forward.
+        shape: of the probe.
         eps: what the layer adds to the variance, as far as it is known.
         axes: of (batch, w, h, c), over which it reduces.
         model: what the forward was recognised as.
@@ -44,6 +46,7 @@ class Inquiry:
     trial: Trial
     request: Request
     tick: Tick
+    shape: Sizes = PROBE_SHAPE
     eps: float = EPS
     axes: tuple[int, ...] = PIXEL
     model: ForwardModel = field(default_factory=ForwardModel)
@@ -81,12 +84,12 @@ class Inquiry:
         request, target = self.request, self.target
         self.eps = request.eps or target.maker.eps() or EPS
         self._look_at_forward()
-        probe = self._at(self.trial.shape)
+        probe = self._at(self.shape)
         main = probe
         if x is not None:
             main = ask(target, x.shape, request.seed, self.eps, self.axes, x=x)
         elif request.shape is not None:
-            main = self._at(request.shape)
+            main = self._at(request.shape)  # type: ignore[arg-type]
         if delta is not None:
             main = replace(main, delta=delta)
         reasons = vacuous(main)
@@ -98,23 +101,30 @@ class Inquiry:
         self._ask_more(probe, main)
         self.findings = tuple(self._findings(probe))
 
-    def _at(self, shape: tuple[int, ...]) -> Question:
-        return ask(self.target, shape, self.request.seed, self.eps, self.axes)  # type: ignore[arg-type]
+    def _at(self, shape: Sizes, variances: tuple[float, ...] = (0.0, 1.0, 100.0)) -> Question:
+        return ask(
+            self.target, shape, self.request.seed, self.eps, self.axes, variances=variances
+        )
 
     def _function(self, question: Question) -> Callable[[Array], Array]:
         return partial(_forward, self.target, question)
 
     def _look_at_forward(self) -> None:
-        shape, seed = self.trial.shape, self.request.seed
+        self.shape = shape = self.trial.shape
+        seed = self.request.seed
         x = np.random.default_rng((seed, 5)).standard_normal(shape)
-        plain = ask(self.target, shape, seed, self.eps, PIXEL, x=x)  # type: ignore[arg-type]
+        plain = ask(self.target, shape, seed, self.eps, PIXEL, x=x)
         base = self._function(plain)(plain.x)
         self.axes = structure_of(self._function(plain), plain.x, base)
-        for question in (self._at(shape), plain):
+        if self.axes == (LAST,) and not self.target.maker.fixed and shape[LAST] < _LAST_AXIS:
+            # Of two channels normalized together, there is no gradient but for eps.
+            self.shape = (*shape[:LAST], _LAST_AXIS)
+        # Where forward divides by 0, it is asked without groups of variance 0.
+        for variances in ((0.0, 1.0, 100.0), (1.0, 100.0)):
+            question = self._at(self.shape, variances)
             output = self._function(question)(question.x)
-            wide = self.target.wide(question.parameters, shape)
+            wide = self.target.wide(question.parameters, self.shape)
             tolerance = _MODEL["float64" if output.dtype == np.float64 else "float32"]
-            question = replace(question, axes=self.axes)
             self.model = recognise(question, wide, output, tolerance)
             if np.isfinite(output).all():
                 break
@@ -131,7 +141,7 @@ class Inquiry:
             self._measure(probe)
         try:
             for question in battery(
-                self.target, self.trial.shape, self.request.seed, self.eps, self.axes
+                self.target, self.shape, self.request.seed, self.eps, self.axes
             ):
                 if self.failed:
                     return
@@ -194,9 +204,9 @@ class Inquiry:
         Raises:
             TargetFailure: there are none.
         """
-        found = [self._evidence_at(self.trial.shape)]
+        found = [self._evidence_at(self.shape)]
         failure: TargetFailure | None = None
-        for shape in second_shapes(self.trial.shape):
+        for shape in second_shapes(self.shape):
             try:
                 return [*found, self._evidence_at(shape)]
             except TargetFailure as error:
@@ -205,7 +215,7 @@ class Inquiry:
                 failure = error
         raise failure or TargetFailure("the probe could not be asked")
 
-    def _evidence_at(self, shape: tuple[int, ...]) -> Evidence:
+    def _evidence_at(self, shape: Sizes) -> Evidence:
         question = self._at(shape)
         _, given = run_backward(self.target, question.to(self.request.dtype))
         grad_input = given.grad_input

@@ -112,9 +112,8 @@ def measure(
 def _judge(
     measured: Measured, request: Request, wanted: list[str], index: Mapping[str, Array]
 ) -> None:
-    precision = np.result_type(np.float32 if request.dtype == "float32" else measured.base.dtype)
+    precision = np.dtype(np.float32 if request.dtype == "float32" else measured.base.dtype)
     derivatives = measured.derivatives
-    rounding = _BACKWARD_SLACK * rounding_noise(measured.question, precision)
     for name in wanted:
         numeric, scale = derivatives.values[name], derivatives.scales[name]
         noise, skipped = derivatives.noise[name], derivatives.skipped
@@ -122,8 +121,12 @@ def _judge(
         if not isinstance(array, np.ndarray):
             measured.quantities[name] = unusable(array or f"{name} did not come", numeric.size)
             continue
+        own = precision
         if array.dtype.kind != "f":
             measured.notes.append(f"{name} holds {array.dtype}: it is cut to whole numbers")
+        elif array.dtype.itemsize < precision.itemsize:
+            own = np.dtype(np.float32)
+        rounding = _BACKWARD_SLACK * rounding_noise(measured.question, own)
         tolerance = noise
         if name == "grad_input":
             tolerance = noise + rounding

@@ -257,4 +257,7 @@ class Session:
         again.look(delta)
         path = next(p.path for p in self.target.parameters if p.role == role)
         after = as_array(again.layer.value(path))
-        return None if after is None else (self._parameters[role] - after) / (factor or 1.0)
+        if after is None:
+            return None
+        moved: Array = (self._parameters[role] - after) / (factor or 1.0)
+        return moved.astype(after.dtype)  # it is no more precise than the parameter

@@ -40,7 +40,7 @@ from bncli.checking.session import Recipe, Session, Target
 from bncli.checking.target import Caller, Pair, TargetFailure
 from bncli.errors import OptionError, TargetError
 
-_VARIANTS = 3
+_VARIANTS = 4
 _FAR = 1e-4
 _MADE, _FORWARD, _BACKWARD, _GIVES, _HOLDS = range(1, 6)
 
@@ -62,10 +62,15 @@ class Trial:
     layout: Layout
     reached: int = 0
     target: Target | None = None
-    shape: Shape = PROBE_SHAPE
+    shape: tuple[int, int, int, int] = PROBE_SHAPE
     message: str = ""
     trace: tuple[str, ...] = ()
     missing: dict[str, str] | None = None
+
+    @property
+    def variant(self) -> int:
+        """Which of the values that arguments may stand for was taken."""
+        return self.target.recipe.variant if self.target else 0
 
     @property
     def rank(self) -> tuple[int, bool, int]:
@@ -101,9 +106,11 @@ def understand(thing: Any, said: LayerProtocol, call: Caller, eps: float | None)
             continue
         trials.append(_best_in(LAYOUTS[name], maker, said, call, eps))
     best = max(trials, key=lambda trial: trial.rank)
+    least = min((t.variant for t in trials if t.rank == best.rank), default=0)
     for trial in trials:
-        if trial.holds and trial.rank < best.rank:
-            # Gradients that come back in one layout are not missed in another.
+        if trial.holds and (trial.rank < best.rank or trial.variant > least):
+            # Gradients that come back in one layout are not missed in another; and where one takes
+            # the arguments for what they say they are, others are no more than a guess.
             trial.reached = _GIVES
     if best.reached < _GIVES:
         raise TargetError(f"{maker.name}: {best.message}", *best.trace)
@@ -365,7 +372,7 @@ class _Probe:
             if after is None or after.shape != before.shape:
                 return ()
             steps.append(before - after)
-        if not np.allclose(*steps, rtol=1e-4, atol=1e-6):
+        if not np.allclose(steps[0], steps[1], rtol=1e-4, atol=1e-6):
             return (MOVED, role)
         along = np.random.default_rng(8).standard_normal(before.shape)
         slope = float(self._slope(role, along).sum())
