@@ -126,6 +126,7 @@ class Suspect:
     def __init__(self, seen: Sequence[Evidence], dtype: str) -> None:
         self._seen, self._dtype = seen, dtype
         self._model = seen[0].model
+        self._wrong = [e.differs(e.right, dtype) for e in seen]
         self._tables = [
             count_values(e.question.shape, e.model.size(e.question.shape)) for e in seen
         ]
@@ -139,7 +140,7 @@ class Suspect:
             return _unknown("grad_input is wrong; forward is finite nowhere")
         if all((e.given == np.rint(e.given)).all() and e.given.any() for e in seen):
             return _known(mistakes.WHOLE_NUMBERS, self._model)
-        if all(not e.differs(e.right, self._dtype).any() for e in seen):
+        if not any(wrong.any() for wrong in self._wrong):
             return _known(mistakes.DEPENDS_ON_THE_BATCH, self._model)
         for look in (self._eps, self._coefficients, self._patterns, self._means, self._places):
             found = look()
@@ -161,8 +162,8 @@ class Suspect:
     ) -> str | None:
         """What is to be added to a mistake that makes these gradients; None if it is not made."""
         more, in_usual = "", False
-        for e, one in zip(self._seen, expected, strict=True):
-            in_usual |= bool((e.differs(e.right, self._dtype) & e.usual).any())
+        for e, one, wrong in zip(self._seen, expected, self._wrong, strict=True):
+            in_usual |= bool((wrong & e.usual).any())
             differs = e.differs(one, self._dtype, powers)
             if (differs & e.usual).any():
                 return None
@@ -317,7 +318,7 @@ class Suspect:
 
     def _places(self) -> Diagnosis | None:
         """Right in most places."""
-        wrong = [e.differs(e.right, self._dtype) for e in self._seen]
+        wrong = self._wrong
         dead = [e.live & (e.variance == 0) for e in self._seen]
         zeroed = all(
             d.any() and not e.given[d].any() and not (w & ~d).any()

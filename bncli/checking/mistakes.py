@@ -318,8 +318,7 @@ def _sum(quantity: str, name: str, message: str, factor: Gives) -> Mistake:
 
 _PARAMETERS = (
     _sum("grad_gamma", "x-norm", "", lambda e: e.x_norm),
-    _sum("grad_gamma", "swapped",
-         "grad_gamma and grad_beta are swapped: it is the gradient of beta", lambda e: e.ones),
+    _sum("grad_gamma", "of-beta", "it is the gradient of beta", lambda e: e.ones),
     _sum("grad_gamma", "x", "x stands where x_norm belongs", lambda e: e.question.x),
     _sum("grad_gamma", "centred", "x - mean stands where x_norm belongs: inv_std is missing",
          lambda e: e.x_norm / e.inv_std),
@@ -333,8 +332,7 @@ _PARAMETERS = (
          lambda e: np.abs(e.x_norm)),
     _sum("grad_gamma", "zero", "it is 0 everywhere", lambda e: 0 * e.ones),
     _sum("grad_beta", "delta", "", lambda e: e.ones),
-    _sum("grad_beta", "swapped",
-         "grad_gamma and grad_beta are swapped: it is the gradient of gamma", lambda e: e.x_norm),
+    _sum("grad_beta", "of-gamma", "it is the gradient of gamma", lambda e: e.x_norm),
     _sum("grad_beta", "with-gamma", "gamma is multiplied in, where delta alone belongs",
          lambda e: e.gamma * e.ones),
     _sum("grad_beta", "with-inv-std", "inv_std is multiplied in, where delta alone belongs",

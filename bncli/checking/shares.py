@@ -69,7 +69,7 @@ class _Parameter:
             factor = e.x_norm if self.role == "gamma" and right else 1.0
             size = np.abs(np.where(e.live, e.question.delta * factor, 0.0))
             size = size.sum(axis=self.reduced, keepdims=True)
-            noise = np.broadcast_to(e.tolerance(self.dtype), e.given.shape)
+            noise = np.broadcast_to(e.noise[self.dtype], e.given.shape)
             noise = noise.max(axis=self.reduced, keepdims=True)
             live = np.broadcast_to(e.live, e.given.shape).all(axis=self.reduced, keepdims=True)
             scale = np.abs(one) if not right else np.maximum(np.abs(one), _floor(size))

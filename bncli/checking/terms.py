@@ -12,10 +12,9 @@ import numpy as np
 
 from bncli.checking.derive import rounding_noise
 from bncli.checking.forward import ForwardModel
-from bncli.checking.question import PIXEL, Array, Question
+from bncli.checking.question import DTYPES, PIXEL, Array, Question
 
 _POWERS = tuple((p, q) for p in (1, 0, 2) for q in (1, 0, 2, 3))
-_SLACK = 5
 _USUAL = 1e5
 _SMALL_EPS = 1e-8
 
@@ -135,19 +134,28 @@ class Evidence:
         """The gradient of the input that belongs to the forward."""
         return self.backward()
 
-    def tolerance(self, dtype: str) -> Array:
-        """The relative error that rounding explains, as in the verdict; broadcastable to x."""
+    @cached_property
+    def noise(self) -> Mapping[str, Array]:
+        """The relative error that rounding explains, by precision; broadcastable to x."""
         given = self.given[np.isfinite(self.given)]
         # A layer may compute in single precision, whatever it is given.
-        single = dtype == "float32" or bool((given == given.astype(np.float32)).all())
-        return _SLACK * rounding_noise(self.question, np.dtype("float32" if single else "float64"))
+        single = bool((given == given.astype(np.float32)).all())
+        found = {name: rounding_noise(self.question, np.dtype(name)) for name in DTYPES}
+        return {name: found["float32" if single else name] for name in DTYPES}
+
+    @cached_property
+    def _sizes(self) -> dict[tuple[int, int], Array]:
+        return {}
 
     def size(self, powers: tuple[int, int] = (1, 1)) -> Array:
         """How large the term delta is in each group, with these powers of gamma and inv_std."""
-        with np.errstate(all="ignore"):
-            terms = np.abs(self.gamma ** powers[0] * self.question.delta * self.inv_std ** powers[1])
-        largest: Array = terms.max(axis=self.axes, keepdims=True)
-        return largest
+        if powers not in self._sizes:
+            with np.errstate(all="ignore"):
+                terms = np.abs(
+                    self.gamma ** powers[0] * self.question.delta * self.inv_std ** powers[1]
+                )
+            self._sizes[powers] = terms.max(axis=self.axes, keepdims=True)
+        return self._sizes[powers]
 
     def differs(self, expected: Array, dtype: str, powers: tuple[int, int] = (1, 1)) -> Array:
         """Where the gradient is not what is expected, (batch, w, h, c).
@@ -159,7 +167,7 @@ class Evidence:
         """
         with np.errstate(all="ignore"):
             scale = np.abs(expected).max(axis=self.axes, keepdims=True)
-            scale = np.maximum(scale, self.size(powers)) * self.tolerance(dtype)
+            scale = np.maximum(scale, self.size(powers)) * self.noise[dtype]
             same = np.abs(self.given - expected) <= scale + 1e-300
         differs: Array = self.live & ~same
         return differs
@@ -197,14 +205,19 @@ def _fit(e: Evidence, powers: tuple[int, int]) -> Fit:
     weight = 1 / np.maximum(size, 1e-9 * max(float(size.max()), 1e-290))
     factor = np.where(usual, e.inv_std, 0.0) ** powers[1] * weight
     terms = (arrived, -e.averaged(arrived), -x_norm * along)
-    columns = np.stack([(term * factor)[usual] for term in terms], axis=1)
+    with np.errstate(all="ignore"):
+        columns = np.stack([(term * factor)[usual] for term in terms], axis=1)
+    largest = float(np.abs(columns).max(initial=0.0))
+    if not np.isfinite(largest):
+        return Fit((0.0, 0.0, 0.0), powers, np.inf)
+    columns = columns / (largest or 1.0)
     target = (e.given * weight)[usual]
     lengths = np.linalg.norm(columns, axis=0)
     lengths = np.where(lengths > 0, lengths, 1.0)
     solution = np.linalg.lstsq(columns / lengths, target, rcond=None)[0]
     residual = float(np.linalg.norm(columns / lengths @ solution - target))
     residual /= max(float(np.linalg.norm(target)), 1e-300)
-    a, b, c = (float(number) for number in solution / lengths)
+    a, b, c = (float(number) for number in solution / lengths / (largest or 1.0))
     return Fit((a, b, c), powers, residual)
 
 
