@@ -261,9 +261,8 @@ class Suspect:
             tolerance = self._tolerance(three)
             if tolerance is None:
                 continue
-            symbols = self._symbols(
-                list(zip(*(fit.coefficients for fit in three), strict=True)), tolerance
-            )
+            numbers = list(zip(*(fit.coefficients for fit in three), strict=True))
+            symbols = self._symbols(numbers, tolerance)
             a, b, c = three[0].coefficients
             if "?" not in symbols:
                 continue
@@ -273,7 +272,7 @@ class Suspect:
                     continue
                 found = _known(mistake, self._model, factor=a)
             else:
-                found = self._made(symbols, three[0].powers, [], tolerance)
+                found = self._made(symbols, three[0].powers, numbers, tolerance)
             return _fitted(found, three[0], symbols)
         return None
 
