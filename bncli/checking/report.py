@@ -194,24 +194,29 @@ def report_lines(report: GradcheckReport, *, details: bool = False) -> list[str]
         report: of a check.
         details: whether all that was found and asked is told too.
     """
-    rows = [*gradient_rows(report, details=details), *cause_rows(report)]
-    lines = [verdict_line(report), *(f"{name:<12} {words}" for name, words in rows)]
+    rows = reason_rows(report, details=details)
+    lines = [verdict_line(report), *map(_aligned, rows)]
     lines += [f"  {line}" for line in formula_lines(report)]
     lines += [f"warning: {warning}" for warning in report.warnings]
     lines += report.trace
     if details:
-        lines += [f"{name:<12} {words}" for name, words in fact_rows(report)]
-        lines += [line for found in diagnoses(report) for line in diagnosis_words(found)]
-        lines += remark_lines(report)
-    if report.command and not report.passed:
-        lines.append(f"again: {report.command}")
-    return lines
+        lines += [*map(_aligned, fact_rows(report)), *detail_lines(report)]
+    return [*lines, *again_line(report)]
+
+
+def _aligned(row: tuple[str, str]) -> str:
+    return f"{row[0]:<12} {row[1]}"
+
+
+def again_line(report: GradcheckReport) -> list[str]:
+    """What asks the same again, where there is something to look into."""
+    return [f"again: {report.command}"] if report.command and not report.passed else []
 
 
 def verdict_line(report: GradcheckReport) -> str:
     """The first line."""
     if report.status == "inconclusive":
-        return f"INCONCLUSIVE: {report.reason}{_at_seed(report)}"
+        return f"INCONCLUSIVE: {report.reason}{_where(report)}"
     if report.status == "pass" and report.only:
         asked = listed(report.only)
         return f"PASS: {asked} {verb(report.only)} right; nothing else was asked"
@@ -219,9 +224,9 @@ def verdict_line(report: GradcheckReport) -> str:
         return "PASS: the backward is right"
     wrong = _wrong(report)
     if not wrong:
-        broken = [f.name for f in _broken(report)]
-        return f"FAIL: what holds of every right backward does not: {listed(broken)}"
-    return f"FAIL: {listed(wrong)} {verb(wrong)} wrong{_as_layout(report)}{_at_seed(report)}"
+        broken = listed([finding.name for finding in _broken(report)])
+        return f"FAIL: what holds of every right backward does not: {broken}{_where(report)}"
+    return f"FAIL: {listed(wrong)} {verb(wrong)} wrong{_where(report)}"
 
 
 def headline(report: GradcheckReport) -> str:
@@ -240,8 +245,8 @@ def headline(report: GradcheckReport) -> str:
     return f"FAIL: {', '.join(wrong)}: {cause}"
 
 
-def gradient_rows(report: GradcheckReport, *, details: bool = False) -> list[tuple[str, str]]:
-    """A line for each gradient; where all are right, one for all of them.
+def reason_rows(report: GradcheckReport, *, details: bool) -> list[tuple[str, str]]:
+    """What the verdict rests on: a line for each gradient, or one for all right ones; the cause.
 
     Args:
         report: of a check.
@@ -259,10 +264,10 @@ def gradient_rows(report: GradcheckReport, *, details: bool = False) -> list[tup
         rows.append((name, quantity_words(quantity) if details else quantity_brief(quantity)))
         if details and quantity is not None and is_wrong(quantity) and quantity.worst_index:
             rows.append(("", worst_words(name, quantity)))
-    return rows
+    return [*rows, *_cause_rows(report)]
 
 
-def cause_rows(report: GradcheckReport) -> list[tuple[str, str]]:
+def _cause_rows(report: GradcheckReport) -> list[tuple[str, str]]:
     """Why the verdict is what it is, in plain words."""
     if report.status != "fail":
         return []
@@ -341,20 +346,18 @@ def diagnoses(report: GradcheckReport) -> list[Diagnosis]:
     return [found for found in (report.diagnosis, *report.other_diagnoses) if found is not None]
 
 
-def _as_layout(report: GradcheckReport) -> str:
-    """In which layouts, where it is not in all."""
+def _where(report: GradcheckReport) -> str:
+    """In which layouts, where it is not in all, and at which seed, where there are several."""
     held = [tried for tried in report.layouts if tried["held"]]
     failed = [tried["layout"] for tried in held if tried["status"] == "fail"]
-    return f" as {listed(failed)}" if failed and len(failed) < len(held) else ""
+    layouts = f" as {listed(failed)}" if 0 < len(failed) < len(held) else ""
+    return f"{layouts}, at seed {report.seed}" if report.seeds else layouts
 
 
-def _at_seed(report: GradcheckReport) -> str:
-    return f", at seed {report.seed}" if report.seeds else ""
-
-
-def remark_lines(report: GradcheckReport) -> list[str]:
-    """Failed identities and habits, leaks and notes."""
-    lines = [f"does not hold: {f.name}: {f.message}" for f in _broken(report)]
+def detail_lines(report: GradcheckReport) -> list[str]:
+    """Whole diagnoses, failed identities and habits, leaks and notes."""
+    lines = [line for found in diagnoses(report) for line in diagnosis_words(found)]
+    lines += [f"does not hold: {f.name}: {f.message}" for f in _broken(report)]
     if report.leaks is not None and report.leaks["victims"]:
         pairs = report.leaks["pairs"]
         named = "; ".join(f"{tuple(s)} into {tuple(v)}" for s, v in pairs[:3])
