@@ -19,6 +19,7 @@ from bncli.checking.words import (
     extent,
     formulas,
     is_wrong,
+    leak_words,
     listed,
     quantity_brief,
     quantity_words,
@@ -258,13 +259,18 @@ def reason_rows(report: GradcheckReport, *, details: bool) -> list[tuple[str, st
     for name, quantity in report.quantities.items():
         if quantity is None and report.status == "inconclusive":
             continue
-        if quantity is None and report.only and name not in report.only:
-            rows.append((name, "not asked"))
-            continue
-        rows.append((name, quantity_words(quantity) if details else quantity_brief(quantity)))
+        rows.append((name, gradient_words(report, name, details=details)))
         if details and quantity is not None and is_wrong(quantity) and quantity.worst_index:
             rows.append(("", worst_words(name, quantity)))
     return [*rows, *_cause_rows(report)]
+
+
+def gradient_words(report: GradcheckReport, name: str, *, details: bool) -> str:
+    """What is said of one gradient of the report."""
+    quantity = report.quantities[name]
+    if quantity is None and report.only and name not in report.only:
+        return "not asked"
+    return quantity_words(quantity) if details else quantity_brief(quantity)
 
 
 def _cause_rows(report: GradcheckReport) -> list[tuple[str, str]]:
@@ -355,19 +361,12 @@ def _where(report: GradcheckReport) -> str:
 
 
 def detail_lines(report: GradcheckReport) -> list[str]:
-    """Whole diagnoses, failed identities and habits, leaks and notes."""
-    lines = [line for found in diagnoses(report) for line in diagnosis_words(found)]
-    lines += [f"does not hold: {f.name}: {f.message}" for f in _broken(report)]
-    if report.leaks is not None and report.leaks["victims"]:
-        pairs = report.leaks["pairs"]
-        named = "; ".join(f"{tuple(s)} into {tuple(v)}" for s, v in pairs[:3])
-        lines.append(
-            f"leak: {report.leaks['victims']:,} pixels depend on other pixels"
-            + (f" (pixel {named})" if named else "")
-        )
-    if report.leaks is not None and report.leaks.get("backward"):
-        lines.append(
-            f"leak in backward: the gradient of {report.leaks['backward']} pixels of a probe "
-            "depends on the delta of other pixels"
-        )
-    return lines + [f"note: {note}" for note in report.notes]
+    """Whole diagnoses, and remarks."""
+    words = [line for found in diagnoses(report) for line in diagnosis_words(found)]
+    return [*words, *remark_lines(report)]
+
+
+def remark_lines(report: GradcheckReport) -> list[str]:
+    """Failed identities and habits, leaks and notes."""
+    lines = [f"does not hold: {found.name}: {found.message}" for found in _broken(report)]
+    return [*lines, *leak_words(report.leaks or {}), *(f"note: {note}" for note in report.notes)]

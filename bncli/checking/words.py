@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bncli.checking.compare import Quantity
 from bncli.checking.diagnosis import Diagnosis
@@ -116,6 +117,21 @@ def _formula(symbols: Sequence[str], powers: tuple[int, int], ddof: int) -> str:
     both = zip(("gamma", "inv_std"), powers, strict=True)
     factors = [name if power == 1 else f"{name}**{power}" for name, power in both if power]
     return "*".join([*factors, f"({terms})"]) if factors else terms
+
+
+def leak_words(leaks: Mapping[str, Any]) -> list[str]:
+    """Between which pixels something leaks, in forward and in backward."""
+    lines = []
+    if leaks.get("victims"):
+        pairs = "; ".join(f"{tuple(s)} into {tuple(v)}" for s, v in leaks["pairs"][:3])
+        named = f" (pixel {pairs})" if pairs else ""
+        lines.append(f"leak: {leaks['victims']:,} pixels depend on other pixels{named}")
+    if leaks.get("backward"):
+        lines.append(
+            f"leak in backward: the gradient of {leaks['backward']} pixels of a probe "
+            "depends on the delta of other pixels"
+        )
+    return lines
 
 
 def listed(names: Sequence[str]) -> str:
