@@ -223,7 +223,7 @@ class Request:
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise OptionError(f"--tolerance is {self.tolerance}; it must lie between 0 and 1")
         if self.layout and self.layout not in LAYOUTS:
-            raise OptionError(f"--layout is {self.layout}; choose auto, {', '.join(LAYOUTS)}")
+            raise OptionError(f"--layout is {self.layout}; choose {', '.join(LAYOUTS)}")
         if self.seeds < 1:
             raise OptionError(f"--seeds is {self.seeds}; it must be at least 1")
         if self.limit is not None and self.limit < 2:  # noqa: PLR2004 - as every batch

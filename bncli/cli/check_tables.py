@@ -67,7 +67,7 @@ def _report_parts(report: GradcheckReport, display: Display) -> list[Any]:
         facts.add_row(name, Text(printable(words), _tone(words)))
     parts: list[Any] = [facts]
     parts += [
-        Text(f"  {printable(line)}", "red" if line.startswith("-") else "green")
+        Text(f"  {printable(line)}", "red" if line.startswith("-") else "green", no_wrap=True)
         for line in formula_lines(report)
     ]
     parts += [Text(printable(f"warning: {line}"), "yellow") for line in report.warnings]
@@ -75,7 +75,8 @@ def _report_parts(report: GradcheckReport, display: Display) -> list[Any]:
     if display.verbose:
         parts += [facts_table(fact_rows(report))]
         parts += [Text(printable(line)) for line in detail_lines(report)]
-    return [*parts, *(Text(printable(line), "dim") for line in again_line(report))]
+    # Whole, however narrow the terminal is: it is there to be pasted.
+    return [*parts, *(Text(printable(line), "dim", no_wrap=True) for line in again_line(report))]
 
 
 def _tone(words: str) -> str:
