@@ -16,7 +16,6 @@ Array = NDArray[Any]
 AXES = 4
 DTYPES = ("float64", "float32")
 GRADIENTS = ("grad_input", "grad_gamma", "grad_beta")
-LAYOUTS = ("image", "flat", "nchw", "nhwc", "ntd", "dn")
 
 PROBE_SHAPE = (5, 3, 4, 2)
 """Batch, w, h, c: no two equal, and no count or ratio of counts equal to another that matters."""
@@ -222,8 +221,6 @@ class Request:
             raise OptionError(f"--seed is {self.seed}; it must be at least 0")
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise OptionError(f"--tolerance is {self.tolerance}; it must lie between 0 and 1")
-        if self.layout and self.layout not in LAYOUTS:
-            raise OptionError(f"--layout is {self.layout}; choose {', '.join(LAYOUTS)}")
         if self.seeds < 1:
             raise OptionError(f"--seeds is {self.seeds}; it must be at least 1")
         if self.limit is not None and self.limit < 2:  # noqa: PLR2004 - as every batch

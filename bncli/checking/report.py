@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -161,31 +160,6 @@ def _tupled(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _tupled(item) for key, item in value.items()}
     return tuple(map(_tupled, value)) if isinstance(value, list) else value
-
-
-def over_seeds(check: Callable[[int], GradcheckReport], seeds: Sequence[int]) -> GradcheckReport:
-    """The report of a check at several seeds: of the first failure, which is the last one asked.
-
-    Args:
-        check: makes the whole check at a seed.
-        seeds: at least one.
-
-    Returns:
-        The first report that fails, else the first that is inconclusive, else the last; forwards
-        and calls are those of all.
-    """
-    reports: list[GradcheckReport] = []
-    for seed in seeds:
-        reports.append(check(seed))
-        if reports[-1].status == "fail":
-            break
-    doubtful = (report for report in reports if report.status == "inconclusive")
-    found = reports[-1] if reports[-1].status == "fail" else next(doubtful, reports[-1])
-    found.forwards = sum(report.forwards for report in reports)
-    found.calls = dict(sum((Counter(report.calls) for report in reports), Counter()))
-    if len(seeds) > 1:
-        found.seeds = tuple(seeds[: len(reports)])
-    return found
 
 
 def report_lines(report: GradcheckReport, *, details: bool = False) -> list[str]:

@@ -14,7 +14,7 @@ from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
 
 DEPTHS = ("auto", "8", "16")
 DTYPES = ("float64", "float32")
-LAYOUTS = ("image", "flat", "nchw", "nhwc", "ntd", "dn")
+LAYOUTS = ("image", "nchw", "flat", "ntd", "nhwc", "dn")
 ENGINES = ("local", "processes", "dask")
 SHELLS = ("bash", "zsh", "fish")
 RESTORED_FORMATS = ("auto", *FORMATS)
@@ -316,8 +316,8 @@ class Calling(TypedDict):
         "The longest that any one call into TARGET may take.",
         ":above-0 SECONDS", 60.0, "60")]  # fmt: skip
     layout: Annotated[str, Opt(
-        "How it takes arrays: image is (batch, w, h, c), flat (N, D), nchw (N, C, H, W), nhwc "
-        "(N, H, W, C), ntd (N, T, D), dn (D, N); auto asks in every one that it can run.",
+        "How it takes arrays: image is (batch, w, h, c), nchw (N, C, H, W), flat (N, D), ntd "
+        "(N, T, D), nhwc (N, H, W, C), dn (D, N); auto asks in all in which it works.",
         ("auto", *LAYOUTS), "auto")]  # fmt: skip
     argument: Annotated[Sequence[tuple[str, str]], Opt(
         "A further argument, wherever it is taken by that name: by the constructor, forward or "

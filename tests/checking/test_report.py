@@ -9,7 +9,7 @@ import pytest
 from bncli.checking.compare import Quantity
 from bncli.checking.diagnosis import Diagnosis
 from bncli.checking.identities import Finding
-from bncli.checking.report import GradcheckReport, headline, over_seeds, report_lines, verdict_line
+from bncli.checking.report import GradcheckReport, headline, report_lines, verdict_line
 
 RIGHT = Quantity(
     passed=True, max_rel_error=2e-16, worst_index=(1,), tolerance=5e-9, checked=24, total=24
@@ -205,27 +205,3 @@ def test_a_document_gives_the_report_again():
     assert report_lines(again, details=True) == report_lines(report, details=True)
     assert json.dumps(again.document()) == text
     assert json.loads(text)["layouts"] == [RUNS]
-
-
-def test_several_seeds():
-    """The first failure ends it; a doubt is kept, but does not; costs add up."""
-
-    def says(**statuses):
-        asked = []
-
-        def check(seed):
-            asked.append(seed)
-            status = statuses.get(f"s{seed}", "pass")
-            return passing(status=status, seed=seed, forwards=10, calls={"forward": 10})
-
-        report = over_seeds(check, range(4, 8))
-        return report, asked
-
-    report, asked = says()
-    assert (report.status, report.seeds, report.forwards) == ("pass", (4, 5, 6, 7), 40)
-    report, asked = says(s5="inconclusive", s6="fail")
-    assert (report.status, report.seed, asked, report.forwards) == ("fail", 6, [4, 5, 6], 30)
-    report, asked = says(s5="inconclusive", s6="inconclusive")
-    assert (report.status, report.seed, asked) == ("inconclusive", 5, [4, 5, 6, 7])
-    assert report.calls == {"forward": 40}
-    assert over_seeds(lambda seed: passing(seed=seed), [3]).seeds == ()

@@ -13,6 +13,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 import bncli
+from bncli.checking.layouts import LAYOUTS
 from bncli.checking.question import DTYPES, PROBE_SHAPE
 from bncli.cli.config import key_of, read_config
 from bncli.cli.entry import bncli as group
