@@ -304,7 +304,7 @@ class Question(TypedDict):
         "Check at so many seeds, from --seed on; the first failure is told.", 1, 1)]  # fmt: skip
     only: Annotated[Sequence[str], Opt(
         "Ask for these gradients alone: grad_input, grad_gamma, grad_beta; the verdict is on them.",
-        ":texts GRADIENT,...", (), shown="all that the layer should have")]  # fmt: skip
+        ":texts GRADIENT,...", ())]  # fmt: skip
     tolerance: Annotated[float | None, Opt(
         "Relative error allowed.", float, shown="derived per pixel")]  # fmt: skip
 
