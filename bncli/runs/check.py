@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from bncli.checking.child import guarded_check
 from bncli.checking.examine import Examination, Progress
-from bncli.checking.question import PROBE_SHAPE, Request, checked_batch
+from bncli.checking.question import (
+    PROBE_SHAPE,
+    Request,
+    checked_batch,
+    cost_in_bytes,
+    cost_in_forwards,
+)
 from bncli.checking.report import GradcheckReport
 from bncli.checking.target import Caller
 from bncli.drawing.check_page import allowed_error, error_shares, page_file
@@ -35,14 +41,11 @@ from bncli.storage.arrays import load_array, write_array
 from bncli.storage.whole_file import write_whole
 
 Array = NDArray[Any]
-_MINUTE = 300_000_000
-"""Elements times pictures: each picture is perturbed, and all are asked again, twice or so."""
+_MINUTE = 500_000_000
+"""Elements that go through a forward of NumPy, and through what is asked of it."""
 
 _LEAST = 5
 """Pictures that are asked whatever it takes: fewer cancel too much."""
-
-_ARRAYS = 13
-"""Of the batch's size, float64, that a check holds beside the target's own."""
 
 _MAPS = ("analytic.npy", "numeric.npy", "difference.npy", "error_0000.png")
 
@@ -71,13 +74,13 @@ class Check:
 
     @property
     def minutes(self) -> float:
-        """About how long it will take, from what it took for many sizes."""
+        """About how many it will take."""
         return _minutes(self.shape)
 
     @property
     def memory(self) -> int:
         """About how many bytes it will take, beside the target's own."""
-        return _memory(self.shape)
+        return cost_in_bytes(self.shape)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +214,7 @@ def _read_batch(inputs: Inputs, limit: int | None) -> tuple[Array, int]:
         if inputs.report is not None:
             check_file_apart(Path(inputs.report), found.roots, source.paths)
         named = len(source.names)
-        count = min(named, _affordable(source.shape) if limit is None else limit)
+        count = _affordable(named, source.shape) if limit is None else min(named, limit)
         _check_memory((count, *source.shape))
         batch = np.empty((count, *source.shape))
         faults = []
@@ -226,21 +229,19 @@ def _read_batch(inputs: Inputs, limit: int | None) -> tuple[Array, int]:
     return checked_batch(batch, "--images", None), named
 
 
-def _affordable(shape: tuple[int, ...]) -> int:
-    """How many pictures of *shape* are checked in a minute or so."""
-    return max(_LEAST, math.isqrt(_MINUTE // math.prod(shape)))
+def _affordable(count: int, shape: tuple[int, ...]) -> int:
+    """How many of *count* pictures of *shape* are checked in a minute or so."""
+    while count > _LEAST and _minutes((count, *shape)) > 1:
+        count -= 1
+    return count
 
 
 def _minutes(shape: tuple[int, ...]) -> float:
-    return shape[0] * math.prod(shape) / _MINUTE
-
-
-def _memory(shape: tuple[int, ...]) -> int:
-    return _ARRAYS * np.dtype(np.float64).itemsize * math.prod(shape)
+    return cost_in_forwards(shape) * math.prod(shape) / _MINUTE  # type: ignore[arg-type]
 
 
 def _check_memory(shape: tuple[int, ...]) -> None:
-    needed, there = _memory(shape), allowed_memory()
+    needed, there = cost_in_bytes(shape), allowed_memory()  # type: ignore[arg-type]
     if needed > there:
         raise LimitError(
             f"the check would take about {needed / 1e6:,.0f} MB, and {there / 1e6:,.0f} MB are "

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bncli.checking.compare import Quantity
-from bncli.checking.question import Request
+from bncli.checking.question import Request, cost_in_forwards
 from bncli.checking.report import GradcheckReport
 from bncli.errors import OptionError, OutputError
 from bncli.runs import check as checks
@@ -106,18 +106,21 @@ def test_a_check_of_minutes_takes_fewer_pictures_and_says_so(tmp_path, rng, monk
     """Never fewer than five; an explicit limit is minded."""
     np.save(tmp_path / "batch.npy", rng.random((12, 4, 3, 1)))
     inputs = Inputs((str(tmp_path / "batch.npy"),))
-    for minute, count in ((12 * 144, 12), (12 * 143, 11), (12 * 49, 7), (1, 5)):
+    for count in (12, 11, 7, 5):
+        minute = cost_in_forwards((count, 4, 3, 1)) * count * 12
         monkeypatch.setattr(checks, "_MINUTE", minute)
         check = prepare_check(None, Request(), inputs)
-        assert len(check.x) == count
+        assert (len(check.x), check.minutes) == (count, 1)
         assert ("--limit 12 asks them" in check.left_out) == (count < 12)
         assert len(prepare_check(None, Request(limit=12), inputs).x) == 12
-    assert check.minutes == 5 * 60
+    monkeypatch.setattr(checks, "_MINUTE", 1)
+    assert len(prepare_check(None, Request(), inputs).x) == 5
 
 
 def test_photographs_are_cut_to_a_minute():
     """Sixty of 640x427 took ten minutes; small batches, and those of the manual, are whole."""
-    assert 10 < checks._affordable((640, 427, 3)) < 30
-    assert checks._affordable((144, 96, 3)) > 24
-    assert checks._affordable((224, 224, 3)) > 16
-    assert checks._affordable((6000, 4000, 3)) == 5
+    assert 8 < checks._affordable(60, (640, 427, 3)) < 30
+    assert checks._affordable(24, (144, 96, 3)) == 24
+    assert checks._affordable(16, (224, 224, 3)) == 16
+    assert checks._affordable(60, (6000, 4000, 3)) == 5
+    assert checks._affordable(2, (6000, 4000, 3)) == 2
