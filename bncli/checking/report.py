@@ -83,7 +83,6 @@ class GradcheckReport:
     seeds: tuple[int, ...] = ()
     forwards: int = 0
     calls: dict[str, int] = field(default_factory=dict)
-    layouts: tuple[dict[str, Any], ...] = ()
     command: str = ""
     maps: dict[str, NDArray[Any]] = field(default_factory=dict)
 
