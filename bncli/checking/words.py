@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -108,6 +109,8 @@ def _formula(symbols: Sequence[str], powers: tuple[int, int], ddof: int) -> str:
     names = ("delta", "mean(delta)", f"x_norm*{product}")
     for name, symbol, sign in zip(names, symbols, "+--", strict=True):
         size = symbol.removeprefix("-")
+        if re.fullmatch(r"\([\w*]+\)", size):
+            size = size[1:-1]
         if size != "0":
             minus = (sign == "-") != symbol.startswith("-")
             terms += (" - " if minus else " + ") + (name if size == "1" else f"{size}*{name}")

@@ -94,7 +94,7 @@ def _say_cost(display: Display, check: Check) -> None:
     if display.quiet or not (display.verbose or math.prod(check.shape) > _LONG):
         return
     sizes = "x".join(map(str, check.shape))
-    print_aside(f"about {60 * check.minutes:,.0f} s for {sizes}, {check.memory / 1e6:,.0f} MB")
+    print_aside(f"about {check.forwards} forwards of {sizes}, {check.memory / 1e6:,.0f} MB")
 
 
 def _literal(text: str) -> Any:

@@ -73,9 +73,9 @@ class Check:
         return self.x.shape if self.x is not None else self.request.shape or PROBE_SHAPE
 
     @property
-    def minutes(self) -> float:
-        """About how many it will take."""
-        return _minutes(self.shape)
+    def forwards(self) -> int:
+        """About how many forwards of that batch it will take."""
+        return cost_in_forwards(self.shape)  # type: ignore[arg-type]
 
     @property
     def memory(self) -> int:

@@ -90,6 +90,8 @@ def test_all_else_is_there_on_request():
          "inv_std**2*(delta - mean(delta) - x_norm*mean(delta*x_norm))"),
         (("1", "?", "1"), (1, 0.12345678, 1), (1, 1), 0,
          "gamma*inv_std*(delta - 0.123457*mean(delta) - x_norm*mean(delta*x_norm))"),
+        (("1", "(w*h)", "1/(w*h)"), (1, 12, 1 / 12), (1, 1), 0,
+         "gamma*inv_std*(delta - w*h*mean(delta) - 1/(w*h)*x_norm*mean(delta*x_norm))"),
         (("1", "1", "(B-1)/B"), (1, 1, 0.8), (1, 1), 1,
          "gamma*inv_std*(delta - mean(delta) - (B-1)/B*x_norm*sum(delta*x_norm)/(B-1))"),
     ],

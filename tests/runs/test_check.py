@@ -110,7 +110,7 @@ def test_a_check_of_minutes_takes_fewer_pictures_and_says_so(tmp_path, rng, monk
         minute = cost_in_forwards((count, 4, 3, 1)) * count * 12
         monkeypatch.setattr(checks, "_MINUTE", minute)
         check = prepare_check(None, Request(), inputs)
-        assert (len(check.x), check.minutes) == (count, 1)
+        assert len(check.x) == count
         assert ("--limit 12 asks them" in check.left_out) == (count < 12)
         assert len(prepare_check(None, Request(limit=12), inputs).x) == 12
     monkeypatch.setattr(checks, "_MINUTE", 1)
