@@ -34,7 +34,7 @@ def quantity_words(quantity: Quantity | None) -> str:
         places = f", in {quantity.pixels_wrong:,} of {quantity.pixels:,} pixels"
     if quantity.channels_wrong:
         places += f", channels {','.join(map(str, quantity.channels_wrong))}"
-    return f"WRONG: {quantity.wrong:,} of {_coverage(quantity)}{places}; {bounds}"
+    return f"WRONG: {_wrong_of(quantity)}{places}; {bounds}"
 
 
 def extent(quantity: Quantity) -> str:
@@ -42,7 +42,13 @@ def extent(quantity: Quantity) -> str:
     if quantity.problem:
         return quantity.problem
     error, allowed = _errors(quantity)
-    return f"{quantity.wrong:,} of {_coverage(quantity)}; error {error}, allowed {allowed}"
+    return f"{_wrong_of(quantity)}; error {error}, allowed {allowed}"
+
+
+def _wrong_of(quantity: Quantity) -> str:
+    asked = " asked" if quantity.checked < quantity.total else ""
+    some = f", of {quantity.total:,}" if asked else ""
+    return f"{quantity.wrong:,} of {quantity.checked:,} elements{asked}{some}"
 
 
 def _errors(quantity: Quantity) -> tuple[str, str]:

@@ -41,7 +41,7 @@ from bncli.storage.arrays import load_array, write_array
 from bncli.storage.whole_file import write_whole
 
 Array = NDArray[Any]
-_MINUTE = 500_000_000
+_MINUTE = 1_000_000_000
 """Elements that go through a forward of NumPy, and through what is asked of it."""
 
 _LEAST = 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -118,6 +119,13 @@ def test_a_line_that_is_known_by_its_words():
     assert any(
         "worst at (b, x, y, k) = (2, 1, 2, 1): given -6.5, should be 0.25" in x for x in lines
     )
+
+
+def test_a_sample_is_called_one():
+    """Where not all was asked, how much was and how much there is."""
+    some = dataclasses.replace(WRONG, wrong=60, checked=64, total=995_328)
+    line = report_lines(failure(quantities={"grad_input": some}))[1]
+    assert "WRONG: 60 of 64 elements asked, of 995,328; error 1.2" in line
 
 
 def test_a_success_says_what_was_looked_at():
