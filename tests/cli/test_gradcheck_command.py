@@ -195,7 +195,7 @@ def test_hang_at_import_is_stopped():
         (f"{TARGETS / 'missing_import.py'}:Layer", "No module named 'cv2_that_is_missing'"),
         ("Layer", "give module:Class"),
         (f"{TROUBLED}:GivesNone", "where does it put the gradient of the input?"),
-        (f"{TROUBLED}:OtherNames", "needs stretch: what is it?"),
+        (f"{TARGETS / 'written.py'}:Riddles", "needs riddle: what is it?"),
         (f"{TROUBLED}:NoBackward", "has no method backward"),
         (f"{TARGETS / 'pair.py'}:forward_with_riddle,backward", "needs riddle: what is it?"),
     ],
@@ -352,16 +352,17 @@ def test_one_picture_is_refused():
     assert bncli("gradcheck", "--shape", "1,3,4,2").code == 5
 
 
-def test_protocol_can_be_said():
-    """A layer of unknown names, with its names said."""
-    said = [
-        "gamma=stretch", "beta=lift", "grad_gamma=slope_of_stretch", "grad_beta=slope_of_lift",
-    ]  # fmt: skip
-    options = [word for one in said for word in ("--protocol", one)]
+def test_places_can_be_said():
+    """By name or path; the document tells them, and what is not there is refused."""
+    said = {"grad_gamma": "slope_of_stretch", "grad_beta": "inner.dbeta"}
+    options = [word for key, place in said.items() for word in ("--protocol", f"{key}={place}")]
     ran = bncli("gradcheck", f"{TROUBLED}:OtherNames", *options, "--json")
 
     assert ran.code == 0
-    assert strict(ran.out)["protocol"]["gamma"] == "stretch"
+    assert said.items() <= strict(ran.out)["protocol"].items()
+    ran = bncli("gradcheck", f"{TROUBLED}:OtherNames", "--protocol", "grad_gamma=nowhere")
+    assert ran.code == 2
+    assert "--protocol grad_gamma=nowhere" in ran.err
 
 
 LISTS = """
