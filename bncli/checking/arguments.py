@@ -296,7 +296,7 @@ def of_backward(
             value = x
         elif default is _MISSING and not _is_setting(name):
             # What nobody knows is what forward has kept, or the input.
-            value = given.choose(rest, x) if rest is not None else given.choose(_MISSING, x)
+            value = given.choose(rest, rest, x) if rest is not None else given.choose(_MISSING, x)
         else:
             value = given.value(name, default)
         if value is _MISSING:

@@ -36,7 +36,8 @@ class Diagnosis:
     Attributes:
         name: of the mistake, or ``unrecognised``.
         message: one plain sentence or two.
-        change: the line of the formula to change; empty if none is known.
+        change: the line of the formula as it should be; empty if none is known.
+        was: the same line as the target has it; empty if it is not known.
         coefficients: a, b, c; None where the three terms do not explain the gradient.
         symbols: the same as counts, where they are some.
         powers: p and q.
@@ -52,6 +53,7 @@ class Diagnosis:
     powers: tuple[int, int] | None = None
     residual: float | None = None
     quantity: str = "grad_input"
+    was: str = ""
 
     def at(self, shape: tuple[int, ...], size: int) -> Diagnosis:
         """The same for a batch of another shape, in groups of *size*: counts differ there."""

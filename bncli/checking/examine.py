@@ -137,6 +137,9 @@ class Examination:
     def _blank(self, target: Any, request: Request) -> GradcheckReport:
         report = GradcheckReport(str(target), dtype=request.dtype, seed=request.seed)
         report.quantities = dict.fromkeys(QUANTITIES)
+        report.only = request.only
+        if self._request.seeds > 1:
+            report.seeds = tuple(range(self._request.seed, request.seed + 1))
         return report
 
     def _understand(self, target: Any) -> list[Trial]:

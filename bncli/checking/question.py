@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from bncli.errors import NonFiniteError, OptionError, ShapeError, SinglePictureE
 Array = NDArray[Any]
 AXES = 4
 DTYPES = ("float64", "float32")
+GRADIENTS = ("grad_input", "grad_gamma", "grad_beta")
 
 PROBE_SHAPE = (5, 3, 4, 2)
 """Batch, w, h, c: no two equal, and no count or ratio of counts equal to another that matters."""
@@ -193,7 +194,11 @@ def vacuous(question: Question) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a check, in plain facts; see :func:`gradcheck`."""
+    """What is asked of a check, in plain facts; see :func:`gradcheck`.
+
+    Raises:
+        OptionError, SinglePictureError: there is no such thing to ask.
+    """
 
     shape: tuple[int, ...] | None = None
     eps: float | None = None
@@ -216,15 +221,29 @@ class Request:
             raise OptionError(f"--seed is {self.seed}; it must be at least 0")
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise OptionError(f"--tolerance is {self.tolerance}; it must lie between 0 and 1")
-        if self.shape is None:
-            return
-        if len(self.shape) != AXES or any(length < 1 for length in self.shape):
-            given = ",".join(map(str, self.shape))
+        if self.seeds < 1:
+            raise OptionError(f"--seeds is {self.seeds}; it must be at least 1")
+        if self.limit is not None and self.limit < 2:  # noqa: PLR2004 - as every batch
+            raise OptionError(f"--limit is {self.limit}; give two pictures at least")
+        self.check_only([*GRADIENTS, *(one for one in self.only if one.startswith("grad_"))])
+        if self.shape is not None:
+            self._check_shape(self.shape)
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != AXES or any(length < 1 for length in shape):
+            given = ",".join(map(str, shape))
             raise OptionError(f"--shape is {given}; give B,W,H,C, each at least 1")
-        if self.shape[0] == 1:
+        if shape[0] == 1:
             raise SinglePictureError(
                 "--shape has one picture, so every output would be beta; give two"
             )
+
+    def check_only(self, there: Sequence[str]) -> None:
+        """Raise OptionError where *only* names a gradient that is not *there*."""
+        for name in self.only:
+            if name not in there:
+                choices = ", ".join(there)
+                raise OptionError(f"--only {name}: there is no such gradient; choose {choices}")
 
 
 def checked_batch(given: ArrayLike, name: str, shape: tuple[int, ...] | None) -> Array:

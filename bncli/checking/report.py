@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 from bncli.checking.compare import Quantity
 from bncli.checking.diagnosis import Diagnosis
 from bncli.checking.identities import Finding
-from bncli.checking.question import AXES
+from bncli.checking.words import (
+    diagnosis_words,
+    extent,
+    formulas,
+    is_wrong,
+    leak_words,
+    listed,
+    quantity_brief,
+    quantity_words,
+    verb,
+    worst_words,
+)
 from bncli.version import __version__
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
@@ -28,8 +39,8 @@ class GradcheckReport:
         target: what was checked.
         status: ``pass``, ``fail`` or ``inconclusive``.
         reason: why it is inconclusive; empty otherwise.
-        quantities: ``grad_input``, ``grad_gamma``, ``grad_beta``; None where the target has no
-            such gradient.
+        quantities: ``grad_input``, ``grad_gamma``, ``grad_beta``, and ``grad_`` of whatever else
+            the layer learns; None where the target has no such gradient.
         diagnosis: what is wrong; None if nothing is.
         other_diagnoses: of grad_gamma and grad_beta.
         conformance: whether the forward is standard batch normalization, and which it is.
@@ -37,8 +48,13 @@ class GradcheckReport:
         findings: metamorphic and state checks.
         warnings, notes: more to know, in sentences.
         protocol: how the target was talked to.
+        layouts: those that were tried, each ``layout``, ``held``, ``status`` and ``message``: where
+            forward and backward ran, what was found, and else what failed.
+        only: the gradients that were asked for; empty for all.
         method: how the derivatives were found.
         shape, dtype, eps, seed: of the question.
+        seeds: all at which it was asked, where it is of more than one; *seed* is then that of the
+            numbers here.
         forwards, calls: how often the target's code ran.
         command: reproduces the check.
         maps: analytic, numeric and difference of grad_input, arrays (batch, w, h, c).
@@ -57,14 +73,16 @@ class GradcheckReport:
     notes: tuple[str, ...] = ()
     trace: tuple[str, ...] = ()
     protocol: dict[str, str] = field(default_factory=dict)
+    layouts: tuple[dict[str, Any], ...] = ()
+    only: tuple[str, ...] = ()
     method: str = ""
     shape: tuple[int, ...] = ()
     dtype: str = "float64"
     eps: float | None = None
     seed: int = 0
+    seeds: tuple[int, ...] = ()
     forwards: int = 0
     calls: dict[str, int] = field(default_factory=dict)
-    layouts: tuple[dict[str, Any], ...] = ()
     command: str = ""
     maps: dict[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -82,11 +100,12 @@ class GradcheckReport:
         """Return if every gradient is right: the last line of a test of one's own layer.
 
         Raises:
-            AssertionError: one is wrong, or the check was inconclusive; its message is the report.
+            AssertionError: one is wrong, or the check was inconclusive; its message is the report,
+                with the cause in its first line, which is all that a summary has room for.
         """
         __tracebackhide__ = True
         if not self.passed:
-            raise AssertionError(str(self))
+            raise AssertionError("\n".join([headline(self), *report_lines(self)[1:]]))
 
     def document(self) -> dict[str, Any]:
         """The JSON document: no NaN in it, and nothing that differs between equal runs."""
@@ -116,8 +135,7 @@ class GradcheckReport:
 
     def __repr__(self) -> str:
         # pytest shows the repr of what an assertion is about, and cuts long ones in the middle.
-        named = "" if self.diagnosis is None else f" ({self.diagnosis.name})"
-        return f"<gradcheck {self.target}: {verdict_line(self)}{named}>"
+        return f"<{headline(self)} (gradcheck of {self.target})>"
 
     def __bool__(self) -> bool:
         return self.passed
@@ -143,28 +161,128 @@ def _tupled(value: Any) -> Any:
     return tuple(map(_tupled, value)) if isinstance(value, list) else value
 
 
-def report_lines(report: GradcheckReport) -> list[str]:
-    """All of the report, in the order in which one wants to read it."""
-    lines = [f"gradcheck {report.target}"]
-    lines += [f"  {name:<12} {words}" for name, words in fact_rows(report)]
+def report_lines(report: GradcheckReport, *, details: bool = False) -> list[str]:
+    """The report, in the order in which one wants to read it: verdict, gradients, cause, command.
+
+    Args:
+        report: of a check.
+        details: whether all that was found and asked is told too.
+    """
+    rows = reason_rows(report, details=details)
+    lines = [verdict_line(report), *map(_aligned, rows)]
+    lines += [f"  {line}" for line in formula_lines(report)]
+    lines += [f"warning: {warning}" for warning in report.warnings]
+    lines += report.trace
+    if details:
+        lines += [*map(_aligned, fact_rows(report)), *detail_lines(report)]
+    return [*lines, *again_line(report)]
+
+
+def _aligned(row: tuple[str, str]) -> str:
+    return f"{row[0]:<12} {row[1]}"
+
+
+def again_line(report: GradcheckReport) -> list[str]:
+    """What asks the same again, where there is something to look into."""
+    return [f"again: {report.command}"] if report.command and not report.passed else []
+
+
+def verdict_line(report: GradcheckReport) -> str:
+    """The first line."""
+    if report.status == "inconclusive":
+        return f"INCONCLUSIVE: {report.reason}{_where(report)}"
+    if report.status == "pass" and report.only:
+        asked = listed(report.only)
+        return f"PASS: {asked} {verb(report.only)} right; nothing else was asked"
+    if report.status == "pass":
+        return "PASS: the backward is right"
+    wrong = _wrong(report)
+    if not wrong:
+        broken = listed([finding.name for finding in _broken(report)])
+        return f"FAIL: what holds of every right backward does not: {broken}{_where(report)}"
+    return f"FAIL: {listed(wrong)} {verb(wrong)} wrong{_where(report)}"
+
+
+def headline(report: GradcheckReport) -> str:
+    """The verdict and its cause, in few letters: a summary of tests shows some sixty of them."""
+    if report.status != "fail":
+        return verdict_line(report)
+    wrong = _wrong(report)
+    if not wrong:
+        return "FAIL: does not hold: " + "; ".join(
+            f"{f.name}: {f.message}" for f in _broken(report)
+        )
+    cause = "" if report.diagnosis is None else report.diagnosis.name
+    quantity = report.quantities[wrong[0]]
+    if quantity is not None and cause in {"", "unrecognised", "not-a-gradient"}:
+        cause = extent(quantity)
+    return f"FAIL: {', '.join(wrong)}: {cause}"
+
+
+def reason_rows(report: GradcheckReport, *, details: bool) -> list[tuple[str, str]]:
+    """What the verdict rests on: a line for each gradient, or one for all right ones; the cause.
+
+    Args:
+        report: of a check.
+        details: whether each has its own line all the same, and where it is worst another.
+    """
+    if report.passed and not details:
+        return [("checked", _looked_at(report))]
+    rows = []
     for name, quantity in report.quantities.items():
-        lines.append(f"  {name:<12} {quantity_words(quantity)}")
-        if quantity is not None and not quantity.passed and quantity.worst_index is not None:
-            lines.append(f"  {'':<12} {worst_words(quantity)}")
-    lines += [f"  {line}" for line in remark_lines(report)]
-    lines += [f"  {line}" for line in report.trace]
-    lines += diagnosis_lines(report)
-    lines.append(verdict_line(report))
-    return lines
+        if quantity is None and report.status == "inconclusive":
+            continue
+        rows.append((name, gradient_words(report, name, details=details)))
+        if details and quantity is not None and is_wrong(quantity) and quantity.worst_index:
+            rows.append(("", worst_words(name, quantity)))
+    return [*rows, *_cause_rows(report)]
+
+
+def gradient_words(report: GradcheckReport, name: str, *, details: bool) -> str:
+    """What is said of one gradient of the report."""
+    quantity = report.quantities[name]
+    if quantity is None and report.only and name not in report.only:
+        return "not asked"
+    return quantity_words(quantity) if details else quantity_brief(quantity)
+
+
+def _cause_rows(report: GradcheckReport) -> list[tuple[str, str]]:
+    """Why the verdict is what it is, in plain words."""
+    if report.status != "fail":
+        return []
+    rows = [("because", found.message) for found in diagnoses(report)[:1]]
+    if not _wrong(report):
+        return [("does not hold", f"{found.name}: {found.message}") for found in _broken(report)]
+    unknown = not rows or report.diagnosis is None or report.diagnosis.name == "unrecognised"
+    for name in _wrong(report)[:1]:
+        quantity = report.quantities[name]
+        if unknown and quantity is not None and quantity.worst_index:
+            rows.append(("", worst_words(name, quantity)))
+    return rows
+
+
+def formula_lines(report: GradcheckReport) -> list[str]:
+    """The formula as the target has it, after ``-``, and as it should be, after ``+``."""
+    for found in diagnoses(report)[:1]:
+        was, should = formulas(found, int((report.conformance or {}).get("ddof") or 0))
+        if was != should:
+            return [f"{sign} {words}" for sign, words in (("-", was), ("+", should)) if words]
+    return []
 
 
 def fact_rows(report: GradcheckReport) -> list[tuple[str, str]]:
     """What was asked, and how."""
-    rows = []
+    rows = [("target", report.target)]
     if report.shape:
         sizes = "x".join(map(str, report.shape))
         eps = "" if report.eps is None else f", eps {report.eps:g}"
         rows.append(("batch", f"{sizes} (batch, w, h, c), {report.dtype}{eps}, seed {report.seed}"))
+    if report.seeds:
+        rows.append(("seeds", ", ".join(map(str, report.seeds))))
+    for tried in report.layouts:
+        said = f": {tried['message']}" if tried["message"] else ""
+        verdict = tried["status"] if tried["held"] else "does not run"
+        rows.append(("layout", f"{tried['layout']}: {verdict}{said}"))
     if report.protocol:
         protocol = ", ".join(f"{k} {v}" for k, v in report.protocol.items() if v != "none")
         rows.append(("protocol", protocol))
@@ -175,86 +293,53 @@ def fact_rows(report: GradcheckReport) -> list[tuple[str, str]]:
     return rows
 
 
-def quantity_words(quantity: Quantity | None) -> str:
-    """One line for one gradient."""
-    if quantity is None:
-        return "not given by the target"
-    if quantity.problem:
-        return f"WRONG: {quantity.problem}"
-    coverage = f"{quantity.checked:,} elements"
-    if quantity.checked < quantity.total:
-        coverage = f"{quantity.checked:,} of {quantity.total:,} elements"
-    error = "not finite" if quantity.max_rel_error is None else f"{quantity.max_rel_error:.2g}"
-    allowed = f"{quantity.tolerance:.2g}" if quantity.tolerance is not None else "?"
-    if quantity.passed:
-        return f"right: {coverage}, worst relative error {error}, allowed {allowed}"
-    places = f"{quantity.pixels_wrong:,} of {quantity.pixels:,} pixels"
-    channels = ",".join(map(str, quantity.channels_wrong))
-    return (
-        f"WRONG: {quantity.wrong:,} of {coverage}, in {places}, channels {channels}; "
-        f"worst relative error {error}, allowed {allowed}"
-    )
+def _looked_at(report: GradcheckReport) -> str:
+    """Of what a verdict of right is: gradients, elements, batch, layouts and seeds."""
+    seen = {name: q for name, q in report.quantities.items() if q is not None}
+    checked = sum(q.checked for q in seen.values())
+    total = sum(q.total for q in seen.values())
+    words = f"{', '.join(seen)}: {checked:,}{f' of {total:,}' if checked < total else ''} elements"
+    if report.shape:
+        words += f" of {'x'.join(map(str, report.shape))}"
+    held = [tried["layout"] for tried in report.layouts if tried["held"]]
+    if held and held != ["image"]:
+        words += f", as {listed(held)}"
+    if report.seeds:
+        words += f", at {len(report.seeds)} seeds"
+    absent = [n for n, q in report.quantities.items() if q is None]
+    if absent and not report.only:
+        words += f" (the layer has no {' and no '.join(absent)})"
+    return words
 
 
-def worst_words(quantity: Quantity) -> str:
-    """The worst element."""
-    axes = "(b, x, y, k)" if len(quantity.worst_index or ()) == AXES else "(x, y, k)"
-    return (
-        f"worst at {axes} = {quantity.worst_index}: given {_number(quantity.analytic)}, "
-        f"should be {_number(quantity.numeric)}, absolute error {_number(quantity.abs_error, 3)}"
-    )
+def _wrong(report: GradcheckReport) -> list[str]:
+    return [name for name, q in report.quantities.items() if q is not None and is_wrong(q)]
 
 
-def _number(value: float | None, digits: int = 9) -> str:
-    return "not finite" if value is None else f"{value:.{digits}g}"
+def _broken(report: GradcheckReport) -> list[Finding]:
+    return [finding for finding in report.findings if finding.passed is False]
+
+
+def diagnoses(report: GradcheckReport) -> list[Diagnosis]:
+    """What is wrong with each wrong gradient."""
+    return [found for found in (report.diagnosis, *report.other_diagnoses) if found is not None]
+
+
+def _where(report: GradcheckReport) -> str:
+    """In which layouts, where it is not in all, and at which seed, where there are several."""
+    held = [tried for tried in report.layouts if tried["held"]]
+    failed = [tried["layout"] for tried in held if tried["status"] == "fail"]
+    layouts = f" as {listed(failed)}" if 0 < len(failed) < len(held) else ""
+    return f"{layouts}, at seed {report.seed}" if report.seeds else layouts
+
+
+def detail_lines(report: GradcheckReport) -> list[str]:
+    """Whole diagnoses, and remarks."""
+    words = [line for found in diagnoses(report) for line in diagnosis_words(found)]
+    return [*words, *remark_lines(report)]
 
 
 def remark_lines(report: GradcheckReport) -> list[str]:
-    """Failed identities and habits, leaks, notes and warnings."""
-    lines = []
-    broken = [f for f in report.findings if f.passed is False]
-    lines += [f"does not hold: {f.name}: {f.message}" for f in broken]
-    if report.leaks is not None and report.leaks["victims"]:
-        pairs = report.leaks["pairs"]
-        named = "; ".join(f"{tuple(s)} into {tuple(v)}" for s, v in pairs[:3])
-        lines.append(
-            f"leak: {report.leaks['victims']:,} pixels depend on other pixels"
-            + (f" (pixel {named})" if named else "")
-        )
-    if report.leaks is not None and report.leaks.get("backward"):
-        lines.append(
-            f"leak in backward: the gradient of {report.leaks['backward']} pixels of a probe "
-            "depends on the delta of other pixels"
-        )
-    lines += [f"note: {note}" for note in report.notes]
-    lines += [f"warning: {warning}" for warning in report.warnings]
-    return lines
-
-
-def diagnosis_lines(report: GradcheckReport) -> list[str]:
-    """What is wrong, and the line to change."""
-    lines = []
-    for found in (report.diagnosis, *report.other_diagnoses):
-        if found is None:
-            continue
-        lines.append(f"diagnosis of {found.quantity}: {found.name}: {found.message}")
-        numbers = ", ".join(f"{number:.6g}" for number in found.coefficients or ())
-        if numbers not in {"", "1, 1, 1"}:
-            symbols = f" = ({', '.join(found.symbols)})" if found.symbols else ""
-            lines.append(
-                f"  coefficients of delta, mean and variance term: ({numbers}){symbols}, "
-                "should be (1, 1, 1)"
-            )
-        if found.change:
-            lines.append(f"  change: {found.change}")
-    return lines
-
-
-def verdict_line(report: GradcheckReport) -> str:
-    """The last line."""
-    if report.status == "pass":
-        return "PASS: the backward is right"
-    if report.status == "inconclusive":
-        return f"INCONCLUSIVE: {report.reason}"
-    wrong = [name for name, q in report.quantities.items() if q is not None and not q.passed]
-    return f"FAIL: {', '.join(wrong)} wrong"
+    """Failed identities and habits, leaks and notes."""
+    lines = [f"does not hold: {found.name}: {found.message}" for found in _broken(report)]
+    return [*lines, *leak_words(report.leaks or {}), *(f"note: {note}" for note in report.notes)]

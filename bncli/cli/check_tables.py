@@ -1,4 +1,4 @@
-"""The report of a gradient check on the terminal: ten seconds to read, verdict last."""
+"""The report of a gradient check on the terminal: ten seconds to read, verdict first."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rich.text import Text
 
 from bncli.checking.report import (
     GradcheckReport,
-    diagnosis_lines,
+    again_line,
+    detail_lines,
     fact_rows,
-    quantity_words,
-    remark_lines,
+    formula_lines,
+    reason_rows,
     verdict_line,
-    worst_words,
 )
 from bncli.checking.self_test import Trialled
 from bncli.cli.display import Display, facts_table
@@ -29,8 +29,8 @@ def show_check(
 ) -> None:
     """The report of a check, and how many error *maps* were written into *folder*."""
     display.document(report.document())
-    display.table(*_report_parts(report), *_maps_line(maps, folder))
-    display.table(Text(printable(verdict_line(report)), _COLOURS[report.status]))
+    verdict = Text(printable(verdict_line(report)), _COLOURS[report.status])
+    display.table(verdict, *_report_parts(report, display), *_maps_line(maps, folder))
 
 
 def show_self_test(display: Display, seed: int, results: Sequence[Trialled]) -> int:
@@ -60,22 +60,27 @@ def show_self_test(display: Display, seed: int, results: Sequence[Trialled]) -> 
     return code
 
 
-def _report_parts(report: GradcheckReport) -> list[Any]:
+def _report_parts(report: GradcheckReport, display: Display) -> list[Any]:
     """Tables and lines, all but the verdict."""
-    facts = facts_table([("target", report.target), *fact_rows(report)])
-    for name, quantity in report.quantities.items():
-        if quantity is None and report.status == "inconclusive":
-            continue
-        style = "" if quantity is None else "green" if quantity.passed else "red"
-        facts.add_row(name, Text(printable(quantity_words(quantity)), style))
-        if quantity is not None and not quantity.passed and quantity.worst_index is not None:
-            facts.add_row("", Text(printable(worst_words(quantity))))
-    lines = [*remark_lines(report), *report.trace]
-    parts: list[Any] = [facts, *(Text(printable(line)) for line in lines)]
-    parts += [Text(printable(line), "yellow") for line in diagnosis_lines(report)]
-    if report.command:
-        parts.append(Text(printable(f"again: {report.command}"), "dim"))
-    return parts
+    facts = facts_table([])
+    for name, words in reason_rows(report, details=display.verbose):
+        facts.add_row(name, Text(printable(words), _tone(words)))
+    parts: list[Any] = [facts]
+    parts += [
+        Text(f"  {printable(line)}", "red" if line.startswith("-") else "green", no_wrap=True)
+        for line in formula_lines(report)
+    ]
+    parts += [Text(printable(f"warning: {line}"), "yellow") for line in report.warnings]
+    parts += [Text(printable(line)) for line in report.trace]
+    if display.verbose:
+        parts += [facts_table(fact_rows(report))]
+        parts += [Text(printable(line)) for line in detail_lines(report)]
+    # Whole, however narrow the terminal is: it is there to be pasted.
+    return [*parts, *(Text(printable(line), "dim", no_wrap=True) for line in again_line(report))]
+
+
+def _tone(words: str) -> str:
+    return {"right": "green", "WRONG": "red"}.get(words.partition(":")[0], "")
 
 
 def _maps_line(written: Sequence[str], folder: str | None) -> list[Any]:

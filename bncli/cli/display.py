@@ -143,9 +143,8 @@ class Display:
 
 
 def _is_rigid(part: Any) -> bool:
-    """Whether it is a table of which no cell may be broken."""
-    columns = getattr(part, "columns", ())
-    return bool(columns) and all(column.no_wrap for column in columns)
+    """Whether it is a line that may not be broken, or a table of no cell that may be."""
+    return all(one.no_wrap for one in getattr(part, "columns", None) or [part])
 
 
 def warn_of_skipped(faults: Sequence[Fault]) -> None:

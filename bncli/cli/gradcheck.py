@@ -6,19 +6,21 @@ import ast
 import json
 import math
 import shlex
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Unpack, get_args, get_type_hints
 
 from bncli.cli.declared import as_declared
 from bncli.cli.display import Display
-from bncli.cli.plain import print_aside
-from bncli.runs.options import GradcheckOptions
+from bncli.cli.plain import print_aside, print_note
+from bncli.runs.options import GradcheckOptions, Opt
 
 if TYPE_CHECKING:
     from bncli.checking.report import GradcheckReport
     from bncli.runs.check import Check
 
 _LONG = 1_000_000  # elements
+_NO_QUESTION = {"heatmap", "report", "self_test"}
+"""Options that change nothing of what is asked."""
 
 
 @as_declared("gradcheck")
@@ -26,14 +28,18 @@ def command(display: Display, target: str | None, **chosen: Unpack[GradcheckOpti
     """Check the backward pass of TARGET against the derivative of its own forward.
 
     TARGET is module:Class, file.py:Class, or file.py:forward,backward; without it, bncli's own
-    layer is checked. TARGET is code, and it is run, in a process of its own. Exit code 0: the
-    gradient is right; 1: it is wrong; 2: TARGET cannot be used; 3: inconclusive.
+    layer is checked. TARGET is code, and it is run, in a process of its own.
+
+    PASS, exit code 0: every gradient that the layer should have (or that --only names) was found,
+    looked at, and right. 1, FAIL: one is wrong, or what holds of every right backward does not.
+    2: TARGET cannot be loaded or used. 3, INCONCLUSIVE: something was not found or could not be
+    asked, which the verdict names, and the option that tells.
 
     \b
     Examples:
       bncli gradcheck
       bncli gradcheck --images sample_images
-      bncli gradcheck my_layer.py:BatchNorm
+      bncli gradcheck my_layer.py:BatchNorm --seeds 20
     """
     from bncli.checking.self_test import run_battery
     from bncli.cli.check_tables import show_check, show_self_test
@@ -63,15 +69,21 @@ def _check(
         tolerance=chosen["tolerance"],
         protocol=dict(chosen["protocol"]),
         arguments={name: _literal(value) for name, value in chosen["argument"]},
+        layout="" if chosen["layout"] == "auto" else chosen["layout"],
+        only=_names(chosen["only"]),
+        seeds=chosen["seeds"],
+        limit=chosen["limit"],
     )
     heatmap, page = chosen["heatmap"], chosen["report"]
     inputs = Inputs(tuple(chosen["images"]), chosen["delta"], heatmap, page)
     check = prepare_check(target, request, inputs)
+    if check.left_out and not display.quiet:
+        print_note(check.left_out)
     _say_cost(display, check)
     with display.following() as follow:
         wants_maps = heatmap is not None or page is not None
         report = run_check(check, timeout=chosen["timeout"], maps=wants_maps, progress=follow)
-    report.command = _command(target, chosen)
+    report.command = _command(target, chosen, report)
     maps = write_maps(report, heatmap) if heatmap is not None else []
     if page is not None:
         write_page(report, page_file(page))
@@ -94,18 +106,31 @@ def _literal(text: str) -> Any:
     return value
 
 
-def _command(target: str | None, chosen: GradcheckOptions) -> str:
-    """The command that asks the same again."""
+def _names(given: Sequence[str]) -> tuple[str, ...]:
+    """Names that are parted by commas, or given one by one, each once."""
+    names = (name.strip() for words in given for name in words.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _command(target: str | None, chosen: GradcheckOptions, report: GradcheckReport) -> str:
+    """The command that asks the same again; of several seeds, the one that the report is of."""
+    given: dict[str, Any] = dict(chosen)
+    if not report.passed:
+        given |= {"seed": report.seed, "seeds": 1}
     words = ["bncli", "gradcheck", *([target] if target is not None else [])]
-    for source in chosen["images"]:
-        words += ["--images", source]
-    if chosen["shape"] is not None:
-        words += ["--shape", ",".join(map(str, chosen["shape"]))]
-    given: Mapping[str, Any] = chosen
-    for option in ("delta", "eps", "dtype", "seed", "tolerance"):
-        if given[option] is not None:
-            words += [f"--{option}", str(given[option])]
-    for option in ("protocol", "argument"):
-        for name, value in given[option]:
-            words += [f"--{option}", f"{name}={value}"]
+    for name, hint in get_type_hints(GradcheckOptions, include_extras=True).items():
+        (opt,) = (fact for fact in get_args(hint)[1:] if isinstance(fact, Opt))
+        if name == "seed" or (name not in _NO_QUESTION and given[name] != opt.default):
+            words += _as_typed(f"--{name}", given[name])
     return shlex.join(words)
+
+
+def _as_typed(option: str, value: Any) -> list[str]:
+    """The words that give an option this value."""
+    if option == "--shape":
+        return [option, ",".join(map(str, value))]
+    values = value if isinstance(value, tuple) else (value,)
+    return [
+        word for one in values
+        for word in (option, "=".join(one) if isinstance(one, tuple) else str(one))
+    ]  # fmt: skip

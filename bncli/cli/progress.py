@@ -19,7 +19,7 @@ _MANY = 100
 _MINUTE, _HOUR = 60, 3600
 
 Follower = Callable[[str, int, int], None]
-"""Is told a stage, and how many of how many are through it."""
+"""Is told a stage, and how many of how many are through it; of 0 where that is not known."""
 
 
 def no_progress(_stage: str, _done: int, _total: int) -> None:
@@ -42,12 +42,12 @@ def progress_bar(console: Console) -> Iterator[Follower]:
         def follow(stage: str, done: int, total: int) -> None:
             words = pace.words(stage, done, total)
             if len(stage) + len(words) + 1 >= console.width:
-                words = f"{done}/{total}"
+                words = f"{done}/{total}" if total else str(done)
             if stage not in tasks:
                 for earlier in tasks.values():
                     bar.remove_task(earlier)  # one line is all it ever takes
                 tasks.clear()
-                tasks[stage] = bar.add_task(stage, total=total, words=words)
+                tasks[stage] = bar.add_task(stage, total=total or None, words=words)
             bar.update(tasks[stage], completed=done, words=words)
 
         yield follow
@@ -82,7 +82,7 @@ class _Pace:
         """``120 of 400, 60.3/s, 5 s left``: as much of it as is known."""
         now = time.monotonic()
         began, first = self._began.setdefault(stage, (now, done))
-        words = f"{done} of {total}"
+        words = f"{done} of {total}" if total else str(done)
         if now - began < 1 or done <= first:
             return words
         rate = (done - first) / (now - began)

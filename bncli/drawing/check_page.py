@@ -12,13 +12,15 @@ from bncli.checking.compare import Quantity
 from bncli.checking.diagnosis import Diagnosis
 from bncli.checking.report import (
     GradcheckReport,
+    diagnoses,
     fact_rows,
-    quantity_words,
+    gradient_words,
     remark_lines,
     verdict_line,
 )
+from bncli.checking.words import is_wrong
 from bncli.drawing.template import data_address, render, require_templates
-from bncli.drawing.thumbnails import cell_extremes, error_colours
+from bncli.drawing.thumbnails import cell_largest, error_colours
 from bncli.errors import OptionError
 from bncli.images.png import encode_png
 from bncli.storage.whole_file import WholeFile
@@ -29,8 +31,6 @@ Array = NDArray[Any]
 SHOWN = 8
 _DRAWN, _LOWEST = 360, 24
 _WRONG = 1e-3
-_USUAL = 99.5  # percentile
-_FAINTEST = 1e-6
 _BY_PICTURE = 4  # axes
 
 
@@ -69,16 +69,9 @@ def draw_page(report: GradcheckReport) -> bytes:
             "verdict": verdict_line(report),
             "tone": {"pass": "good", "fail": "bad"}.get(report.status, "warn"),
             "facts": fact_rows(report),
-            "quantities": [
-                {"name": name, "facts": quantity, "words": quantity_words(quantity)}
-                for name, quantity in report.quantities.items()
-            ],
-            "diagnoses": [
-                {"facts": found, "terms": _terms(found)}
-                for found in (report.diagnosis, *report.other_diagnoses)
-                if found is not None
-            ],
-            "remarks": [*remark_lines(report), *report.trace],
+            "quantities": [_gradient(report, name) for name in report.quantities],
+            "diagnoses": [{"facts": found, "terms": _terms(found)} for found in diagnoses(report)],
+            "remarks": [*report.warnings, *remark_lines(report), *report.trace],
             "worst": _worst(report),
             **_maps(report),
             "version": __version__,
@@ -86,24 +79,35 @@ def draw_page(report: GradcheckReport) -> bytes:
     )
 
 
-def error_limit(maps: dict[str, Array]) -> float:
-    """The error that is drawn darkest: the largest, or a millionth of the largest gradient."""
-    error = np.abs(maps["difference"])
-    finite = error[np.isfinite(error)]
-    return max(float(finite.max(initial=0.0)), 1e-6 * float(np.abs(maps["numeric"]).max()))
+def _gradient(report: GradcheckReport, name: str) -> dict[str, Any]:
+    quantity = report.quantities[name]
+    words = gradient_words(report, name, details=True)
+    wrong = quantity is not None and is_wrong(quantity)
+    return {"name": name, "facts": quantity, "words": words, "wrong": wrong}
 
 
-def _shares(maps: dict[str, Array]) -> Array:
-    """Each error as a share of the largest right gradient of its pixel, (batch, w, h, c).
+def allowed_error(report: GradcheckReport) -> float:
+    """The relative error up to which an element of the gradient of the input is right."""
+    quantity = report.quantities.get("grad_input")
+    return (quantity.tolerance if quantity is not None else None) or 0.0
 
-    Gradients of different pixels differ by orders of magnitude, as their deviations do.
+
+def error_shares(report: GradcheckReport) -> Array:
+    """The relative error of each element of the gradient of the input, (batch, w, h, c).
+
+    It is relative to what the verdict holds it against, where the maps say what is ``allowed``;
+    else to the largest right gradient of its pixel. NaN where nothing was asked, infinity where
+    what was given is no finite number.
     """
-    right = np.where(np.isfinite(maps["numeric"]), maps["numeric"], 0.0)
-    size = np.abs(right).max(axis=0)
+    maps = report.maps
+    asked, error = np.isfinite(maps["numeric"]), np.abs(maps["difference"])
+    right = np.abs(np.where(asked, maps["numeric"], 0.0)).max(axis=0)
     with np.errstate(all="ignore"):
-        shares: Array = np.abs(maps["difference"]) / size
-    shares[maps["difference"] == 0] = 0.0
-    shares[~np.isfinite(maps["numeric"])] = 0.0  # not asked
+        scale = maps["allowed"] / allowed_error(report) if "allowed" in maps else right
+        shares: Array = error / scale
+    shares[error == 0] = 0.0
+    shares[~np.isfinite(shares)] = np.inf
+    shares[~asked] = np.nan
     return shares
 
 
@@ -152,22 +156,17 @@ def _relative(given: float | None, right: float | None) -> float | None:
 
 
 def _maps(report: GradcheckReport) -> dict[str, Any]:
-    """The maps, and what is drawn darkest: one large error must not leave all others white."""
+    """The maps; none where nothing in them would be red."""
     if not report.maps:
-        return {"maps": [], "limit": 0.0, "largest": None}
-    shares = _shares(report.maps)
-    finite = shares[np.isfinite(shares)]
-    largest = float(finite.max(initial=0.0))
-    if largest < _FAINTEST and finite.size == shares.size:
-        return {"maps": [], "limit": 0.0, "largest": largest}
-    errors = finite[finite >= _FAINTEST]
-    limit = float(np.percentile(errors, _USUAL)) if errors.size else 1.0
+        return {"maps": [], "allowed": 0.0, "largest": None}
+    shares, allowed = error_shares(report), allowed_error(report)
+    largest = float(np.fmax.reduce(shares, axis=None))
+    facts = {"allowed": allowed, "largest": largest, "some": bool(np.isnan(shares).any())}
+    if report.passed or not largest > allowed:
+        return {"maps": [], **facts}
     marks = _marks(report.quantities.get("grad_input"))
-    maps = [
-        _map(shares[picture], limit, picture, marks.get(picture, []))
-        for picture in _chosen(shares, marks)
-    ]
-    return {"maps": maps, "limit": limit, "largest": largest}
+    pictures = _chosen(shares, marks)
+    return {"maps": [_map(shares[p], allowed, p, marks.get(p, [])) for p in pictures], **facts}
 
 
 def _marks(quantity: Quantity | None) -> dict[int, list[tuple[int, int, int]]]:
@@ -183,21 +182,21 @@ def _marks(quantity: Quantity | None) -> dict[int, list[tuple[int, int, int]]]:
 
 def _chosen(shares: Array, marks: dict[int, list[tuple[int, int, int]]]) -> list[int]:
     """The pictures with marks, and those of the largest errors, in their order."""
-    sizes = [float(np.nan_to_num(share, nan=np.inf).max()) for share in shares]
+    sizes = [float(np.nan_to_num(share, nan=-1.0, posinf=np.inf).max()) for share in shares]
     by_size = sorted(range(len(sizes)), key=lambda picture: (-sizes[picture], picture))
     return sorted(list(dict.fromkeys([*marks, *by_size]))[:SHOWN])
 
 
 def _map(
-    shares: Array, limit: float, picture: int, marks: list[tuple[int, int, int]]
+    shares: Array, allowed: float, picture: int, marks: list[tuple[int, int, int]]
 ) -> dict[str, Any]:
     width, height, channels = shares.shape
     upright = shares.swapaxes(0, 1)
-    cells = cell_extremes(lambda first, end: upright[first:end], (width, height, channels))
+    cells = cell_largest(lambda first, end: upright[first:end], (width, height, channels))
     tall = max(_LOWEST, round(_DRAWN * height / width))
     return {
         "picture": picture,
-        "address": data_address(encode_png(error_colours(cells, limit))),
+        "address": data_address(encode_png(error_colours(cells, allowed))),
         "width": _DRAWN,
         "height": min(tall, 2 * _DRAWN),
         "marks": [

@@ -35,6 +35,11 @@ _WHITE_RED = ((255, 255, 255), (254, 232, 200), (253, 187, 132), (239, 101, 72),
 """ColorBrewer's OrRd, from white."""
 
 _NOT_FINITE = (120, 0, 160)
+_NOT_ASKED = (158, 158, 158)
+_FIRST_RED = 0.2
+"""Where the colours of an error begin: the least that is wrong must be seen beside white."""
+
+_LEAST_ALLOWED = 1e-15
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,11 @@ def cell_extremes(rows: Rows, shape: Shape) -> Plane:
     return _by_cells(rows, shape, _extreme)[..., 0]
 
 
+def cell_largest(rows: Rows, shape: Shape) -> Plane:
+    """The largest value of every cell and all its channels, (h, w); NaN where all of them are."""
+    return _by_cells(rows, shape, _largest)[..., 0]
+
+
 def to_picture(means: Plane, shown: Range, alpha: Plane | None = None) -> NDArray[np.uint8]:
     """Cells as 8-bit grey or RGB, (h, w, 1 or 3).
 
@@ -95,18 +105,31 @@ def signed_colours(values: Plane, limit: float) -> NDArray[np.uint8]:
     return _coloured(values, Range(-limit, limit), _BLUE_WHITE_RED)
 
 
-def error_colours(values: Plane, limit: float) -> NDArray[np.uint8]:
-    """White at 0 to dark red at *limit*; (h, w, 3)."""
-    return _coloured(values, Range(0, limit), _WHITE_RED)
+def error_colours(errors: Plane, allowed: float) -> NDArray[np.uint8]:
+    """White up to what is *allowed*, then red, by the logarithm, darkest from 1 on; (h, w, 3).
+
+    The same error has the same colour in every map, so that one that is all wrong is all red.
+
+    Args:
+        errors: (h, w), relative, >= 0; NaN, which is grey, where nothing was asked; infinity, which
+            is violet, where what was given is no finite number.
+        allowed: >= 0.
+    """
+    least = max(allowed, _LEAST_ALLOWED)
+    with np.errstate(all="ignore"):
+        decades = np.log10(errors / least) / max(-np.log10(least), 1.0)
+    share = np.where(errors > allowed, _FIRST_RED + (1 - _FIRST_RED) * decades, 0.0)
+    colours = _coloured(share, Range(0, 1), _WHITE_RED)
+    colours[np.isnan(errors)] = _NOT_ASKED
+    colours[np.isinf(errors)] = _NOT_FINITE
+    return colours
 
 
 def _coloured(
     values: Plane, shown: Range, stops: tuple[tuple[int, int, int], ...]
 ) -> NDArray[np.uint8]:
-    # An empty range is that of zeros alone: the middle of the signed colours, the start of others.
+    # An empty range is that of zeros alone, the middle of the signed colours.
     share = shown.share(values) if shown.high > shown.low else np.full(np.shape(values), 0.5)
-    if shown.high <= shown.low and stops is _WHITE_RED:
-        share = np.zeros(np.shape(values))
     places = np.linspace(0, 1, len(stops))
     bands = [np.interp(share, places, [stop[k] for stop in stops]) for k in range(_COLOUR)]
     colours = np.rint(np.stack(bands, axis=-1)).astype(np.uint8)
@@ -144,3 +167,8 @@ def _extreme(block: Plane, starts: NDArray[np.intp]) -> Plane:
     least = np.minimum.reduceat(block.min(axis=(0, 2)), starts)
     most = np.maximum.reduceat(block.max(axis=(0, 2)), starts)
     return np.where(most >= -least, most, least)[:, None]
+
+
+def _largest(block: Plane, starts: NDArray[np.intp]) -> Plane:
+    largest: Plane = np.fmax.reduceat(np.fmax.reduce(block, axis=(0, 2)), starts)
+    return largest[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ from bncli.checking.question import (
 )
 from bncli.checking.report import GradcheckReport
 from bncli.checking.target import Caller
-from bncli.drawing.check_page import error_limit, page_file
+from bncli.drawing.check_page import allowed_error, error_shares, page_file
+from bncli.drawing.thumbnails import error_colours
 from bncli.engines.threads import Threads
 from bncli.engines.work import Lazily
 from bncli.errors import LimitError, OptionError, OutputError
@@ -39,7 +41,12 @@ from bncli.storage.arrays import load_array, write_array
 from bncli.storage.whole_file import write_whole
 
 Array = NDArray[Any]
-_WHITE = 255
+_MINUTE = 1_000_000_000
+"""Elements that go through a forward of NumPy, and through what is asked of it."""
+
+_LEAST = 5
+"""Pictures that are asked whatever it takes: fewer cancel too much."""
+
 _MAPS = ("analytic.npy", "numeric.npy", "difference.npy", "error_0000.png")
 
 
@@ -51,12 +58,14 @@ class Check:
         target: as on the command line; None is bncli's own layer.
         request: how it is to be checked.
         x, delta: (batch, w, h, c) in value scale, or None.
+        left_out: that pictures were left out, and how to ask them all; empty if none were.
     """
 
     target: str | None
     request: Request
     x: Array | None = None
     delta: Array | None = None
+    left_out: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -99,19 +108,28 @@ def prepare_check(target: str | None, request: Request, inputs: Inputs) -> Check
     """
     if inputs.images and request.shape is not None:
         raise OptionError("--shape is for a probe; with --images the pictures say the shape")
+    if request.limit is not None and not inputs.images:
+        raise OptionError("--limit is for --images; give B of --shape for a probe")
     if inputs.heatmap is not None:
         check_maps_folder(inputs.heatmap)
     if inputs.report is not None:
         page_file(inputs.report)
-    x = _read_batch(inputs) if inputs.images else None
+    x, count = _read_batch(inputs, request.limit) if inputs.images else (None, 0)
     delta = None
     if inputs.delta != "random":
         path = Path(inputs.delta)
         if path.suffix.lower() != ".npy" or not path.exists():
             raise OptionError(f"--delta {inputs.delta}: give random, or a FILE.npy that exists")
-        wanted = x.shape if x is not None else request.shape or PROBE_SHAPE
+        wanted = (count, *x.shape[1:]) if x is not None else request.shape or PROBE_SHAPE
         delta = np.array(load_array(path, wanted, "(batch, w, h, c)"), np.float64)
-    check = Check(target, request, x, delta)
+    left_out = ""
+    if x is not None and len(x) < count:
+        delta = None if delta is None else delta[: len(x)]  # delta[i] belongs to the i-th
+        left_out = f"the first {len(x)} of {count} pictures are checked"
+        if request.limit is None:
+            minutes = _minutes((count, *x.shape[1:]))
+            left_out += f"; all take about {max(minutes, 1):.0f} min: --limit {count} asks them"
+    check = Check(target, request, x, delta, left_out)
     _check_memory(check.shape)
     return check
 
@@ -121,19 +139,23 @@ def run_check(
 ) -> GradcheckReport:
     """Run a check: bncli's own layer in this process, anybody else's in one of its own."""
     if check.target is not None:
-        return guarded_check(
+        report = guarded_check(
             check.target, check.request, check.x, check.delta,
             timeout=timeout, maps=maps, progress=progress,
         )  # fmt: skip
-    examination = Examination(check.request, Caller(), progress)
-    return examination.run(None, check.x, check.delta)
+    else:
+        examination = Examination(check.request, Caller(), progress)
+        report = examination.run(None, check.x, check.delta)
+    if check.left_out:
+        report.notes = (*report.notes, check.left_out)
+    return report
 
 
 def write_maps(report: GradcheckReport, folder: str | Path) -> list[str]:
     """Write the error of every picture as a PNG, and the arrays behind it.
 
-    White is the largest error of the batch, or a millionth of the largest gradient where that is
-    larger.
+    Colours are those of :func:`bncli.drawing.thumbnails.error_colours`; of the channels of a pixel
+    the largest error counts.
 
     Returns:
         The names written; none where the check gave no maps.
@@ -145,13 +167,10 @@ def write_maps(report: GradcheckReport, folder: str | Path) -> list[str]:
         return []
     place = Path(folder)
     files = {f"{name}.npy": _npy_bytes(array) for name, array in report.maps.items()}
-    error = np.abs(report.maps["difference"])
-    error = np.where(np.isfinite(error), error, np.inf)
-    top = error_limit(report.maps)
-    levels = np.rint(np.minimum(error / (top or 1.0), 1.0) * _WHITE).astype(np.uint8)
-    for index, picture in enumerate(levels):
-        shown = picture if picture.shape[-1] in {1, 3} else picture.max(axis=-1, keepdims=True)
-        files[f"error_{index:04d}.png"] = encode_png(shown.swapaxes(0, 1))
+    for index, shares in enumerate(error_shares(report)):
+        upright = np.fmax.reduce(shares, axis=-1).swapaxes(0, 1)
+        colours = error_colours(upright, allowed_error(report))
+        files[f"error_{index:04d}.png"] = encode_png(colours)
     check_maps_folder(folder, files)
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -182,7 +201,8 @@ def check_maps_folder(folder: str | Path, names: Iterable[str] = _MAPS) -> None:
         )
 
 
-def _read_batch(inputs: Inputs) -> Array:
+def _read_batch(inputs: Inputs, limit: int | None) -> tuple[Array, int]:
+    """The pictures to check on, and how many were named."""
     selection = Selection(sources=inputs.images)
     jobs = allowed_cores()
     with pillow_unlimited(), Threads(jobs) as engine:
@@ -193,7 +213,8 @@ def _read_batch(inputs: Inputs) -> Array:
             check_apart(Path(inputs.heatmap), found.roots, found.parents)
         if inputs.report is not None:
             check_file_apart(Path(inputs.report), found.roots, source.paths)
-        count = len(source.names)
+        named = len(source.names)
+        count = _affordable(named, source.shape) if limit is None else min(named, limit)
         _check_memory((count, *source.shape))
         batch = np.empty((count, *source.shape))
         faults = []
@@ -205,7 +226,18 @@ def _read_batch(inputs: Inputs) -> Array:
                 picture[...] = to_array(result.values, source.shape) / source.unit
     if faults:
         raise faults_error(faults, count)
-    return checked_batch(batch, "--images", None)
+    return checked_batch(batch, "--images", None), named
+
+
+def _affordable(count: int, shape: tuple[int, ...]) -> int:
+    """How many of *count* pictures of *shape* are checked in a minute or so."""
+    while count > _LEAST and _minutes((count, *shape)) > 1:
+        count -= 1
+    return count
+
+
+def _minutes(shape: tuple[int, ...]) -> float:
+    return cost_in_forwards(shape) * math.prod(shape) / _MINUTE  # type: ignore[arg-type]
 
 
 def _check_memory(shape: tuple[int, ...]) -> None:

@@ -14,6 +14,7 @@ from bncli.images.policy import ALPHAS, FRAMES, MAX_PIXELS, MODES
 
 DEPTHS = ("auto", "8", "16")
 DTYPES = ("float64", "float32")
+LAYOUTS = ("image", "nchw", "flat", "ntd", "nhwc", "dn")
 ENGINES = ("local", "processes", "dask")
 SHELLS = ("bash", "zsh", "fish")
 RESTORED_FORMATS = ("auto", *FORMATS)
@@ -290,6 +291,8 @@ class Question(TypedDict):
     images: Annotated[Sequence[str], Opt(
         "Check on these pictures at full size: a folder, file, glob, or .npy batch.",
         ":files SRC", ())]  # fmt: skip
+    limit: Annotated[int | None, Opt(
+        "At most so many of them, the first.", 2, shown="what takes a minute")]  # fmt: skip
     shape: Annotated[tuple[int, int, int, int] | None, Opt(
         "Of the probe, where there is no SRC.", ":shape B,W,H,C", shown="5,3,4,2")]  # fmt: skip
     delta: Annotated[str, Opt("Gradient of the loss.", "FILE.npy|random", "random")]
@@ -297,6 +300,11 @@ class Question(TypedDict):
         "To make the layer with.", float, shown="the layer's own, or 1e-8")]  # fmt: skip
     dtype: Annotated[str, Opt("Of the backward.", DTYPES, "float64")]
     seed: Annotated[int, Opt("Of everything random.", 0, 0)]
+    seeds: Annotated[int, Opt(
+        "Check at so many seeds, from --seed on; the first failure is told.", 1, 1)]  # fmt: skip
+    only: Annotated[Sequence[str], Opt(
+        "Ask for these gradients alone: grad_input, grad_gamma, grad_beta; the verdict is on them.",
+        ":texts GRADIENT,...", ())]  # fmt: skip
     tolerance: Annotated[float | None, Opt(
         "Relative error allowed.", float, shown="derived per pixel")]  # fmt: skip
 
@@ -307,14 +315,19 @@ class Calling(TypedDict):
     timeout: Annotated[float, Opt(
         "The longest that any one call into TARGET may take.",
         ":above-0 SECONDS", 60.0, "60")]  # fmt: skip
-    protocol: Annotated[Sequence[tuple[str, str]], Opt(
-        "What cannot be found out: gamma, beta, eps, input_shape, grad_gamma, grad_beta "
-        "(names), layout (image, flat), delta (argument, attribute), "
-        "grad_input (returned, overwritten, added, attribute:NAME).",
-        ":pairs KEY=VALUE", ())]  # fmt: skip
+    layout: Annotated[str, Opt(
+        "How it takes arrays: image is (batch, w, h, c), nchw (N, C, H, W), flat (N, D), ntd "
+        "(N, T, D), nhwc (N, H, W, C), dn (D, N); auto asks in all in which it works.",
+        ("auto", *LAYOUTS), "auto")]  # fmt: skip
     argument: Annotated[Sequence[tuple[str, str]], Opt(
-        "A further argument of the constructor or forward; VALUE is a Python literal or text.",
+        "A further argument, wherever it is taken by that name: by the constructor, forward or "
+        "backward; VALUE is a Python literal or text.",
         ":pairs NAME=VALUE", ())]  # fmt: skip
+    protocol: Annotated[Sequence[tuple[str, str]], Opt(
+        "Where something is that cannot be found out. KEY is gamma, beta, eps, input_shape, "
+        "forward, backward, delta, grad_input, grad_gamma or grad_beta; PLACE is a name or a path: "
+        "params.g, grads[0], returned[1], returned.dx; forward=learn names the method.",
+        ":pairs KEY=PLACE", ())]  # fmt: skip
     self_test: Annotated[bool, Opt("Put planted bugs to the checker itself.")]
 
 

@@ -156,5 +156,5 @@ def test_report_is_the_message_of_an_assertion():
     gradcheck(PlantedLayer).require()
     assert repr(report).count("\n") == 0
     assert "pixels-for-batch" in repr(report)
-    assert str(report).splitlines()[-1] == "FAIL: grad_input wrong"
+    assert str(report).splitlines()[0] == "FAIL: grad_input is wrong"
     assert not report

@@ -13,6 +13,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 import bncli
+from bncli.checking.layouts import LAYOUTS
 from bncli.checking.question import DTYPES, PROBE_SHAPE
 from bncli.cli.config import key_of, read_config
 from bncli.cli.entry import bncli as group
@@ -165,7 +166,7 @@ def test_the_other_twins():
     merge = inspect.signature(bncli.merge_statistics).parameters
     assert set(merge) - {"paths", "out"} == set(options.MergeOptions.__annotations__)
     check = set(inspect.signature(bncli.gradcheck).parameters)
-    asked = set(options.Question.__annotations__) - {"images"} | {"protocol"}
+    asked = set(options.Question.__annotations__) - {"images", "limit"} | {"layout", "protocol"}
     assert check == asked | {"target", "x", "arguments", "progress", "announce"}
 
 
@@ -317,6 +318,7 @@ def test_what_gradcheck_shows_is_what_it_does():
     """The declaration, which loads no numpy, agrees with the room that does the work."""
     asked = declared("gradcheck")
     assert asked["dtype"].takes == DTYPES
+    assert asked["layout"].takes == ("auto", *LAYOUTS)
     assert asked["shape"].shown == ",".join(map(str, PROBE_SHAPE))
 
 

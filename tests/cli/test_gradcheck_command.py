@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 
@@ -26,25 +27,85 @@ def strict(text):
 
 
 def test_own_layer_is_right():
-    """Without a target, bncli's own layer is checked, and passes; the verdict comes last."""
+    """Without a target, bncli's own layer is checked, and passes; the verdict comes first."""
     ran = bncli("gradcheck")
 
     assert ran.code == 0
     assert ran.err == ""
-    assert ran.out.splitlines()[-1] == "PASS: the backward is right"
+    verdict, checked = ran.out.splitlines()
+    assert verdict == "PASS: the backward is right"
+    assert checked.split()[:4] == ["checked", "grad_input,", "grad_gamma,", "grad_beta:"]
     assert "\x1b" not in ran.out
 
 
 def test_published_backward_fails_and_is_explained():
-    """Exit 1, and the diagnosis on stdout."""
+    """Exit 1; verdict, gradients, cause, formula and command on stdout, in that order."""
     ran = bncli("gradcheck", PUBLISHED)
 
     assert ran.code == 1
     assert ran.err == ""
-    assert ran.out.splitlines()[-1] == "FAIL: grad_input wrong"
     assert "w*h*c was used where batch belongs" in ran.out
-    assert "(1, 0.0416667, 0.208333) = (1, 1/P, B/P)" in ran.out
-    assert "120 of 120 elements" in ran.out
+    lines = ran.out.splitlines()
+    assert lines[0] == "FAIL: grad_input is wrong"
+    assert "WRONG: 120 of 120 elements" in lines[1]
+    assert [line.split()[0] for line in lines[1:]] == [
+        "grad_input", "grad_gamma", "grad_beta", "because", "-", "+", "again:",
+    ]  # fmt: skip
+    assert "1/P*mean(delta) - B/P*x_norm*mean(delta*x_norm)" in lines[5]
+    assert lines[-1] == f"again: bncli gradcheck {PUBLISHED} --seed 0"
+
+
+def test_all_else_is_told_with_verbose():
+    """Question, protocol, the worst element, coefficients, properties; the rest stays as it is."""
+    short, long = bncli("gradcheck", PUBLISHED), bncli("gradcheck", PUBLISHED, "-v")
+
+    for said in ("5x3x4x2", "worst at (b, x, y, k)", "does not hold: sum",
+                 "(1, 0.0416667, 0.208333) = (1, 1/P, B/P)"):  # fmt: skip
+        assert said in long.out
+        assert said not in short.out
+    assert long.out.splitlines()[0] == short.out.splitlines()[0]
+    assert long.out.splitlines()[-1] == short.out.splitlines()[-1]
+
+
+def test_the_command_says_all_that_was_asked():
+    """Every option that is not as usual, and always the seed; not where results are drawn."""
+    asked = [
+        "--limit", "9", "--dtype", "float32", "--seed", "3", "--only", "grad_input,grad_beta",
+        "--tolerance", "0.01", "--timeout", "9.0", "--layout", "image", "--argument", "a b=[1, 2]",
+    ]  # fmt: skip
+    ran = bncli("gradcheck", PUBLISHED, "--images", "nowhere", *asked)
+    assert ran.code == 4
+    ran = bncli("gradcheck", PUBLISHED, *asked[2:-2], "--json")
+    words = shlex.split(strict(ran.out)["command"])
+    assert words == ["bncli", "gradcheck", PUBLISHED, *asked[2:-2]]
+
+
+def test_less_is_asked_for_with_only():
+    """The verdict is on that alone; what there is not is refused with what there is."""
+    ran = bncli("gradcheck", PUBLISHED, "--only", "grad_gamma", "--only", "grad_beta")
+    assert ran.code == 0
+    assert ran.out.startswith("PASS: grad_gamma and grad_beta are right; nothing else was asked")
+    ran = bncli("gradcheck", PUBLISHED, "--only", "gamma")
+    assert ran.code == 2
+    assert "choose grad_input, grad_gamma, grad_beta" in ran.err
+
+
+def test_several_seeds():
+    """All are asked, or up to the first failure, which is told with its seed and asked again."""
+    ran = bncli("gradcheck", "--seeds", 3, "--seed", 5, "--json")
+    assert (ran.code, strict(ran.out)["seeds"]) == (0, [5, 6, 7])
+    ran = bncli("gradcheck", PUBLISHED, "--seeds", 3, "--seed", 5)
+    assert ran.out.splitlines()[0] == "FAIL: grad_input is wrong, at seed 5"
+    assert ran.out.splitlines()[-1].endswith(" --seed 5")
+
+
+def test_fewer_pictures_are_taken_and_it_is_said(folder):
+    """On stderr, and in the document."""
+    ran = bncli("gradcheck", "--images", folder, "--limit", 3, "--json")
+    said = "the first 3 of 5 pictures are checked"
+    assert ran.err == f"Note: {said}\n"
+    assert strict(ran.out)["shape"][0] == 3
+    assert said in strict(ran.out)["notes"]
 
 
 def test_document_of_a_failure():
@@ -98,11 +159,11 @@ def test_printed_command_reproduces_the_document(folder):
     ],
 )
 def test_inconclusive_targets(name, reason):
-    """Exit 3, with the reason in the last line, and no trace of ours."""
+    """Exit 3, with the reason in the first line, and no trace of ours."""
     ran = bncli("gradcheck", f"{TROUBLED}:{name}")
 
     assert ran.code == 3
-    assert ran.out.splitlines()[-1].startswith(f"INCONCLUSIVE: {reason}")
+    assert ran.out.startswith(f"INCONCLUSIVE: {reason}")
     assert "bncli/" not in ran.out.partition("again:")[0].replace(str(TARGETS), "")
     assert "Traceback" not in ran.out + ran.err
 
@@ -134,7 +195,7 @@ def test_hang_at_import_is_stopped():
         (f"{TARGETS / 'missing_import.py'}:Layer", "No module named 'cv2_that_is_missing'"),
         ("Layer", "give module:Class"),
         (f"{TROUBLED}:GivesNone", "where does it put the gradient of the input?"),
-        (f"{TROUBLED}:OtherNames", "needs stretch: what is it?"),
+        (f"{TARGETS / 'written.py'}:Riddles", "needs riddle: what is it?"),
         (f"{TROUBLED}:NoBackward", "has no method backward"),
         (f"{TARGETS / 'pair.py'}:forward_with_riddle,backward", "needs riddle: what is it?"),
     ],
@@ -226,9 +287,9 @@ def test_error_maps(tmp_path, batch, folder):
     np.testing.assert_array_equal(arrays["difference"], arrays["analytic"] - arrays["numeric"])
     assert arrays["analytic"].shape == batch.shape
     pictures = [np.asarray(Image.open(path)) for path in sorted(out.glob("error_*.png"))]
-    shown = np.stack(pictures).transpose(0, 2, 1, 3) / 255
-    error = np.abs(arrays["difference"])
-    np.testing.assert_allclose(shown, error / error.max(), atol=0.5001 / 255)
+    # What the colours mean is asked of maps made by hand; here all is wrong, so nothing is white.
+    assert np.stack(pictures).shape == (5, 5, 7, 3)
+    assert (np.stack(pictures).min(axis=-1) < 215).all()
 
 
 def test_error_map_cannot_be_written(tmp_path):
@@ -269,6 +330,11 @@ def test_self_test_passes():
         ("--tolerance", "7"),
         ("--timeout", "0"),
         ("--delta", "nowhere.npy"),
+        ("--layout", "hwcn"),
+        ("--only", "gradient"),
+        ("--seeds", "0"),
+        ("--limit", "1"),
+        ("--limit", "5"),
         ("--protocol", "colour"),
         ("--protocol", "colour=red"),
     ],
@@ -286,16 +352,17 @@ def test_one_picture_is_refused():
     assert bncli("gradcheck", "--shape", "1,3,4,2").code == 5
 
 
-def test_protocol_can_be_said():
-    """A layer of unknown names, with its names said."""
-    said = [
-        "gamma=stretch", "beta=lift", "grad_gamma=slope_of_stretch", "grad_beta=slope_of_lift",
-    ]  # fmt: skip
-    options = [word for one in said for word in ("--protocol", one)]
+def test_places_can_be_said():
+    """By name or path; the document tells them, and what is not there is refused."""
+    said = {"grad_gamma": "slope_of_stretch", "grad_beta": "inner.dbeta"}
+    options = [word for key, place in said.items() for word in ("--protocol", f"{key}={place}")]
     ran = bncli("gradcheck", f"{TROUBLED}:OtherNames", *options, "--json")
 
     assert ran.code == 0
-    assert strict(ran.out)["protocol"]["gamma"] == "stretch"
+    assert said.items() <= strict(ran.out)["protocol"].items()
+    ran = bncli("gradcheck", f"{TROUBLED}:OtherNames", "--protocol", "grad_gamma=nowhere")
+    assert ran.code == 2
+    assert "--protocol grad_gamma=nowhere" in ran.err
 
 
 LISTS = """

@@ -24,7 +24,7 @@ TABLES = {"bncli normalize": "normalize", "bncli fit": "fit", "bncli invert": "i
 IN_WORDS = {
     ("normalize", "--max-pixels"): "89 million", ("invert", "--scale"): "from `summary.json`",
     ("gradcheck", "--eps"): "the target's or `1e-8`", ("gradcheck", "--tolerance"): "derived",
-    ("invert", "--format"): "`auto`",
+    ("invert", "--format"): "`auto`", ("gradcheck", "--limit"): "what takes a minute",
 }  # fmt: skip
 """Defaults that the manual says in other words than the help."""
 

@@ -196,6 +196,40 @@ def test_rate_and_time_left(monkeypatch, capsys):
     assert np.all([line.startswith("read ") for line in lines])
 
 
+@pytest.mark.parametrize("columns", [20, 120])
+def test_progress_of_an_unknown_total(monkeypatch, capsys, columns):
+    """How many are done and how fast; no "of 0", and no time left."""
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    follow = progress.progress_lines(every_stage=True)
+    follow("check", 1, 0)
+    clock[0] = 40.0
+    follow("check", 81, 0)
+    assert capsys.readouterr().err == "check 81, 2.0/s\n"
+
+    paper = io.StringIO()
+    console = Console(file=paper, force_terminal=True, width=columns)
+    with progress.progress_bar(console) as follow:
+        follow("check", 7, 0)
+    drawn = COLOUR.sub("", paper.getvalue())
+    assert re.search("check [━ ]*7", drawn)
+    assert "of 0" not in drawn
+
+
+def test_the_failure_of_a_gradient_fits_a_terminal():
+    """80 columns: eight short lines, or two more; what is to be pasted is never broken."""
+    target = "tests/checking/targets/channels.py:forward,backward"
+    asked = ["--tolerance", "0.0001", "--timeout", "30.0"]
+    code, shown = seen(["gradcheck", target, *asked, "--progress", "never"])
+    lines = COLOUR.sub("", shown).splitlines()
+    assert code == 1
+    assert lines[0] == "FAIL: grad_input is wrong"
+    assert len(lines) <= 10
+    assert max(len(line.rstrip()) for line in lines[:-1]) <= 80
+    assert lines[-1] == f"again: bncli gradcheck {target} --seed 0 {' '.join(asked)}"
+    assert len(lines[-1]) > 80
+
+
 def test_the_doctor_takes_one_screen():
     """24 lines of 80 columns."""
     code, shown = seen(["doctor"])

@@ -204,7 +204,7 @@ def test_a_wrong_gradient_is_explained(pages):
     page = Page(pages["wrong"])
     words = " ".join(page.text.split())
 
-    assert "FAIL: grad_input wrong" in words
+    assert "FAIL: grad_input is wrong" in words
     marked = [a for a in page.named("span") if a.get("class") == "term wrong"]
     assert len(marked) == 2
     assert "1/P * mean(delta)" in words

@@ -11,6 +11,7 @@ from bncli.drawing import thumbnails
 from bncli.drawing.thumbnails import (
     Range,
     cell_extremes,
+    cell_largest,
     cell_means,
     error_colours,
     signed_colours,
@@ -92,14 +93,59 @@ def test_signed_colours():
     assert colours[1].sum() < colours[2].sum() < colours[3].sum()
 
 
-@pytest.mark.parametrize("draw", [signed_colours, error_colours])
-def test_what_is_not_finite_has_a_colour_of_its_own(draw):
+def test_signed_colours_of_what_is_not_finite():
     """NaN and infinity look like no number does, and nothing warns; all zeros are white."""
-    drawn = draw(np.array([[np.nan, np.inf, 0.0, 1.0]]), 1.0)[0].tolist()
+    drawn = signed_colours(np.array([[np.nan, np.inf, 0.0, 1.0]]), 1.0)[0].tolist()
 
     assert drawn[0] == drawn[1]
-    assert drawn[0] not in draw(np.linspace(-1, 1, 999)[None], 1.0)[0].tolist()
-    assert (draw(np.zeros((2, 2)), 0.0) > 240).all()
+    assert drawn[0] not in signed_colours(np.linspace(-1, 1, 999)[None], 1.0)[0].tolist()
+    assert (signed_colours(np.zeros((2, 2)), 0.0) > 240).all()
+
+
+@pytest.mark.parametrize("allowed", [0.0, 5e-9, 1e-3, 2.0])
+def test_error_colours(allowed):
+    """White as far as it is allowed, then ever darker red; the darkest from 1 on."""
+    errors = np.sort([0.0, allowed, allowed * 1.001 + 1e-14, 1e-2, 0.5, 1.0, 3.0, 1e9])
+    drawn = error_colours(errors[None], allowed)[0].astype(int)
+    wrong = errors > allowed
+
+    assert (drawn[~wrong] == 255).all()
+    assert (drawn[wrong][:, 2] < 215).all()
+    assert (drawn[wrong][:, 0] > drawn[wrong][:, 2]).all()
+    assert (np.diff(drawn.sum(axis=1)) <= 0).all()
+    if allowed < 1:
+        assert (drawn[errors >= 1] == (127, 0, 0)).all()
+
+
+def test_an_error_looks_the_same_in_every_map():
+    """Where all are equally wrong, all are as red as one alone would be."""
+    everywhere = error_colours(np.full((3, 4), 0.1), 1e-8)
+    alone = error_colours(np.array([[0.0, 0.1, 7.0]]), 1e-8)[0, 1]
+    assert (everywhere == alone).all()
+    assert (alone[1:] < 120).all()
+
+
+def test_what_was_not_asked_and_what_is_no_number_have_colours_of_their_own():
+    """Grey and violet, which no error has, and nothing warns."""
+    drawn = error_colours(np.array([[np.nan, np.inf]]), 1e-8)[0].tolist()
+    errors = error_colours(np.geomspace(1e-12, 10, 999)[None], 1e-8)[0].tolist()
+
+    assert len(set(drawn[0])) == 1
+    assert drawn[0] != drawn[1]
+    assert drawn[0] not in errors
+    assert drawn[1] not in errors
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 500), (421, 900), (40, 30)])
+def test_the_largest_of_a_cell(width, height):
+    """One large error is seen at any size, beside what was not asked; nothing of nothing is NaN."""
+    pixels = np.full((height, width, 3), np.nan)
+    assert np.isnan(cell_largest(rows_of(pixels), (width, height, 3))).all()
+    pixels[height // 2, width // 3, 1] = 0.5
+    pixels[0, 0, 2] = 0.25
+    largest = cell_largest(rows_of(pixels), (width, height, 3))
+    assert np.nanmax(largest) == 0.5
+    assert np.isnan(largest).sum() == largest.size - (2 if largest.size > 1 else 1)
 
 
 @pytest.mark.parametrize("shown", [Range(2.0, 2.0), Range(-1e308, 1e308), Range(0, 5e-324)])
