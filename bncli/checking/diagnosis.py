@@ -7,7 +7,7 @@ asks, in every probe.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy as np
 from bncli.checking import mistakes
 from bncli.checking.compare import Quantity
 from bncli.checking.forward import ForwardModel
-from bncli.checking.mistakes import LINES, Mistake, words_of
-from bncli.checking.question import AXES, PIXEL, Array
+from bncli.checking.mistakes import LINES, Gives, Mistake, words_of
+from bncli.checking.question import AXES, PIXEL
 from bncli.checking.shares import share_of
 from bncli.checking.signs import eps_of_backward, means_over, places, seen_in
 from bncli.checking.target import TargetFailure
@@ -29,6 +29,8 @@ _LOOSE = 50  # between the residual of a fit and the error of its coefficients
 _EXACT = {"float64": 1e-8, "float32": 2e-4}
 _FEW = 0.5
 _SHAPES = re.compile(r"has shape \((.*?)\); it must be \((.*?)\)")
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What is wrong, as far as it was recognised.
@@ -113,9 +115,7 @@ def _of_probes(name: str, model: ForwardModel, seen: list[Evidence], dtype: str)
 
 def _known(mistake: Mistake, model: ForwardModel, **words: Any) -> Diagnosis:
     words = {**words_of(model), **words}
-    return Diagnosis(
-        mistake.name, mistake.message.format(**words), mistake.change.format(**words)
-    )
+    return Diagnosis(mistake.name, mistake.message.format(**words), mistake.change.format(**words))
 
 
 def _unknown(message: str) -> Diagnosis:
@@ -129,9 +129,7 @@ class Suspect:
         self._seen, self._dtype = seen, dtype
         self._model = seen[0].model
         self._wrong = [e.differs(e.right, dtype) for e in seen]
-        self._tables = [
-            count_values(e.question.shape, e.model.size(e.question.shape)) for e in seen
-        ]
+        self._tables = [e.counts for e in seen]
 
     def diagnosis(self) -> Diagnosis:
         """The first mistake that explains it."""
@@ -159,14 +157,13 @@ class Suspect:
             return _known(mistakes.NOT_FINITE, self._model, bad=int(bad.sum()), all=bad.size)
         return _known(mistakes.NO_EPS, self._model)
 
-    def _explained(
-        self, expected: Sequence[Array], powers: tuple[int, int] = (1, 1)
-    ) -> str | None:
-        """What is to be added to a mistake that makes these gradients; None if it is not made."""
+    def _explained(self, gives: Gives, powers: tuple[int, int] = (1, 1)) -> str | None:
+        """What is to be added to a mistake that makes this gradient; None if it is not made."""
         more, in_usual = "", False
-        for e, one, wrong in zip(self._seen, expected, self._wrong, strict=True):
+        for e, wrong in zip(self._seen, self._wrong, strict=True):
             in_usual |= bool((wrong & e.usual).any())
-            differs = e.differs(one, self._dtype, powers)
+            with np.errstate(all="ignore"):
+                differs = e.differs(gives(e), self._dtype, powers)
             if (differs & e.usual).any():
                 return None
             if differs.any():
@@ -198,17 +195,29 @@ class Suspect:
             found = self._of_counts(three, tolerance)
             if found is not None:
                 return found
+        return self._rows()
+
+    def _rows(self) -> Diagnosis | None:
+        """Known coefficients, where what they multiply is too small for a fit to tell them."""
+        for mistake in mistakes.MISTAKES:
+            symbols = mistake.coefficients
+            if symbols is None or mistake.powers != (1, 1) or not mistake.is_of(self._model):
+                continue
+            if set(symbols) == {"0"}:
+                continue  # nearly 0 is not 0
+            more = self._explained(lambda e, s=symbols: e.made([_value(x, e) for x in s], (1, 1)))  # type: ignore[misc]
+            if more is not None:
+                known = _known(mistake, self._model)
+                return replace(known, message=known.message + more)
         return None
 
     def _tolerance(self, three: Sequence[Fit]) -> float | None:
         """Of the coefficients of a fit; None if it explains nothing."""
-        expected = [_put_together(e, fit.coefficients, fit.powers) for e, fit in self._pairs(three)]
-        if self._explained(expected, three[0].powers) is None:
+        of = {id(e): fit for e, fit in zip(self._seen, three, strict=True)}
+        powers = three[0].powers
+        if self._explained(lambda e: e.made(of[id(e)].coefficients, powers), powers) is None:
             return None
         return max(_LOOSE * max(fit.residual for fit in three), _EXACT[self._dtype])
-
-    def _pairs(self, three: Sequence[Fit]) -> Iterator[tuple[Evidence, Fit]]:
-        return zip(self._seen, three, strict=True)
 
     def _of_counts(self, three: Sequence[Fit], tolerance: float) -> Diagnosis | None:
         numbers = list(zip(*(fit.coefficients for fit in three), strict=True))
@@ -216,24 +225,16 @@ class Suspect:
         powers = three[0].powers
         if "?" in symbols or (symbols == _RIGHT and powers == (1, 1)):
             return None
-        expected = [
-            _put_together(e, tuple(_value(s, table) for s in symbols), powers)
-            for e, table in zip(self._seen, self._tables, strict=True)
-        ]
-        more = self._explained(expected, powers)
+        more = self._explained(lambda e: e.made([_value(s, e) for s in symbols], powers), powers)
         if more is None:
             return None
         found = self._made(symbols, powers, numbers, tolerance)
         return _fitted(replace(found, message=found.message + more), three[0], symbols)
 
     def _symbols(self, numbers: Sequence[tuple[float, ...]], tolerance: float) -> tuple[str, ...]:
-        same = all(
-            abs(other - first) <= tolerance * abs(first)
-            for first, *others in zip(*numbers, strict=True) for other in others
-        )  # fmt: skip
         tables = self._tables
-        if not same and self._model.axes != PIXEL:
-            tables = [{n: v for n, v in sorted(t.items(), key=_ratios_first)} for t in tables]
+        if not _same(list(zip(*numbers, strict=True)), tolerance) and self._model.axes != PIXEL:
+            tables = [dict(sorted(t.items(), key=_ratios_first)) for t in tables]
         return tuple(name_count(three, tables, tolerance) or "?" for three in numbers)
 
     def _made(
@@ -248,7 +249,8 @@ class Suspect:
         made = [whole] if whole else [m for m in mistakes.MISTAKES if m.shows_in(powers)]
         if whole is None and symbols != _RIGHT:
             made.append(
-                mistakes.of_terms(shows, (1, 1), self._model) or mistakes.spelled(symbols)
+                mistakes.of_terms(shows, (1, 1), self._model)
+                or mistakes.spelled(symbols, unsteady=not _same(numbers, tolerance))
             )
         words = words_of(self._model)
         return Diagnosis(
@@ -280,40 +282,37 @@ class Suspect:
 
     def _patterns(self) -> Diagnosis | None:
         for mistake, gives in mistakes.patterns_of("grad_input", self._model):
-            with np.errstate(all="ignore"):
-                expected = [gives(e) for e in self._seen]
-            found = self._scaled(expected)
+            found = self._scaled(gives)
             if found is not None:
                 known = _known(mistake, self._model)
                 return replace(known, message=known.message + found)
         return None
 
-    def _scaled(self, expected: Sequence[Array]) -> str | None:
-        """What is to be added where these gradients, times a count, are the given ones."""
-        more = self._explained(expected)
+    def _scaled(self, gives: Gives) -> str | None:
+        """What is to be added where this gradient, times a count, is the given one."""
+        more = self._explained(gives)
         if more is not None:
             return more
         ratios = []
-        for e, one in zip(self._seen, expected, strict=True):
-            usable = e.usual & e.live & np.isfinite(one)
-            size = float((one[usable] ** 2).sum())
-            ratios.append(float((one * np.where(usable, e.given, 0))[usable].sum()) / size if size else 0)
-        count = name_count(ratios, self._tables, 10 * _EXACT[self._dtype])
-        if count in {None, "0", "1"}:
+        for e in self._seen:
+            with np.errstate(all="ignore"):
+                expected = gives(e)
+            usable = e.usual & e.live & np.isfinite(expected)
+            size = float((expected[usable] ** 2).sum())
+            ratios.append(float((expected * e.given)[usable].sum()) / size if size else 0.0)
+        tables = [e.counts for e in self._seen]
+        count = name_count(ratios, tables, 10 * _EXACT[self._dtype])
+        if count is None or count in {"0", "1"}:
             return None
-        more = self._explained(
-            [one * _value(count, t) for one, t in zip(expected, self._tables, strict=True)]
-        )
+        more = self._explained(lambda e: _value(count, e) * gives(e))
         return None if more is None else f"; and the whole gradient is multiplied by {count}{more}"
 
     def _means(self) -> Diagnosis | None:
         """Means over other axes than those of the forward."""
         for guess in means_over(self._seen[0]):
-            more = self._explained([guess.expected(e) for e in self._seen])
+            more = self._explained(guess.expected)
             if more is not None:
-                found = _known(
-                    mistakes.AVERAGED, self._model, terms=guess.terms, seen=guess.words
-                )
+                found = _known(mistakes.AVERAGED, self._model, terms=guess.terms, seen=guess.words)
                 return replace(found, name=found.name + guess.name, message=found.message + more)
         return None
 
@@ -327,31 +326,27 @@ class Suspect:
         )
         if zeroed:
             return _known(mistakes.DEAD_ZEROED, self._model)
-        shares = [float(w.sum()) / max(int(e.live.sum()), 1) for e, w in zip(self._seen, wrong, strict=True)]
-        if max(shares) >= _FEW:
+        pairs = list(zip(self._seen, wrong, strict=True))
+        if any((w & e.usual).sum() >= _FEW * e.usual.sum() for e, w in pairs):
             return None
+        if all((w == (np.broadcast_to(e.gamma, w.shape) < 0)).all() for e, w in pairs):
+            return _known(mistakes.LOCAL, self._model, where="places of negative gamma")
         first = next(w for w in wrong if w.any())
         return _known(mistakes.LOCAL, self._model, where=places(first))
 
 
-def _value(symbol: str, table: Mapping[str, float]) -> float:
-    return table[symbol.removeprefix("-")] * (-1 if symbol.startswith("-") else 1)
+def _same(numbers: Sequence[tuple[float, ...]], tolerance: float) -> bool:
+    """Whether each of these rows holds one number alone."""
+    return all(abs(n - row[0]) <= tolerance * abs(row[0]) for row in numbers for n in row)
+
+
+def _value(symbol: str, e: Evidence) -> float:
+    return e.counts[symbol.removeprefix("-")] * (-1 if symbol.startswith("-") else 1)
 
 
 def _ratios_first(item: tuple[str, float]) -> int:
     name = item[0]
     return 0 if name in {"1", "0", "2", "1/2"} else 1 if name.startswith("N/") else 2
-
-
-def _put_together(e: Evidence, coefficients: Sequence[float], powers: tuple[int, int]) -> Array:
-    a, b, c = coefficients
-    arrived = e.gamma ** powers[0] * e.question.delta
-    with np.errstate(all="ignore"):
-        along = e.x_norm * e.averaged(arrived * e.x_norm) * e.unbiased
-        made: Array = e.inv_std ** powers[1] * (
-            a * arrived - b * e.averaged(arrived) - c * along
-        )
-    return made
 
 
 def _fitted(found: Diagnosis, fit: Fit, symbols: tuple[str, ...]) -> Diagnosis:
@@ -376,7 +371,8 @@ def _local_of(name: str, quantity: Quantity) -> Diagnosis | None:
         where = f"{quantity.pixels_wrong:,} of {quantity.pixels:,} pixels"
     message = mistakes.LOCAL.message.format(where=where)
     return Diagnosis(
-        mistakes.LOCAL.name, message.replace("the gradient", name) if name != "grad_input" else message
+        mistakes.LOCAL.name,
+        message.replace("the gradient", name) if name != "grad_input" else message,
     )
 
 

@@ -146,7 +146,9 @@ def _models(
     plain = ForwardModel(
         axes, groups, standard=axes in _STANDARD, message=f"forward is {kind}", eps=question.eps
     )
-    models = [_variant(plain, ddof, outside=outside) for outside in (False, True) for ddof in (0, 1)]
+    models = [
+        _variant(plain, ddof, outside=outside) for outside in (False, True) for ddof in (0, 1)
+    ]
     bare = not np.isfinite(output).all()
     if not bare:
         yield from models
@@ -185,8 +187,10 @@ def _fitted_eps(
     least = usable & (variance <= variance[usable].min() * (1 + 1e-9))
     place = np.unravel_index(int((np.abs(centred) * least).argmax()), x.shape)
     root = float(centred[place] * gamma[place] / scaled[place])
-    fitted = root - np.sqrt(variance[place]) if model.eps_outside_root else root**2 - variance[place]
-    if not np.isfinite(fitted) or abs(fitted) < 1e-9 * variance[place]:  # noqa: PLR2004 - rounding
+    fitted = (
+        root - np.sqrt(variance[place]) if model.eps_outside_root else root**2 - variance[place]
+    )
+    if not np.isfinite(fitted) or abs(fitted) < 1e-9 * variance[place]:
         return 0.0 if np.isfinite(fitted) else None
     # Three digits are what people write.
     near = float(f"{fitted:.2g}")

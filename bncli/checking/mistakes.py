@@ -61,7 +61,8 @@ def words_of(model: ForwardModel, summed: tuple[int, ...] = PIXEL) -> dict[str, 
     """
     axes = PIXEL if model.axes is None else model.axes
     count = _COUNTS.get(axes, "the number of values") if model.groups == 1 else "values of a group"
-    inside = 3 in axes
+    # Where channels are normalized together, gamma may differ among them.
+    inside = axes not in {PIXEL, CHANNEL, (1, 2)}
     return {
         "count": count,
         "n": "B" if axes == PIXEL else f"({count})",
@@ -245,7 +246,9 @@ _PATTERNS = (
 """Wrong gradients that are not the three terms with other coefficients: the first that fits."""
 
 AVERAGED = Mistake(
-    "averaged-over-", "{terms} taken over {seen}, not over {over}", "mean over {over}, as in forward"
+    "averaged-over-",
+    "{terms} taken over {seen}, not over {over}",
+    "mean over {over}, as in forward",
 )
 """The name goes on with the axes."""
 
@@ -296,7 +299,7 @@ WHOLE_NUMBERS = Mistake(
 )
 LOCAL = Mistake(
     "local",
-    "the gradient is right except at {where}: the formula is right, the indexing is not",
+    "the gradient is right except at {where}",
     "",
 )
 DEPENDS_ON_THE_BATCH = Mistake(
@@ -306,8 +309,8 @@ DEPENDS_ON_THE_BATCH = Mistake(
     "",
 )
 _ARRAYS = (
-    AVERAGED, EPS_OUTSIDE, EPS_MISMATCH, EPS_OUTSIDE_FORWARD, EPS_IN_BACKWARD, SCALED, DEAD_ZEROED, NO_EPS,
-    NOT_FINITE, WHOLE_NUMBERS, LOCAL, DEPENDS_ON_THE_BATCH,
+    AVERAGED, EPS_OUTSIDE, EPS_MISMATCH, EPS_OUTSIDE_FORWARD, EPS_IN_BACKWARD, SCALED,
+    DEAD_ZEROED, NO_EPS, NOT_FINITE, WHOLE_NUMBERS, LOCAL, DEPENDS_ON_THE_BATCH,
 )  # fmt: skip
 """Shown by the gradient at some pixels, or by its array."""
 
@@ -358,32 +361,42 @@ def of_terms(
         (
             mistake
             for mistake in MISTAKES
-            if mistake.coefficients is not None and mistake.powers == powers
-            and mistake.is_of(model) and shows(mistake.coefficients)
+            if mistake.coefficients is not None
+            and mistake.powers == powers
+            and mistake.is_of(model)
+            and shows(mistake.coefficients)
         ),
         None,
     )
 
 
-def spelled(symbols: tuple[str, ...]) -> Mistake:
-    """Coefficients of which no mistake is known, in words."""
+def spelled(symbols: tuple[str, ...], *, unsteady: bool = False) -> Mistake:
+    """Coefficients of which no mistake is known, in words.
+
+    Args:
+        symbols: a, b and c, as counts.
+        unsteady: whether those that are no counts differ from shape to shape.
+    """
     if len(set(symbols)) == 1 and "?" not in symbols:
         factor = symbols[0]
         return Mistake(f"all-times-{factor}", f"the whole gradient is multiplied by {factor}")
     terms = zip(("delta", "mean", "variance"), symbols, strict=True)
     wrong = {term: symbol for term, symbol in terms if symbol != "1"}
     name = "-".join(f"{term}-times-{symbol}" for term, symbol in wrong.items())
+    words = {symbol: _strange(symbol, unsteady=unsteady) for symbol in wrong.values()}
     if symbols[0] == "1" and symbols[1] == symbols[2] != "?":
-        return Mistake(name, f"both correction terms are {_strange(symbols[1])}")
+        return Mistake(name, f"both correction terms are {words[symbols[1]]}")
     names = {"delta": "term delta", "mean": "mean term", "variance": "variance term"}
     return Mistake(
-        name, "; ".join(f"the {names[term]} is {_strange(symbol)}" for term, symbol in wrong.items())
+        name, "; ".join(f"the {names[term]} is {words[symbol]}" for term, symbol in wrong.items())
     )
 
 
-def _strange(symbol: str) -> str:
-    known = {"?": "multiplied by a number that is no count of the shape", "0": "missing"}
+def _strange(symbol: str, *, unsteady: bool) -> str:
+    if symbol == "?":
+        more = ", and differs from shape to shape" if unsteady else ""
+        return f"multiplied by a number that is no count of the shape{more}"
     if symbol.startswith("N/"):
         counted = symbol[2:].strip("()").upper().replace("P", "C*H*W").replace("B", "N")
         return f"divided by {counted}: {counted} was used where {{count}} belongs"
-    return known.get(symbol, f"multiplied by {symbol}, which must be 1")
+    return "missing" if symbol == "0" else f"multiplied by {symbol}, which must be 1"

@@ -1,10 +1,10 @@
-"""What a wrong gradient of gamma or beta is: a sum of something else, over other axes, or elsewhere."""
+"""What a wrong gradient of gamma or beta is: another sum, over other axes, or elsewhere."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from bncli.checking import mistakes
 from bncli.checking.mistakes import Gives
 from bncli.checking.question import AXES, Array
 from bncli.checking.signs import places
-from bncli.checking.terms import Evidence, count_values, name_count
+from bncli.checking.terms import Evidence, name_count
 
 _EXACT = {"float64": 1e-8, "float32": 2e-4}
 _FEW = 0.5
@@ -44,13 +44,12 @@ class _Parameter:
         self.name, self.role, self.dtype = name, name.removeprefix("grad_"), dtype
         self.seen = seen
         self.arrays = [e.gradients[self.role].astype(np.float64) for e in seen]
-        shapes = [e.question.shape for e in seen]
         # An axis of one value is summed over as well as not.
         self.reduced = tuple(a for a in range(AXES) if self.arrays[0].shape[a] == 1)
-        self.tables = [
-            count_values(s, e.model.size(s)) for s, e in zip(shapes, seen, strict=True)
+        self.tables = [e.counts for e in seen]
+        self.terms = [
+            e.given.size // array.size for e, array in zip(seen, self.arrays, strict=True)
         ]
-        self.terms = [e.given.size // array.size for e, array in zip(seen, self.arrays, strict=True)]
 
     def summed(self, gives: Gives) -> list[Array]:
         return [
@@ -58,7 +57,7 @@ class _Parameter:
             for e in self.seen
         ]
 
-    def shows(self, expected: Sequence[Array], right: bool = False) -> bool:
+    def shows(self, expected: Sequence[Array], *, right: bool = False) -> bool:
         """Whether these are the gradients."""
         return not any(wrong.any() for wrong in self.wrong(expected, right=right))
 
@@ -119,8 +118,8 @@ def share_of(name: str, seen: Sequence[Evidence], dtype: str) -> Share:
     found = _swapped(own) or _of_sums(own) or _of_axes(own, right) or _of_places(own, right)
     if found is not None:
         return found
-    return Share("unrecognised", f"{name} is wrong, but not in a way that is known: {_seen(own, right)}",
-                 own.reduced)  # fmt: skip
+    words = f"{name} is wrong, but not in a way that is known: {_seen(own, right)}"
+    return Share("unrecognised", words, own.reduced)
 
 
 def _ones(e: Evidence) -> Array:
@@ -197,7 +196,7 @@ def _of_axes(own: _Parameter, right: Sequence[Array]) -> Share | None:
     return None
 
 
-_ORDERS = (
+_ORDERS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
     ("w and h are swapped in it", lambda g: g.swapaxes(1, 2).reshape(g.shape)),
     ("w and h are swapped in it",
      lambda g: g.reshape(g.shape[0], g.shape[2], g.shape[1], g.shape[3]).swapaxes(1, 2)),

@@ -1,4 +1,4 @@
-"""What a wrong gradient of the input shows: an eps, means over other axes, places, a description."""
+"""What a wrong gradient of the input shows: an eps, means over other axes, places."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def eps_of_backward(seen: Sequence[Evidence], dtype: str) -> Eps | None:
     """The eps with which the gradient is that of the forward; None if there is none, or its own."""
     first = seen[0]
     factor = _factor(first)
-    if factor is None:
+    # Some eps, if it is large enough, makes nothing of any gradient.
+    if factor is None or not any(e.differs(0 * e.given, dtype)[e.usual].any() for e in seen):
         return None
     place, inverse = factor
     variance = float(first.variance[place])
@@ -66,8 +67,10 @@ def _factor(e: Evidence) -> tuple[tuple[int, ...], float] | None:
     size = e.averaged(centred**2)
     rest = rest - centred * e.averaged(rest * centred) / np.where(size > 0, size, 1.0)
     rest = np.where(chosen & e.live, rest, 0.0)
-    size = float((rest**2).sum())
-    inverse = float((np.where(chosen & e.live, e.given, 0.0) * rest).sum()) / size if size else 0.0
+    length = float((rest**2).sum())
+    inverse = (
+        float((np.where(chosen & e.live, e.given, 0.0) * rest).sum()) / length if length else 0.0
+    )
     return (tuple(int(i) for i in place), inverse) if np.isfinite(inverse) and inverse > 0 else None
 
 
@@ -153,9 +156,7 @@ def means_over(e: Evidence) -> Iterator[Means]:
 
 def places(wrong: Array) -> str:
     """Where values are wrong, (batch, w, h, c), in a few words."""
-    pictures, channels = (
-        np.flatnonzero(wrong.any(axis=axes)) for axes in ((1, 2, 3), (0, 1, 2))
-    )
+    pictures, channels = (np.flatnonzero(wrong.any(axis=axes)) for axes in ((1, 2, 3), (0, 1, 2)))
     pixels = np.argwhere(wrong.any(axis=0))
     if len(pixels) == 1:
         place = tuple(int(i) for i in pixels[0])
@@ -183,10 +184,10 @@ def seen_in(e: Evidence, dtype: str) -> str:
     size = e.averaged(e.right**2)
     factor = e.averaged(error * e.right) / np.where(size > 0, size, 1.0)
     guesses = (
-        ("the error is the same for all values that are normalized together, as of a wrong mean term",
+        ("the error is one number for all that is normalized together, as of a wrong mean term",
          mean),
         ("the error is in line with x_norm, as of a wrong variance term", along * e.x_norm),
-        ("the error is that of a wrong mean term and a wrong variance term", mean + along * e.x_norm),
+        ("the error is that of a wrong mean term and variance term", mean + along * e.x_norm),
         ("each group of values is right but for a factor of its own", factor * e.right),
     )  # fmt: skip
     shown = next(

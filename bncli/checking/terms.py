@@ -129,6 +129,21 @@ class Evidence:
         root = np.sqrt(self.variance)
         return factor / np.where(root > 0, root * self.inv_std, 1.0)
 
+    def made(self, coefficients: Sequence[float], powers: tuple[int, int]) -> Array:
+        """The three terms with these coefficients, and these powers of gamma and inv_std."""
+        a, b, c = coefficients
+        arrived = self.gamma ** powers[0] * self.question.delta
+        with np.errstate(all="ignore"):
+            along = self.x_norm * self.averaged(arrived * self.x_norm) * self.unbiased
+            terms = a * arrived - b * self.averaged(arrived) - c * along
+            made: Array = self.inv_std ** powers[1] * terms
+        return made
+
+    @cached_property
+    def counts(self) -> Mapping[str, float]:
+        """Those of this shape, by name."""
+        return count_values(self.question.shape, self.model.size(self.question.shape))
+
     @cached_property
     def right(self) -> Array:
         """The gradient of the input that belongs to the forward."""
