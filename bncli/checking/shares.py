@@ -12,11 +12,11 @@ import numpy as np
 from bncli.checking import mistakes
 from bncli.checking.mistakes import Gives
 from bncli.checking.question import AXES, Array
-from bncli.checking.signs import places
+from bncli.checking.signs import place_of
 from bncli.checking.terms import Evidence, name_count
 
 _EXACT = {"float64": 1e-8, "float32": 2e-4}
-_FEW = 0.5
+_FEW = 0.34
 _NAMES = ("the batch", "w", "h", "the channels")
 
 
@@ -242,9 +242,11 @@ def _summed_over(
 def _of_places(own: _Parameter, right: Sequence[Array]) -> Share | None:
     """Right in most places."""
     wrong = own.wrong(right, right=True)
-    if max(float(w.mean()) for w in wrong) >= _FEW or not any(w.any() for w in wrong):
+    if not any(w.any() for w in wrong) or max(float(w.mean()) for w in wrong) > _FEW:
         return None
-    where = places(next(w for w in wrong if w.any())).removesuffix(" of picture 0")
+    where = next(place_of(w) for w in wrong if w.any())
+    if not where:
+        return None
     message = mistakes.LOCAL.message.format(where=where).replace("the gradient", own.name)
     return Share(mistakes.LOCAL.name, message, own.reduced, changes=False)
 

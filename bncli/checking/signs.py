@@ -154,23 +154,20 @@ def means_over(e: Evidence) -> Iterator[Means]:
                     yield Means(pair, divided, late=True)
 
 
-def places(wrong: Array) -> str:
-    """Where values are wrong, (batch, w, h, c), in a few words."""
-    pictures, channels = (np.flatnonzero(wrong.any(axis=axes)) for axes in ((1, 2, 3), (0, 1, 2)))
+def place_of(wrong: Array) -> str:
+    """The one pixel, picture, channel, row or column that is wrong, (batch, w, h, c); or none."""
     pixels = np.argwhere(wrong.any(axis=0))
-    if len(pixels) == 1:
-        place = tuple(int(i) for i in pixels[0])
-        where = f"pixel (x, y, channel) = {place}"
-        return where if len(pictures) > 1 else f"{where} of picture {int(pictures[0])}"
-    if len(pictures) == 1 and len(wrong) > 1:
-        return f"picture {int(pictures[0])}"
-    if len(channels) == 1 and wrong.shape[3] > 1:
-        return f"channel {int(channels[0])}"
-    for axis, name in ((1, "w"), (2, "h")):
+    pictures = np.flatnonzero(wrong.any(axis=(1, 2, 3)))
+    if len(pixels) == 1 and wrong[0].size > 1:
+        x, y, channel = (int(i) for i in pixels[0])
+        where = f"pixel (x, y, channel) = ({x}, {y}, {channel})"
+        alone = len(pictures) == 1 and len(wrong) > 1
+        return f"{where} of picture {int(pictures[0])}" if alone else where
+    for axis, name in enumerate(("picture", "w =", "h =", "channel")):
         lines = np.flatnonzero(wrong.any(axis=tuple(a for a in range(AXES) if a != axis)))
         if len(lines) == 1 and wrong.shape[axis] > 1:
-            return f"{name} = {int(lines[0])}"
-    return f"{len(pixels)} of {wrong[0].size} pixels"
+            return f"{name} {int(lines[0])}"
+    return ""
 
 
 def seen_in(e: Evidence, dtype: str) -> str:
@@ -195,4 +192,5 @@ def seen_in(e: Evidence, dtype: str) -> str:
         "the error is in line with none of the three terms",
     )
     share = f"{int(wrong.sum())} of {int(e.live.sum())} values of a probe are wrong"
-    return f"{shown} ({share}, in {places(wrong)})"
+    pixels = f"{int(wrong.any(axis=0).sum())} of {wrong[0].size} pixels"
+    return f"{shown} ({share}, in {place_of(wrong) or pixels})"
