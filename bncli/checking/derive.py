@@ -46,13 +46,14 @@ def derive(asked: Asked) -> Derivatives:
     if base.dtype.kind != "f":
         return hopeless(f"forward gives {base.dtype}: it has no derivative")
     bad = ~np.isfinite(base)
-    dead = np.zeros((1,) * 4, bool)
     if bad.any():
-        dead = bad.any(axis=question.axes, keepdims=True)
+        dead: Array = np.asarray(bad.any(axis=question.axes, keepdims=True))
         if (dead & (question.variance > 0)).any() or dead.all():
             place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
             number = int(bad.sum())
-            return hopeless(f"forward gives NaN or infinity in {number} places, the first at {place}")
+            return hopeless(
+                f"forward gives NaN or infinity in {number} places, the first at {place}"
+            )
     asked, leaks = _checked_groups(asked)
     if leaks.victims and not _steady(asked):
         return hopeless("forward gives other numbers each time it is asked the same")
@@ -61,7 +62,7 @@ def derive(asked: Asked) -> Derivatives:
         return found
     found.leaks, found.axes = leaks, asked.question.axes
     if bad.any():
-        dead = bad.any(axis=asked.question.axes, keepdims=True)
+        dead = np.asarray(bad.any(axis=asked.question.axes, keepdims=True))
         found.skipped = found.skipped | dead
         found.notes.append(
             f"forward divides by zero where the variance is 0: {int(dead.sum())} of {dead.size} "
@@ -149,7 +150,9 @@ def _by_complex_step(asked: Asked) -> Derivatives | str:
         return "it gives NaN or infinity"
     step = STEPS[0] * along[0]
     other = central_along(asked, step)
-    expected, _ = _over(question, values, other.along) if whole else (tested.slope * 2 * STEPS[0], 0)
+    expected, _ = (
+        _over(question, values, other.along) if whole else (tested.slope * 2 * STEPS[0], 0)
+    )
     size = scale * np.abs(other.along).max(axis=question.axes, keepdims=True)
     apart = np.abs(other.slope - expected) / np.where(size > 0, size, 1.0)
     kinks = kinked(asked, step)
@@ -172,13 +175,14 @@ def _over(question: Question, values: Array, along: Array) -> tuple[Array, Array
 
 
 def _with_slope(asked: Asked, scale: Array) -> Array:
-    """The scale of the input's terms, and that of the value alone, which its group may take back."""
+    """The scale of the input's terms, and of the value alone, which its group may take back."""
     if asked.slope is None:
         return scale
     axes = asked.question.axes
     delta = np.abs(asked.question.delta)
     alone = (np.abs(asked.slope) * delta).max(axis=axes, keepdims=True)
-    return np.maximum(scale, alone)
+    larger: Array = np.maximum(scale, alone)
+    return larger
 
 
 def _by_differences(asked: Asked) -> Derivatives:
@@ -236,7 +240,7 @@ def _of_parameter(asked: Asked, role: str, found: Derivatives) -> None:
     value = asked.question.parameters[role]
     index = asked.index.get(role)
     name = f"grad_{role}"
-    if index is None or not _apart(asked, role, index):
+    if index is None or not _apart(asked, role):
         _one_by_one(asked, role, found)
         return
     terms = _terms(asked, role, np.ones(value.shape))
@@ -291,7 +295,7 @@ def _linear(one: Array, other: Array, asked: Asked) -> bool:
     return bool((np.abs(np.nan_to_num(one - other)) <= loose * size).all())
 
 
-def _apart(asked: Asked, role: str, index: Array) -> bool:
+def _apart(asked: Asked, role: str) -> bool:
     """Whether each value of the output depends on that one value of the parameter alone."""
     value = asked.question.parameters[role]
     signs = np.random.default_rng((asked.seed, 5)).choice((-1.0, 1.0), value.shape)

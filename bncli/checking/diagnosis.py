@@ -16,8 +16,14 @@ from bncli.checking.forward import ForwardModel, inverse_root
 from bncli.checking.mistakes import LINES, Gives, Mistake
 from bncli.checking.question import Array
 from bncli.checking.target import TargetFailure
-from bncli.checking.terms import Evidence, Fit, best_fit, count_values, name_count
-from bncli.checking.terms import fits as fits_count
+from bncli.checking.terms import (
+    Evidence,
+    Fit,
+    best_fit,
+    count_values,
+    fits as fits_count,
+    name_count,
+)
 
 Ask = Callable[[], "list[Evidence]"]
 _RIGHT = ("1", "1", "1")
@@ -143,9 +149,7 @@ def _diagnose_probes(seen: Sequence[Evidence], tolerance: float) -> Diagnosis:
 
 def _known(mistake: Mistake, model: ForwardModel | None = None, **words: Any) -> Diagnosis:
     words |= _words(model or ForwardModel())
-    return Diagnosis(
-        mistake.name, mistake.message.format(**words), mistake.change.format(**words)
-    )
+    return Diagnosis(mistake.name, mistake.message.format(**words), mistake.change.format(**words))
 
 
 def _unknown(message: str, quantity: str = "grad_input") -> Diagnosis:
@@ -223,7 +227,9 @@ def _other_eps(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
         outside = mistake is mistakes.EPS_OUTSIDE
         tries = (eps,) if variance == 0 else _settled(first, eps, outside=outside)
         for one in tries:
-            if one < 0 or abs(one - forward) <= 1e-3 * forward and outside == model.eps_outside_root:
+            if one < 0 or (
+                abs(one - forward) <= 1e-3 * forward and outside == model.eps_outside_root
+            ):
                 continue
             if all(_has_eps(e, one, tolerance, everywhere, outside) for e in seen):
                 made = mistakes.EPS_OUTSIDE_FORWARD if model.eps_outside_root else mistake

@@ -170,8 +170,10 @@ def _fitted_eps(
     least = usable & (variance <= variance[usable].min() * (1 + 1e-9))
     place = np.unravel_index(int((np.abs(centred) * least).argmax()), x.shape)
     root = float(centred[place] * gamma[place] / scaled[place])
-    fitted = root - np.sqrt(variance[place]) if model.eps_outside_root else root**2 - variance[place]
-    if not np.isfinite(fitted) or abs(fitted) < 1e-9 * variance[place]:  # noqa: PLR2004 - rounding
+    fitted = (
+        root - np.sqrt(variance[place]) if model.eps_outside_root else root**2 - variance[place]
+    )
+    if not np.isfinite(fitted) or abs(fitted) < 1e-9 * variance[place]:
         return 0.0 if np.isfinite(fitted) else None
     # Three digits are what people write.
     near = float(f"{fitted:.2g}")

@@ -129,7 +129,9 @@ def _sums(q: Question, base: Array, tolerance: float, model: ForwardModel) -> It
 
 
 def _near(a: Array, b: Array, usual: Array, tolerance: float, axes: tuple[int, ...]) -> bool:
-    scale = np.maximum(np.abs(a).max(axis=axes, keepdims=True), np.abs(b).max(axis=axes, keepdims=True))
+    scale = np.maximum(
+        np.abs(a).max(axis=axes, keepdims=True), np.abs(b).max(axis=axes, keepdims=True)
+    )
     error = np.abs(a - b).max(axis=axes, keepdims=True) / (scale + 1e-300)
     return bool((error <= 1e3 * tolerance)[usual].all())
 

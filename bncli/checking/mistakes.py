@@ -315,8 +315,10 @@ def of_terms(
         (
             mistake
             for mistake in MISTAKES
-            if mistake.coefficients is not None and mistake.powers == powers
-            and mistake.is_of(model) and shows(mistake.coefficients)
+            if mistake.coefficients is not None
+            and mistake.powers == powers
+            and mistake.is_of(model)
+            and shows(mistake.coefficients)
         ),
         None,
     )
