@@ -139,6 +139,8 @@ def _by_complex_step(asked: Asked) -> Derivatives | str:
     other = central_along(asked, step)
     expected, _ = _over(question, values, other.along) if whole else (first.slope * 2 * STEPS[0], 0)
     size = scale * np.abs(other.along).max(axis=question.axes, keepdims=True)
+    # Of a large group, the rounding of all outputs together is more than one value's slope.
+    size = np.maximum(size, np.nan_to_num(other.size))
     apart = np.abs(other.slope - expected) / np.where(size > 0, size, 1.0)
     kinks = kinked(asked, step)
     eps = np.finfo(np.float64).eps
