@@ -46,9 +46,8 @@ def derive(asked: Asked) -> Derivatives:
     if base.dtype.kind != "f":
         return hopeless(f"forward gives {base.dtype}: it has no derivative")
     bad = ~np.isfinite(base)
-    dead = np.zeros((1,) * 4, bool)
     if bad.any():
-        dead = bad.any(axis=question.axes, keepdims=True)
+        dead = np.asarray(bad.any(axis=question.axes, keepdims=True))
         if (dead & (question.variance > 0)).any() or dead.all():
             place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
             number = int(bad.sum())
@@ -63,7 +62,7 @@ def derive(asked: Asked) -> Derivatives:
         return found
     found.leaks, found.axes = leaks, asked.question.axes
     if bad.any():
-        dead = bad.any(axis=asked.question.axes, keepdims=True)
+        dead = np.asarray(bad.any(axis=asked.question.axes, keepdims=True))
         found.skipped = found.skipped | dead
         found.notes.append(
             f"forward divides by zero where the variance is 0: {int(dead.sum())} of {dead.size} "
@@ -168,7 +167,8 @@ def _with_slope(asked: Asked, scale: Array) -> Array:
     axes = asked.question.axes
     delta = np.abs(asked.question.delta)
     alone = (np.abs(asked.slope) * delta).max(axis=axes, keepdims=True)
-    return np.maximum(scale, alone)
+    least: Array = np.maximum(scale, alone)
+    return least
 
 
 def _by_differences(asked: Asked) -> Derivatives:

@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 
 from bncli.checking.oracle import (
-    AXES,
     Asked,
     Derivatives,
     Direction,
@@ -21,7 +20,7 @@ from bncli.checking.oracle import (
     complex_along,
     places,
 )
-from bncli.checking.question import Array
+from bncli.checking.question import AXES, Array
 
 _SPARSE = 0.05
 _ODD = 4
@@ -70,27 +69,28 @@ def hold(asked: Asked, found: Derivatives, given: Array, tolerance: Array) -> st
     asked = replace(asked, question=replace(asked.question, axes=found.axes))
     # What is no number is wrong anyway; here it must not hide the others.
     given = np.where(np.isfinite(given), given, 0.0).astype(np.float64)
-    worst, message = 1.0, ""
+    worst, message, off = 1.0, "", None
     for direction in found.directions:
         error, got = _error(asked, given, direction)
-        excess = error / _allowed(asked, found, direction, tolerance)
-        excess = np.where(found.skipped, 0.0, excess)
-        if not (excess > 1).any():
-            continue
-        _pin_down(asked, found, given, direction, excess > 1)
+        excess = np.where(
+            found.skipped, 0.0, np.abs(error) / _allowed(asked, found, direction, tolerance)
+        )
         if excess.max() > worst:
-            worst = float(excess.max())
+            worst, off = float(excess.max()), (direction, excess > 1)
             place = np.unravel_index(int(excess.argmax()), excess.shape)
             message = (
                 f"is {float(got[place]):.6g} along a random direction; "
                 f"it must be {float(direction.slope[place]):.6g}"
             )
+    if off is not None:
+        _pin_down(asked, found, given, *off)
     return message
 
 
 def _error(asked: Asked, given: Array, direction: Direction) -> tuple[Array, Array]:
+    """How far a gradient is off along a direction, and what it is there, per group."""
     got = (given * direction.along).sum(axis=asked.question.axes, keepdims=True)
-    return np.abs(got - direction.slope), got
+    return got - direction.slope, got
 
 
 def _allowed(asked: Asked, found: Derivatives, direction: Direction, tolerance: Array) -> Array:
@@ -111,7 +111,10 @@ def _allowed(asked: Asked, found: Derivatives, direction: Direction, tolerance: 
 def _pin_down(
     asked: Asked, found: Derivatives, given: Array, direction: Direction, wrong: Array
 ) -> None:
-    """Find one wrong value in each wrong group, and what it must be."""
+    """Find one wrong value in each wrong group, and what it must be.
+
+    Of a half and the other the larger error is followed; one forward for each halving.
+    """
     axes, shape = asked.question.axes, asked.question.shape
     size = places(axes, shape)
     lengths = [shape[a] if a in axes else 1 for a in range(AXES)]
@@ -119,11 +122,11 @@ def _pin_down(
     unit = found.step or 1.0
     way = np.where(wrong, direction.along / unit, 0.0)
     low, high = np.zeros(wrong.shape, int), np.full(wrong.shape, size)
-    error = (given * direction.along).sum(axis=axes, keepdims=True) - direction.slope
+    error, _ = _error(asked, given, direction)
     for _ in range(math.ceil(math.log2(size))):
         middle = (low + high) // 2
         half = along(asked, np.where((rank >= low) & (rank < middle), way, 0.0), found.step)
-        there = (given * half.along).sum(axis=axes, keepdims=True) - half.slope
+        there, _ = _error(asked, given, half)
         first = (np.abs(there) > np.abs(error - there)) & (middle > low)
         error = np.where(first, there, error - there)
         low, high = np.where(first, low, middle), np.where(first, middle, high)
