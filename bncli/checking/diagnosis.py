@@ -1,9 +1,12 @@
-"""From a wrong gradient to the mistake that makes it; what fits none, at two shapes, is unknown."""
+"""From a wrong gradient to the mistake that makes it; what fits none, at two shapes, is unknown.
+
+A mistake is named only if the gradient that it makes is the given one, as closely as the verdict
+asks, in every probe.
+"""
 
 from __future__ import annotations
 
-import itertools
-import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,34 +15,20 @@ import numpy as np
 
 from bncli.checking import mistakes
 from bncli.checking.compare import Quantity
-from bncli.checking.forward import ForwardModel, inverse_root
-from bncli.checking.mistakes import LINES, Gives, Mistake
-from bncli.checking.question import Array
+from bncli.checking.forward import ForwardModel
+from bncli.checking.mistakes import LINES, Gives, Mistake, words_of
+from bncli.checking.question import AXES, PIXEL
+from bncli.checking.shares import share_of
+from bncli.checking.signs import eps_of_backward, means_over, places, seen_in
 from bncli.checking.target import TargetFailure
-from bncli.checking.terms import (
-    Evidence,
-    Fit,
-    best_fit,
-    count_values,
-    fits as fits_count,
-    name_count,
-)
+from bncli.checking.terms import Evidence, Fit, all_fits, count_values, fits, name_count
 
 Ask = Callable[[], "list[Evidence]"]
 _RIGHT = ("1", "1", "1")
-_CALLED = {
-    (0,): ("batch", "the batch"),
-    (0, 1, 2): ("N*H*W", "batch, w and h"),
-    (1, 2, 3): ("C*H*W", "each picture"),
-    (1, 2): ("H*W", "each channel of each picture"),
-    (3,): ("C", "the last axis"),
-}
-_EXACT = {"float64": 1e-9, "float32": 2e-4}
-_NEAR = {"float64": 1e-7, "float32": 1e-3}
-_SHOWN = 1e-7
 _LOOSE = 50  # between the residual of a fit and the error of its coefficients
-_NEARLY = 0.05
+_EXACT = {"float64": 1e-8, "float32": 2e-4}
 _FEW = 0.5
+_SHAPES = re.compile(r"has shape \((.*?)\); it must be \((.*?)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,227 +77,286 @@ def diagnose(name: str, quantity: Quantity, model: ForwardModel, ask: Ask, dtype
         quantity: the verdict on it.
         model: of the target's forward.
         ask: gives the evidence of probes at two shapes.
-        dtype: the precision that the backward computed in.
+        dtype: the precision that the backward was asked in.
     """
     if quantity.problem:
-        return Diagnosis("not-a-gradient", quantity.problem, LINES[name], quantity=name)
-    if name == "grad_input":
-        return _of_input(quantity, model, ask, dtype)
-    return _of_parameter(name, quantity, ask, 10 * _NEAR[dtype])
-
-
-def _of_input(quantity: Quantity, model: ForwardModel, ask: Ask, dtype: str) -> Diagnosis:
-    local = _local_of(quantity)
+        line = LINES.get(name, "").format(**words_of(model))
+        return Diagnosis("not-a-gradient", _problem(quantity.problem), line, quantity=name)
     try:
-        seen = ask()
+        found = _of_probes(name, model, ask(), dtype)
     except TargetFailure as failure:
-        return local or _unknown(f"the probe could not be asked: {failure.message}")
+        found = _unknown(f"{name} is wrong; the probe could not be asked: {failure.message}")
+    if found.name in {"unrecognised", mistakes.DEPENDS_ON_THE_BATCH.name}:
+        found = _local_of(name, quantity) or found
+    return replace(found, quantity=name)
+
+
+def _problem(problem: str) -> str:
+    """What is wrong with the array, and whether two axes are swapped in it."""
+    shapes = _SHAPES.search(problem)
+    if shapes is None or sorted(shapes[1].split(", ")) != sorted(shapes[2].split(", ")):
+        return problem
+    pairs = zip(shapes[1].split(", "), shapes[2].split(", "), strict=True)
+    axes = [axis for axis, (given, right) in enumerate(pairs) if given != right]
+    of_images = shapes[2].count(",") == AXES - 1 and axes == [1, 2]
+    return f"{problem}: {'w and h' if of_images else f'axes {axes}'} are swapped"
+
+
+def _of_probes(name: str, model: ForwardModel, seen: list[Evidence], dtype: str) -> Diagnosis:
     if model.axes is None:
-        return local or _unknown(
-            "the gradient is wrong; since forward is not recognised as a normalization, its terms "
+        return _unknown(
+            f"{name} is wrong; since forward is not recognised as a normalization, its terms "
             "cannot be named"
         )
-    if all((e.given == np.rint(e.given)).all() and e.given.any() for e in seen):
-        return _known(mistakes.WHOLE_NUMBERS)
-    if all(_matches(e, e.backward(), _NEAR[dtype]) for e in seen):
-        return local or _known(mistakes.DEPENDS_ON_THE_BATCH)
-    found = _diagnose_probes(seen, _EXACT[dtype])
-    return local if found.name == "unrecognised" and local is not None else found
+    if name != "grad_input":
+        return _of_parameter(name, seen, dtype)
+    return Suspect(seen, dtype).diagnosis()
 
 
-def _diagnose_probes(seen: Sequence[Evidence], tolerance: float) -> Diagnosis:
-    bad = ~np.isfinite(seen[0].given)
-    if bad.any() or not np.isfinite(seen[1].given).all():
-        if (bad & (seen[0].question.variance > 0)).any():
-            return _known(mistakes.NOT_FINITE, bad=int(bad.sum()), all=bad.size)
-        return _known(mistakes.NO_EPS)
-    fits = [best_fit(e) for e in seen]
-    # An eps of another size moves every pixel a little, and pixels of small variance much.
-    nearly = all(
-        fit.powers == (1, 1) and max(abs(number - 1) for number in fit.coefficients[:2]) < _NEARLY
-        for fit in fits
-    )
-    other_eps = _other_eps(seen, tolerance)
-    if nearly and other_eps is not None:
-        return _fitted(other_eps, fits[0])
-    if fits[0].powers == fits[1].powers and max(fit.residual for fit in fits) <= tolerance:
-        found = _of_coefficients(seen, fits, _LOOSE * tolerance)
-        if found is not None:
-            # A pattern that fits is surer than a number that is no count.
-            return ("?" in found.symbols and _of_patterns(seen, tolerance)) or found
-    residual = max(fit.residual for fit in fits)
-    named = other_eps or _of_patterns(seen, tolerance) or _dead_zeroed(seen, tolerance)
-    return named or _local_in(seen[0], tolerance) or replace(
-        _unknown(
-            "the gradient is wrong, but not in a way that is known: no combination of the three "
-            f"terms explains it (residual {residual:.2g})"
-        ),
-        residual=residual,
-    )  # fmt: skip
-
-
-def _known(mistake: Mistake, model: ForwardModel | None = None, **words: Any) -> Diagnosis:
-    words |= _words(model or ForwardModel())
+def _known(mistake: Mistake, model: ForwardModel, **words: Any) -> Diagnosis:
+    words = {**words_of(model), **words}
     return Diagnosis(mistake.name, mistake.message.format(**words), mistake.change.format(**words))
 
 
-def _unknown(message: str, quantity: str = "grad_input") -> Diagnosis:
-    return Diagnosis("unrecognised", message, quantity=quantity)
+def _unknown(message: str) -> Diagnosis:
+    return Diagnosis("unrecognised", message)
 
 
-def _fitted(found: Diagnosis, fit: Fit, symbols: tuple[str, ...] = ()) -> Diagnosis:
+class Suspect:
+    """A wrong gradient of the input, in some probes."""
+
+    def __init__(self, seen: Sequence[Evidence], dtype: str) -> None:
+        self._seen, self._dtype = seen, dtype
+        self._model = seen[0].model
+        self._wrong = [e.differs(e.right, dtype) for e in seen]
+        self._tables = [e.counts for e in seen]
+
+    def diagnosis(self) -> Diagnosis:
+        """The first mistake that explains it."""
+        seen = self._seen
+        if any((e.live & ~np.isfinite(e.given)).any() for e in seen):
+            return self._not_finite()
+        if not any(e.live.any() for e in seen):
+            return _unknown("grad_input is wrong; forward is finite nowhere")
+        if all((e.given == np.rint(e.given)).all() and e.given.any() for e in seen):
+            return _known(mistakes.WHOLE_NUMBERS, self._model)
+        if not any(wrong.any() for wrong in self._wrong):
+            return _known(mistakes.DEPENDS_ON_THE_BATCH, self._model)
+        for look in (self._eps, self._coefficients, self._patterns, self._means, self._places):
+            found = look()
+            if found is not None:
+                return found
+        return self._numbers() or _unknown(
+            f"grad_input is wrong, but not in a way that is known: {seen_in(seen[0], self._dtype)}"
+        )
+
+    def _not_finite(self) -> Diagnosis:
+        first = next(e for e in self._seen if (e.live & ~np.isfinite(e.given)).any())
+        bad = first.live & ~np.isfinite(first.given)
+        if (bad & (first.variance > 0)).any():
+            return _known(mistakes.NOT_FINITE, self._model, bad=int(bad.sum()), all=bad.size)
+        return _known(mistakes.NO_EPS, self._model)
+
+    def _explained(self, gives: Gives, powers: tuple[int, int] = (1, 1)) -> str | None:
+        """What is to be added to a mistake that makes this gradient; None if it is not made."""
+        more, in_usual = "", False
+        for e, wrong in zip(self._seen, self._wrong, strict=True):
+            in_usual |= bool((wrong & e.usual).any())
+            with np.errstate(all="ignore"):
+                differs = e.differs(gives(e), self._dtype, powers)
+            if (differs & e.usual).any():
+                return None
+            if differs.any():
+                more = "; where the variance is tiny, more than that is wrong"
+        # What is wrong where the variance is tiny alone must be explained there.
+        return None if more and not in_usual else more
+
+    def _eps(self) -> Diagnosis | None:
+        found = eps_of_backward(self._seen, self._dtype)
+        if found is None:
+            return None
+        model, mistake = self._model, mistakes.EPS_MISMATCH
+        if model.eps == 0:
+            mistake = mistakes.EPS_IN_BACKWARD
+        elif found.outside and not model.eps_outside_root:
+            mistake = mistakes.EPS_OUTSIDE
+        elif model.eps_outside_root and not (found.outside and found.derived):
+            mistake = mistakes.EPS_OUTSIDE_FORWARD
+        place = "beside" if found.outside else "under"
+        forward = self._seen[0].question.eps if model.eps is None else model.eps
+        return _known(mistake, model, backward=found.eps, forward=forward, place=place)
+
+    def _coefficients(self) -> Diagnosis | None:
+        """The mistakes that powers and coefficients show."""
+        for three in all_fits(self._seen):
+            tolerance = self._tolerance(three)
+            if tolerance is None:
+                continue
+            found = self._of_counts(three, tolerance)
+            if found is not None:
+                return found
+        return self._rows()
+
+    def _rows(self) -> Diagnosis | None:
+        """Known coefficients, where what they multiply is too small for a fit to tell them."""
+        for mistake in mistakes.MISTAKES:
+            symbols = mistake.coefficients
+            if symbols is None or mistake.powers != (1, 1) or not mistake.is_of(self._model):
+                continue
+            if set(symbols) == {"0"}:
+                continue  # nearly 0 is not 0
+            more = self._explained(lambda e, s=symbols: e.made([_value(x, e) for x in s], (1, 1)))  # type: ignore[misc]
+            if more is not None:
+                known = _known(mistake, self._model)
+                return replace(known, message=known.message + more)
+        return None
+
+    def _tolerance(self, three: Sequence[Fit]) -> float | None:
+        """Of the coefficients of a fit; None if it explains nothing."""
+        of = {id(e): fit for e, fit in zip(self._seen, three, strict=True)}
+        powers = three[0].powers
+        if self._explained(lambda e: e.made(of[id(e)].coefficients, powers), powers) is None:
+            return None
+        return max(_LOOSE * max(fit.residual for fit in three), _EXACT[self._dtype])
+
+    def _of_counts(self, three: Sequence[Fit], tolerance: float) -> Diagnosis | None:
+        numbers = list(zip(*(fit.coefficients for fit in three), strict=True))
+        symbols = self._symbols(numbers, tolerance)
+        powers = three[0].powers
+        if "?" in symbols or (symbols == _RIGHT and powers == (1, 1)):
+            return None
+        more = self._explained(lambda e: e.made([_value(s, e) for s in symbols], powers), powers)
+        if more is None:
+            return None
+        found = self._made(symbols, powers, numbers, tolerance)
+        return _fitted(replace(found, message=found.message + more), three[0], symbols)
+
+    def _symbols(self, numbers: Sequence[tuple[float, ...]], tolerance: float) -> tuple[str, ...]:
+        tables = self._tables
+        if not _same(list(zip(*numbers, strict=True)), tolerance) and self._model.axes != PIXEL:
+            tables = [dict(sorted(t.items(), key=_ratios_first)) for t in tables]
+        return tuple(name_count(three, tables, tolerance) or "?" for three in numbers)
+
+    def _made(
+        self, symbols: tuple[str, ...], powers: tuple[int, int],
+        numbers: Sequence[tuple[float, ...]], tolerance: float,
+    ) -> Diagnosis:  # fmt: skip
+        def shows(coefficients: tuple[str, ...]) -> bool:
+            pairs = zip(coefficients, numbers, strict=True)
+            return all(fits(symbol, three, self._tables, tolerance) for symbol, three in pairs)
+
+        whole = mistakes.of_terms(shows, powers, self._model)
+        made = [whole] if whole else [m for m in mistakes.MISTAKES if m.shows_in(powers)]
+        if whole is None and symbols != _RIGHT:
+            made.append(
+                mistakes.of_terms(shows, (1, 1), self._model)
+                or mistakes.spelled(symbols, unsteady=not _same(numbers, tolerance))
+            )
+        words = words_of(self._model)
+        return Diagnosis(
+            "-and-".join(mistake.name for mistake in made),
+            "; and ".join(mistake.message.format(**words) for mistake in made),
+            (made[0].change if len(made) == 1 else LINES["grad_input"]).format(**words),
+        )
+
+    def _numbers(self) -> Diagnosis | None:
+        """The three terms with coefficients that are no counts."""
+        for three in all_fits(self._seen):
+            tolerance = self._tolerance(three)
+            if tolerance is None:
+                continue
+            numbers = list(zip(*(fit.coefficients for fit in three), strict=True))
+            symbols = self._symbols(numbers, tolerance)
+            a, b, c = three[0].coefficients
+            if "?" not in symbols:
+                continue
+            if symbols == ("?",) * 3 and max(abs(b - a), abs(c - a)) <= tolerance * abs(a):
+                mistake = mistakes.SCALED
+                if three[0].powers != (1, 1):
+                    continue
+                found = _known(mistake, self._model, factor=a)
+            else:
+                found = self._made(symbols, three[0].powers, numbers, tolerance)
+            return _fitted(found, three[0], symbols)
+        return None
+
+    def _patterns(self) -> Diagnosis | None:
+        for mistake, gives in mistakes.patterns_of("grad_input", self._model):
+            found = self._scaled(gives)
+            if found is not None:
+                known = _known(mistake, self._model)
+                return replace(known, message=known.message + found)
+        return None
+
+    def _scaled(self, gives: Gives) -> str | None:
+        """What is to be added where this gradient, times a count, is the given one."""
+        more = self._explained(gives)
+        if more is not None:
+            return more
+        ratios = []
+        for e in self._seen:
+            with np.errstate(all="ignore"):
+                expected = gives(e)
+            usable = e.usual & e.live & np.isfinite(expected)
+            size = float((expected[usable] ** 2).sum())
+            ratios.append(float((expected * e.given)[usable].sum()) / size if size else 0.0)
+        tables = [e.counts for e in self._seen]
+        count = name_count(ratios, tables, 10 * _EXACT[self._dtype])
+        if count is None or count in {"0", "1"}:
+            return None
+        more = self._explained(lambda e: _value(count, e) * gives(e))
+        return None if more is None else f"; and the whole gradient is multiplied by {count}{more}"
+
+    def _means(self) -> Diagnosis | None:
+        """Means over other axes than those of the forward."""
+        for guess in means_over(self._seen[0]):
+            more = self._explained(guess.expected)
+            if more is not None:
+                found = _known(mistakes.AVERAGED, self._model, terms=guess.terms, seen=guess.words)
+                return replace(found, name=found.name + guess.name, message=found.message + more)
+        return None
+
+    def _places(self) -> Diagnosis | None:
+        """Right in most places."""
+        wrong = self._wrong
+        dead = [e.live & (e.variance == 0) for e in self._seen]
+        zeroed = all(
+            d.any() and not e.given[d].any() and not (w & ~d).any()
+            for e, w, d in zip(self._seen, wrong, dead, strict=True)
+        )
+        if zeroed:
+            return _known(mistakes.DEAD_ZEROED, self._model)
+        pairs = list(zip(self._seen, wrong, strict=True))
+        if any((w & e.usual).sum() >= _FEW * e.usual.sum() for e, w in pairs):
+            return None
+        if all((w == (np.broadcast_to(e.gamma, w.shape) < 0)).all() for e, w in pairs):
+            return _known(mistakes.LOCAL, self._model, where="places of negative gamma")
+        first = next(w for w in wrong if w.any())
+        return _known(mistakes.LOCAL, self._model, where=places(first))
+
+
+def _same(numbers: Sequence[tuple[float, ...]], tolerance: float) -> bool:
+    """Whether each of these rows holds one number alone."""
+    return all(abs(n - row[0]) <= tolerance * abs(row[0]) for row in numbers for n in row)
+
+
+def _value(symbol: str, e: Evidence) -> float:
+    return e.counts[symbol.removeprefix("-")] * (-1 if symbol.startswith("-") else 1)
+
+
+def _ratios_first(item: tuple[str, float]) -> int:
+    name = item[0]
+    return 0 if name in {"1", "0", "2", "1/2"} else 1 if name.startswith("N/") else 2
+
+
+def _fitted(found: Diagnosis, fit: Fit, symbols: tuple[str, ...]) -> Diagnosis:
     return replace(
         found, coefficients=fit.coefficients, symbols=symbols, powers=fit.powers,
         residual=fit.residual,
     )  # fmt: skip
 
 
-def _of_coefficients(
-    seen: Sequence[Evidence], fits: Sequence[Fit], tolerance: float
-) -> Diagnosis | None:
-    """The mistakes that these powers and coefficients show; None where they are right."""
-    tables = _tables(seen)
-    numbers = list(zip(*(fit.coefficients for fit in fits), strict=True))
-    symbols = tuple(name_count(three, tables, tolerance) or "?" for three in numbers)
-    powers, model = fits[0].powers, seen[0].model
-
-    def shows(coefficients: tuple[str, ...]) -> bool:
-        pairs = zip(coefficients, numbers, strict=True)
-        return all(fits_count(symbol, three, tables, tolerance) for symbol, three in pairs)
-
-    whole = mistakes.of_terms(shows, powers, model)
-    made = [whole] if whole else [m for m in mistakes.MISTAKES if m.shows_in(powers)]
-    if whole is None and symbols != _RIGHT:
-        a, b, c = fits[0].coefficients
-        if symbols == ("?",) * 3 and max(abs(b / a - 1), abs(c / a - 1)) < tolerance:
-            found = _known(mistakes.SCALED, model, factor=a)
-            return _fitted(found, fits[0], symbols)
-        made.append(mistakes.of_terms(shows, (1, 1), model) or mistakes.spelled(symbols))
-    if not made:
-        return None
-    words = _words(model)
-    found = Diagnosis(
-        "-and-".join(mistake.name for mistake in made),
-        "; and ".join(mistake.message.format(**words) for mistake in made),
-        (made[0].change if len(made) == 1 else LINES["grad_input"]).format(**words),
-    )
-    return _fitted(found, fits[0], symbols)
-
-
-def _tables(seen: Sequence[Evidence]) -> list[dict[str, float]]:
-    return [count_values(e.question.shape, e.model.size(e.question.shape)) for e in seen]
-
-
-def _words(model: ForwardModel) -> dict[str, str]:
-    """How the count of a group and its axes are called, for such a forward."""
-    count, over = _CALLED.get(model.axes or (), ("the number of values", "the axes of forward"))
-    return {"count": count, "over": over}
-
-
-def _other_eps(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
-    """An eps that differs between forward and backward: seen only where the variance is small."""
-    first, model = seen[0], seen[0].model
-    least = np.broadcast_to(first.question.variance, first.question.shape)
-    live = np.isfinite(first.given) & (np.isfinite(first.inv_std) & (first.gamma != 0))
-    if not live.any():
-        return None
-    chosen = live & (least <= least[live].min() * (1 + 1e-6))
-    arrived = first.question.delta * first.gamma
-    spread = np.where(chosen, arrived - model.mean(arrived), 0.0)
-    variance = float(least[chosen].min())
-    ratio = float((np.where(chosen, first.given, 0.0) * spread).sum() / (spread**2).sum())
-    if not np.isfinite(ratio) or ratio == 0:
-        return None
-    forward = first.question.eps if model.eps is None else model.eps
-    root = 1 / abs(ratio)
-    ways = ((mistakes.EPS_OUTSIDE, root - np.sqrt(variance)),
-            (mistakes.EPS_MISMATCH, root**2 - variance))  # fmt: skip
-    for everywhere, (mistake, eps) in itertools.product((True, False), ways):
-        outside = mistake is mistakes.EPS_OUTSIDE
-        tries = (eps,) if variance == 0 else _settled(first, eps, outside=outside)
-        for one in tries:
-            if one < 0 or (
-                abs(one - forward) <= 1e-3 * forward and outside == model.eps_outside_root
-            ):
-                continue
-            if all(_has_eps(e, one, tolerance, everywhere, outside) for e in seen):
-                made = mistakes.EPS_OUTSIDE_FORWARD if model.eps_outside_root else mistake
-                if forward < 1e-30 and not outside:  # noqa: PLR2004 - 0 but for rounding
-                    made = mistakes.EPS_IN_BACKWARD
-                return _known(made, model, backward=one, forward=forward)
-    return None
-
-
-def _settled(e: Evidence, start: float, *, outside: bool) -> Sequence[float]:
-    """The eps of least error near *start*, where the variance term blurs what one value shows."""
-    usable = np.isfinite(e.given) & np.isfinite(e.inv_std)
-    if not np.isfinite(start) or start <= 0:
-        start = 1e-5
-    grid = start * np.logspace(-3, 3, 241)
-    for width in (2.0, 0.05, 1e-3, 2e-5, 4e-7):
-        errors = [_error_of(e, float(eps), outside, usable) for eps in grid]
-        centre = float(grid[int(np.argmin(errors))])
-        grid = centre * np.linspace(1 - width / 2, 1 + width / 2, 81)
-        grid = grid[grid > 0]
-    return (float(f"{centre:.3g}"), centre)
-
-
-def _error_of(e: Evidence, eps: float, outside: bool, usable: Array) -> float:
-    inv_std = inverse_root(e.model.variance(e.question.x), eps, outside=outside)
-    x_norm = (e.question.x - e.model.mean(e.question.x)) * inv_std
-    expected = e.backward(inv_std=inv_std, along=(x_norm, x_norm))
-    size = np.abs(e.given).max(axis=e.question.axes, keepdims=True) + 1e-300
-    return float((((e.given - expected) / size)[usable] ** 2).sum())
-
-
-def _has_eps(e: Evidence, eps: float, tolerance: float, everywhere: bool, outside: bool) -> bool:
-    inv_std = inverse_root(e.model.variance(e.question.x), eps, outside=outside)
-    x_norm = (e.question.x - e.model.mean(e.question.x)) * inv_std if everywhere else e.x_norm
-    with np.errstate(all="ignore"):
-        expected = e.backward(inv_std=inv_std, along=(x_norm, x_norm))
-    return _matches(e, expected, max(10 * tolerance, _SHOWN), only=np.isfinite(e.inv_std))
-
-
-def _of_patterns(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
-    model = seen[0].model
-    for mistake, gives in mistakes.patterns_of("grad_input", model):
-        if all(_shows(e, gives, 10 * tolerance) for e in seen):
-            return _known(mistake, model)
-    return None
-
-
-def _shows(e: Evidence, gives: Gives, tolerance: float) -> bool:
-    with np.errstate(all="ignore"):
-        expected = gives(e)
-    # Where all terms cancel, what is left is rounding of the terms.
-    return _matches(e, expected, tolerance, only=e.question.usual, size=np.abs(e.gamma * e.inv_std))
-
-
-def _matches(
-    e: Evidence, expected: Array, tolerance: float, *, only: Array | bool = True,
-    size: Array | float = 0.0,
-) -> bool:  # fmt: skip
-    """Whether a gradient is what is expected, group by group, relative to *size* at least."""
-    axes = e.question.axes
-    with np.errstate(all="ignore"):
-        scale = np.maximum(np.abs(expected).max(axis=axes, keepdims=True), size)
-        error = np.abs(e.given - expected)
-        good = (error <= tolerance * scale + 1e-300) | ~np.broadcast_to(only, error.shape)
-    return bool(good.all()) and bool(np.broadcast_to(only, error.shape).any())
-
-
-def _dead_zeroed(seen: Sequence[Evidence], tolerance: float) -> Diagnosis | None:
-    """Right but where the variance is 0, and 0 there."""
-    for e in seen:
-        dead = np.broadcast_to(e.question.variance == 0, e.given.shape)
-        if not dead.any() or e.given[dead].any():
-            return None
-        if not _matches(e, e.backward(), 10 * tolerance, only=~dead):
-            return None
-    return _known(mistakes.DEAD_ZEROED, seen[0].model)
-
-
-def _local_of(quantity: Quantity) -> Diagnosis | None:
+def _local_of(name: str, quantity: Quantity) -> Diagnosis | None:
     """Wrong at some elements of the batch, right at all others."""
     if not quantity.checked or quantity.wrong >= _FEW * quantity.checked:
         return None
@@ -321,79 +369,17 @@ def _local_of(quantity: Quantity) -> Diagnosis | None:
         where = f"channel {quantity.channels_wrong[0]}"
     else:
         where = f"{quantity.pixels_wrong:,} of {quantity.pixels:,} pixels"
-    return _known(mistakes.LOCAL, where=where)
+    message = mistakes.LOCAL.message.format(where=where)
+    return Diagnosis(
+        mistakes.LOCAL.name,
+        message.replace("the gradient", name) if name != "grad_input" else message,
+    )
 
 
-def _local_in(first: Evidence, tolerance: float) -> Diagnosis | None:
-    """Wrong at some elements of a probe, right at all others."""
-    right = first.backward()
-    scale = np.abs(right).max(axis=first.question.axes, keepdims=True)
-    error = np.abs(first.given - right)
-    wrong = error > max(1e-6, 10 * tolerance) * np.where(scale > 0, scale, 1.0)
-    if not wrong.any() or wrong.mean() >= _FEW:
-        return None
-    pictures = np.flatnonzero(wrong.any(axis=(1, 2, 3)))
-    channels = np.flatnonzero(wrong.any(axis=(0, 1, 2)))
-    pixels = np.argwhere(wrong.any(axis=0))
-    if len(pictures) == 1:
-        where = f"picture {int(pictures[0])}"
-    elif len(channels) == 1 and len(pixels) > 1 and wrong.shape[3] > 1:
-        where = f"channel {int(channels[0])}"
-    elif len(pixels) == 1:
-        where = "pixel ({}, {}, {})".format(*(int(i) for i in pixels[0]))
-    else:
-        where = f"{len(pixels)} of {wrong[0].size} pixels"
-    return _known(mistakes.LOCAL, where=where)
-
-
-def _of_parameter(name: str, quantity: Quantity, ask: Ask, tolerance: float) -> Diagnosis:
-    try:
-        seen = ask()
-    except TargetFailure as failure:
-        return _unknown(failure.message, name)
-    role, model = name.removeprefix("grad_"), seen[0].model
-    if model.axes is not None and all(role in e.gradients for e in seen):
-        words = _words(model)
-        for mistake, gives in mistakes.patterns_of(name, model):
-            ratios = [_ratio(e, role, gives, tolerance) for e in seen]
-            count = name_count(ratios, _tables(seen), tolerance)
-            if count is None or (count == "1" and not mistake.message):
-                continue
-            summed = [1 / _summed(e, role) for e in seen]
-            times = "" if count == "1" else f"it is multiplied by {count}"
-            if count != "1" and np.allclose(ratios, summed, rtol=tolerance):
-                times = "it is a mean over the batch where a sum belongs"
-            message = f"{name}: " + " and ".join(part for part in (mistake.message, times) if part)
-            label = mistake.name if count == "1" else f"{mistake.name}-times-{count}"
-            change = mistake.change.format(**words)
-            return Diagnosis(label, message.format(**words), change, quantity=name)
-    local = _local_of(quantity)
-    if local is not None:
-        return replace(local, message=f"{name}: {local.message}", quantity=name)
-    return _unknown(f"{name} is wrong, but not in a way that is known", name)
-
-
-def _summed(e: Evidence, role: str) -> int:
-    """How many terms add up to each value of a parameter's gradient."""
-    return int(e.given.size // e.gradients[role].size)
-
-
-def _ratio(e: Evidence, role: str, gives: Gives, tolerance: float) -> float:
-    """The number by which what a mistake gives becomes the gradient; NaN if there is none."""
-    array = e.gradients[role]
-    reduced = tuple(axis for axis, length in enumerate(array.shape) if length == 1)
-    usual = np.broadcast_to(e.question.usual, e.given.shape).all(axis=reduced, keepdims=True)
-    if not usual.any():
-        usual = np.ones_like(usual)
-    given = array.astype(np.float64)[usual]
-    with np.errstate(all="ignore"):
-        terms = e.question.delta * gives(e)
-    candidate = terms.sum(axis=reduced, keepdims=True)[usual]
-    size = float((candidate**2).sum())
-    if size == 0:
-        return math.nan if given.any() else 1.0
-    ratio = float((given * candidate).sum()) / size
-    scale = np.linalg.norm(given)
-    if scale == 0 or np.linalg.norm(given - ratio * candidate) > tolerance * scale:
-        return math.nan
-    return ratio
+def _of_parameter(name: str, seen: Sequence[Evidence], dtype: str) -> Diagnosis:
+    found = share_of(name, seen, dtype)
+    words = words_of(seen[0].model, found.reduced)
+    return Diagnosis(
+        found.name, found.message.format(**words),
+        LINES.get(name, "").format(**words) if found.changes else "",
+    )  # fmt: skip

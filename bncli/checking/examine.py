@@ -145,6 +145,8 @@ class Examination:
     def _understand(self, target: Any) -> list[Trial]:
         request = self._request
         protocol = said(request.protocol, request.arguments, request.layout)
+        if isinstance(target, Trial):
+            return [target]
         if target is None or target is BatchNorm:
             return [_own(self._call, request.eps)]
         thing = load_target(target, self._call) if isinstance(target, str) else target

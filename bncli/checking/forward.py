@@ -82,7 +82,8 @@ class ForwardModel:
     def inv_std(self, question: Question) -> Array:
         """The factor on ``x - mean``, broadcastable to x."""
         eps = question.eps if self.eps is None else self.eps
-        return inverse_root(self.variance(question.x), eps, outside=self.eps_outside_root)
+        with np.errstate(divide="ignore"):  # where there is no eps
+            return inverse_root(self.variance(question.x), eps, outside=self.eps_outside_root)
 
     def slope(self, question: Question, gamma: Array | None) -> Array | None:
         """``|gamma| * inv_std``: how y changes with x alone; None where it is not recognised."""
@@ -113,10 +114,14 @@ def recognise(
     """
     if not question.axes:
         return ForwardModel(message="forward takes mean and variance for constants (inference)")
+    finite = np.isfinite(output)
     for axes in dict.fromkeys((question.axes, *_KINDS)):
+        at = replace(question, axes=axes)
+        if (~finite & (at.variance > 0)).any() or not finite.any():
+            continue
         for groups in _groupings(axes, question.shape[3]):
-            for model in _models(replace(question, axes=axes), wide, output, axes, groups):
-                if _distance(question, wide, output, model) <= tolerance:
+            for model in _models(at, wide, output, axes, groups):
+                if _distance(at, wide, output, model) <= tolerance:
                     return model
     return ForwardModel()
 
@@ -130,29 +135,41 @@ def _groupings(axes: tuple[int, ...], channels: int) -> list[int]:
 def _models(
     question: Question, wide: Mapping[str, Array], output: Array, axes: tuple[int, ...], groups: int
 ) -> Iterator[ForwardModel]:
+    """What the forward may be, the likeliest first.
+
+    An eps that fits is less likely than a ddof: where there is one group alone, some eps explains
+    any ddof. People write an eps of one or two digits.
+    """
     kind = _KINDS.get(axes, f"normalization over the axes {axes}")
     if groups > 1:
         kind = _GROUPED.format(groups=groups)
-    eps = question.eps
     plain = ForwardModel(
-        axes, groups, standard=axes in _STANDARD, message=f"forward is {kind}", eps=eps
+        axes, groups, standard=axes in _STANDARD, message=f"forward is {kind}", eps=question.eps
     )
-    yield plain
-    unbiased = "the variance divided by N - 1 (ddof=1), where the standard divides by N"
-    outside = "eps added to the root, not to the variance under it"
-    for ddof, beyond in ((0, False), (1, False), (0, True), (1, True)):
-        words = [w for w, is_so in ((unbiased, ddof), (outside, beyond)) if is_so]
-        message = "; ".join([plain.message, *words])
-        model = replace(
-            plain, ddof=ddof, eps_outside_root=beyond, message=message, standard=not words
-            and plain.standard,
-        )  # fmt: skip
-        yield model
-        fitted = _fitted_eps(question, wide, output, model)
-        if fitted is None:
-            continue
-        shown = "no eps" if fitted < 1e-30 else f"eps {fitted:.3g} (in the code)"  # noqa: PLR2004 - 0 but for rounding
-        yield replace(model, message=f"{message}; {shown}", eps=fitted)
+    models = [
+        _variant(plain, ddof, outside=outside) for outside in (False, True) for ddof in (0, 1)
+    ]
+    bare = not np.isfinite(output).all()
+    if not bare:
+        yield from models
+    fitted = [(model, _fitted_eps(question, wide, output, model)) for model in models]
+    written = [(m, eps) for m, eps in fitted if eps is not None and eps == float(f"{eps:.2g}")]
+    for model, eps in [*written, *fitted]:
+        if eps is not None and not (bare and eps):
+            shown = f"eps {eps:.3g} (in the code)" if eps else "no eps"
+            yield replace(model, message=f"{model.message}; {shown}", eps=eps)
+
+
+def _variant(plain: ForwardModel, ddof: int, *, outside: bool) -> ForwardModel:
+    words = [plain.message]
+    if ddof:
+        words.append("the variance divided by N - 1 (ddof=1), where the standard divides by N")
+    if outside:
+        words.append("eps added to the root, not to the variance under it")
+    return replace(
+        plain, ddof=ddof, eps_outside_root=outside, message="; ".join(words),
+        standard=plain.standard and len(words) == 1,
+    )  # fmt: skip
 
 
 def _fitted_eps(
@@ -188,6 +205,9 @@ def _distance(
         expected = wide.get("gamma", 1.0) * (x - model.mean(x)) * model.inv_std(question)
         expected = expected + wide.get("beta", 0.0)
         error = np.abs(expected - output.astype(np.float64))
+        # Where there is no eps, neither is a number.
+        error = np.where(np.isfinite(output) | np.isfinite(expected), error, 0.0)
         scale = 1 + np.abs(np.broadcast_to(wide.get("gamma", 1.0), x.shape)) + np.abs(expected)
-    worst = float(np.max(error / scale))
+    with np.errstate(all="ignore"):
+        worst = float(np.max(np.where(error > 0, error / scale, error)))
     return worst if np.isfinite(worst) else np.inf

@@ -69,7 +69,7 @@ def identities(
     def doubled() -> Question:
         return replace(q, parameters={**q.parameters, "gamma": 2 * q.parameters["gamma"]})
 
-    x_norm = (q.x - model.mean(q.x)) * model.inv_std(q)
+    x_norm = _x_norm(q, model)
     null = q.delta.mean(axis=q.axes, keepdims=True) + 1.5 * x_norm
     questions: list[tuple[str, str, Callable[[], bool]]] = [
         ("permutation", "pictures in another order give gradients in that order",
@@ -115,9 +115,16 @@ def _part(q: Question) -> tuple[slice, ...]:
     return tuple(slice(0, cut.get(axis, q.x.shape[axis])) for axis in range(4))
 
 
+def _x_norm(q: Question, model: ForwardModel) -> Array:
+    """0 where forward divides by 0."""
+    inv_std = model.inv_std(q)
+    x_norm: Array = (q.x - model.mean(q.x)) * np.where(np.isfinite(inv_std), inv_std, 0.0)
+    return x_norm
+
+
 def _sums(q: Question, base: Array, tolerance: float, model: ForwardModel) -> Iterator[Finding]:
-    x_norm = (q.x - model.mean(q.x)) * model.inv_std(q)
-    over = 1e3 * (tolerance + q.eps / (q.variance + q.eps))
+    x_norm = _x_norm(q, model)
+    over = 1e3 * (tolerance + q.eps / np.where(q.usual, q.variance + q.eps, 1.0))
     for name, values, words in (
         ("sum", base, "gradients"),
         ("sum with x_norm", base * x_norm, "products of gradients and x_norm"),

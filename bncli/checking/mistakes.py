@@ -19,20 +19,64 @@ from bncli.checking.terms import Evidence
 
 Gives = Callable[[Evidence], Array]
 LINES = {
-    "grad_input": "grad_input = gamma * inv_std * (delta - delta.mean(0) - "
-    "x_norm * (delta * x_norm).mean(0))",
-    "grad_gamma": "grad_gamma = (delta * x_norm).sum(0)",
-    "grad_beta": "grad_beta = delta.sum(0)",
+    "grad_input": "grad_input = {gamma}inv_std * ({g} - {g}.mean({at}) - "
+    "x_norm * ({g} * x_norm).mean({at})){with_g}",
+    "grad_gamma": "grad_gamma = (delta * x_norm).sum({summed})",
+    "grad_beta": "grad_beta = delta.sum({summed})",
 }
-_MEAN = "mean term: - delta.sum(0) / B"
-_VARIANCE = "variance term: - x_norm * (delta * x_norm).sum(0) / B"
+"""Right, once the words for the layer's own axes are filled in."""
+
+_MEAN = "mean term: - {g}.sum({at}) / {n}"
+_VARIANCE = "variance term: - x_norm * ({g} * x_norm).sum({at}) / {n}"
 _BOTH = f"{_MEAN}; {_VARIANCE}"
-_ROOT = "grad_variance = (grad_norm * (x - mean)).sum(0) * -0.5 * inv_std**3"
+_ROOT = "grad_variance = (grad_norm * (x - mean)).sum({at}) * -0.5 * inv_std**3"
 _GAMMA = "grad_norm = delta * gamma, before both sums"
+_PLACE = "grad_input[i, x, y, k] belongs to column x and row y"
 _ORDER = "grad_input[i] belongs to the i-th picture"
-_AXIS = "mean over {over}, as in forward"
 _EPS = "inv_std = 1 / sqrt(variance + eps), with the eps of the forward"
 _PIXELS = "w*h*c was used where batch belongs"
+
+
+_COUNTS = {
+    PIXEL: "batch", CHANNEL: "N*H*W", (1, 2, 3): "C*H*W", (1, 2): "H*W", (3,): "C",
+    (0, 1, 2, 3): "N*C*H*W",
+}  # fmt: skip
+OVER = {
+    PIXEL: ("batch", "the batch"),
+    CHANNEL: ("pixels", "batch, w and h (one for each channel)"),
+    (1, 2, 3): ("pictures", "each picture"),
+    (1, 2): ("instances", "each channel of each picture"),
+    (3,): ("channels", "the channels of each pixel"),
+    (0, 1, 2, 3): ("everything", "all axes"),
+}
+"""How means over these axes are called: in names, and in sentences."""
+
+
+def words_of(model: ForwardModel, summed: tuple[int, ...] = PIXEL) -> dict[str, str]:
+    """What stands in braces in messages and lines, for such a forward.
+
+    Args:
+        model: the forward.
+        summed: the axes over which a parameter's gradient is summed.
+    """
+    axes = PIXEL if model.axes is None else model.axes
+    count = _COUNTS.get(axes, "the number of values") if model.groups == 1 else "values of a group"
+    # Where channels are normalized together, gamma may differ among them.
+    inside = axes not in {PIXEL, CHANNEL, (1, 2)}
+    return {
+        "count": count,
+        "n": "B" if axes == PIXEL else f"({count})",
+        "over": OVER.get(axes, ("", f"the axes {axes}"))[1] if model.groups == 1 else "each group",
+        "at": _letters(axes),
+        "summed": _letters(summed),
+        "g": "g" if inside else "delta",
+        "gamma": "" if inside else "gamma * ",
+        "with_g": ", with g = gamma * delta" if inside else "",
+    }
+
+
+def _letters(axes: tuple[int, ...]) -> str:
+    return "0" if axes == PIXEL else ", ".join("NWHC"[axis] for axis in axes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +124,11 @@ def _like(name: str, message: str, change: str, gives: Gives, **more: Any) -> Mi
     return Mistake(name, message, change, gives=gives, **more)
 
 
+def _swapped(gradient: Array) -> Array:
+    batch, width, height, channels = gradient.shape
+    return gradient.reshape(batch, height, width, channels).swapaxes(1, 2)
+
+
 _COEFFICIENTS = (
     _of("1", "0", "1", "missing-mean-term", "the mean term is missing", _MEAN),
     _of("1", "1", "0", "missing-variance-term", "the variance term is missing", _VARIANCE),
@@ -98,14 +147,6 @@ _COEFFICIENTS = (
     _of("1", "(w*h)", "(w*h)", "batch-for-channel",
         "both correction terms are divided by N: N was used where N*H*W belongs", _BOTH,
         axes=CHANNEL),
-    _of("1", "(w*h)", "1", "batch-for-channel-in-mean",
-        "the mean term is divided by N: N was used where N*H*W belongs", _MEAN, axes=CHANNEL),
-    _of("1", "1", "(w*h)", "batch-for-channel-in-variance",
-        "the variance term is divided by N: N was used where N*H*W belongs", _VARIANCE,
-        axes=CHANNEL),
-    _of("1", "N/B", "N/B", "batch-for-count",
-        "both correction terms are divided by the number of pictures, where {count} belongs",
-        _BOTH),
     _of("1", "N", "N", "sum-for-mean",
         "both correction terms are sums over {over} where means belong", _BOTH),
     _of("1", "1", "N/(N-1)", "ddof-in-backward",
@@ -113,7 +154,7 @@ _COEFFICIENTS = (
         "{count}", _VARIANCE, ddof=0),
     _of("1", "1", "(N-1)/N", "ddof-missing-in-backward",
         "the variance term is divided by {count}, but forward divides the variance by {count} - 1",
-        "variance term: - x_norm * (delta * x_norm).sum(0) / (B - 1)", ddof=1),
+        "variance term: - x_norm * ({g} * x_norm).sum({at}) / ({n} - 1)", ddof=1),
     _of("-1", "-1", "-1", "sign-flipped", "the sign of the whole gradient is wrong"),
     _of("1", "-1", "1", "mean-sign-flipped", "the sign of the mean term is wrong", _MEAN),
     _of("1", "1", "-1", "variance-sign-flipped", "the sign of the variance term is wrong",
@@ -161,7 +202,7 @@ _PATTERNS = (
           _GAMMA,
           lambda e: e.backward(mean=1 / e.gamma, variance=1 / e.gamma)),
     _like("mean-term-inv-std", "inv_std is missing in the mean term alone",
-          "grad_mean = -(grad_norm * inv_std).sum(0)",
+          "grad_mean = -(grad_norm * inv_std).sum({at})",
           lambda e: e.backward(mean=1 / e.inv_std)),
     _like("x-for-x-norm", "the variance term uses x where x_norm belongs", _VARIANCE,
           lambda e: e.backward(along=(e.question.x, e.question.x))),
@@ -176,60 +217,62 @@ _PATTERNS = (
     _like("gamma-magnitude", "the absolute value of gamma is used", LINES["grad_input"],
           lambda e: e.backward(gamma=np.abs(e.gamma))),
     _like("batch-reversed", "the gradient is right, but the pictures stand in reverse order",
-          _ORDER, lambda e: e.backward()[::-1]),
+          _ORDER, lambda e: e.right[::-1]),
     _like("batch-shifted",
           "the gradient is right, but every picture's stands one place off",
-          _ORDER, lambda e: np.roll(e.backward(), 1, axis=0)),
+          _ORDER, lambda e: np.roll(e.right, 1, axis=0)),
+    _like("batch-shifted",
+          "the gradient is right, but every picture's stands one place too early",
+          _ORDER, lambda e: np.roll(e.right, -1, axis=0)),
     _like("channels-reversed", "the gradient is right, but the channels stand in reverse order",
-          "grad_input[..., k] belongs to the k-th channel", lambda e: e.backward()[..., ::-1]),
+          "grad_input[..., k] belongs to the k-th channel", lambda e: e.right[..., ::-1]),
     _like("w-and-h-swapped", "the gradient is right, but w and h are swapped in it",
-          "grad_input[i, x, y, k] belongs to column x and row y",
-          lambda e: e.backward().swapaxes(1, 2).reshape(e.given.shape)),
-    _like("averaged-over-batch", "the means are taken over the batch alone, not over {over}",
-          _AXIS, lambda e: e.backward(axes=(0,))),
-    _like("averaged-over-pixels",
-          "the means are taken over batch, w and h (one for each channel), not over {over}",
-          _AXIS, lambda e: e.backward(axes=(0, 1, 2))),
-    _like("averaged-over-pictures",
-          "the means are taken within each picture, not over {over}",
-          _AXIS, lambda e: e.backward(axes=(1, 2, 3))),
-    _like("averaged-over-channels",
-          "the means are taken over the channels of each pixel, not over {over}",
-          _AXIS, lambda e: e.backward(axes=(3,))),
-    _like("averaged-over-instances",
-          "the means are taken within each channel of each picture, not over {over}",
-          _AXIS, lambda e: e.backward(axes=(1, 2))),
-    _like("averaged-over-everything", "the means are taken over all axes, not over {over}",
-          _AXIS, lambda e: e.backward(axes=(0, 1, 2, 3))),
+          _PLACE, lambda e: e.right.swapaxes(1, 2).reshape(e.given.shape)),
+    _like("w-and-h-swapped", "the gradient is right, but h and w are swapped in it",
+          _PLACE, lambda e: _swapped(e.right)),
+    _like("turned-over", "the gradient is right, but turned over along w",
+          _PLACE, lambda e: e.right[:, ::-1]),
+    _like("turned-over", "the gradient is right, but turned over along h",
+          _PLACE, lambda e: e.right[:, :, ::-1]),
+    _like("gamma-after-the-means",
+          "gamma is multiplied in after the means; where it differs among the values that are "
+          "normalized together, it belongs inside them", _GAMMA,
+          lambda e: e.gamma * e.backward(gamma=np.ones_like(e.gamma))),
     _like("ddof-in-forward",
-          "forward divides the variance by batch - 1 (ddof=1), but backward is the gradient of "
-          "dividing it by batch", "in forward: variance = ((x - mean) ** 2).mean(0)",
+          "forward divides the variance by {count} - 1 (ddof=1), but backward is the gradient of "
+          "dividing it by {count}", "in forward: variance = ((x - mean) ** 2).mean({at})",
           lambda e: replace(e, model=replace(e.model, ddof=0)).backward(), ddof=1),
 )  # fmt: skip
 """Wrong gradients that are not the three terms with other coefficients: the first that fits."""
 
+AVERAGED = Mistake(
+    "averaged-over-",
+    "{terms} taken over {seen}, not over {over}",
+    "mean over {over}, as in forward",
+)
+"""The name goes on with the axes."""
+
 EPS_OUTSIDE = Mistake(
     "eps-outside-root",
-    "backward adds eps to the root, forward to the variance under it; it shows at pixels of small "
-    "variance only",
+    "backward adds eps to the root, forward to the variance under it; it shows where the variance "
+    "is small",
     _EPS,
 )
 EPS_MISMATCH = Mistake(
     "eps-mismatch",
-    "backward uses eps {backward:.3g}, forward {forward:.3g}; it shows at pixels of small variance "
-    "only",
+    "backward uses eps {backward:.3g}, forward {forward:.3g}; it shows where the variance is small",
     _EPS,
 )
 EPS_OUTSIDE_FORWARD = Mistake(
     "eps-outside-root",
     "forward adds eps to the root, and backward is the gradient of adding it to the variance under "
-    "the root; it shows most at pixels of small variance",
+    "the root; it shows most where the variance is small",
     "in forward: inv_std = 1 / sqrt(variance + eps)",
 )
 EPS_IN_BACKWARD = Mistake(
-    "eps-mismatch",
-    "eps is in backward, not in forward ({backward:.3g} under the root); it shows at groups of "
-    "small variance",
+    "eps-in-backward-alone",
+    "eps is in backward, not in forward ({backward:.3g} {place} the root); it shows where the "
+    "variance is small",
     "inv_std = 1 / sqrt(variance), as in forward",
 )
 SCALED = Mistake(
@@ -238,11 +281,12 @@ SCALED = Mistake(
 DEAD_ZEROED = Mistake(
     "dead-zeroed",
     "the gradient is 0 where the variance is 0; there it is gamma / sqrt(eps) * (delta - mean)",
-    "inv_std = 1 / sqrt(variance + eps), at constant pixels as well",
+    "inv_std = 1 / sqrt(variance + eps), where the variance is 0 as well",
 )
 NO_EPS = Mistake(
     "no-eps",
-    "the gradient is NaN or infinite where the variance is 0: eps is missing under the root",
+    "the gradient is NaN or infinite where the variance is 0, and forward is not: eps is missing "
+    "under the root",
     "inv_std = 1 / sqrt(variance + eps)",
 )
 NOT_FINITE = Mistake(
@@ -255,7 +299,7 @@ WHOLE_NUMBERS = Mistake(
 )
 LOCAL = Mistake(
     "local",
-    "the gradient is right except at {where}: the formula is right, the indexing is not",
+    "the gradient is right except at {where}",
     "",
 )
 DEPENDS_ON_THE_BATCH = Mistake(
@@ -265,8 +309,8 @@ DEPENDS_ON_THE_BATCH = Mistake(
     "",
 )
 _ARRAYS = (
-    EPS_OUTSIDE, EPS_MISMATCH, EPS_OUTSIDE_FORWARD, EPS_IN_BACKWARD, SCALED, DEAD_ZEROED, NO_EPS,
-    NOT_FINITE, WHOLE_NUMBERS, LOCAL, DEPENDS_ON_THE_BATCH,
+    AVERAGED, EPS_OUTSIDE, EPS_MISMATCH, EPS_OUTSIDE_FORWARD, EPS_IN_BACKWARD, SCALED,
+    DEAD_ZEROED, NO_EPS, NOT_FINITE, WHOLE_NUMBERS, LOCAL, DEPENDS_ON_THE_BATCH,
 )  # fmt: skip
 """Shown by the gradient at some pixels, or by its array."""
 
@@ -277,8 +321,7 @@ def _sum(quantity: str, name: str, message: str, factor: Gives) -> Mistake:
 
 _PARAMETERS = (
     _sum("grad_gamma", "x-norm", "", lambda e: e.x_norm),
-    _sum("grad_gamma", "swapped",
-         "grad_gamma and grad_beta are swapped: it is the gradient of beta", lambda e: e.ones),
+    _sum("grad_gamma", "of-beta", "it is the gradient of beta", lambda e: e.ones),
     _sum("grad_gamma", "x", "x stands where x_norm belongs", lambda e: e.question.x),
     _sum("grad_gamma", "centred", "x - mean stands where x_norm belongs: inv_std is missing",
          lambda e: e.x_norm / e.inv_std),
@@ -286,10 +329,13 @@ _PARAMETERS = (
          lambda e: e.gamma * e.x_norm + e.beta),
     _sum("grad_gamma", "with-gamma", "gamma is multiplied in, where delta alone belongs",
          lambda e: e.gamma * e.x_norm),
+    _sum("grad_gamma", "with-inv-std", "inv_std is multiplied in once too often",
+         lambda e: e.x_norm * e.inv_std),
+    _sum("grad_gamma", "magnitude", "the absolute value of x_norm is used",
+         lambda e: np.abs(e.x_norm)),
     _sum("grad_gamma", "zero", "it is 0 everywhere", lambda e: 0 * e.ones),
     _sum("grad_beta", "delta", "", lambda e: e.ones),
-    _sum("grad_beta", "swapped",
-         "grad_gamma and grad_beta are swapped: it is the gradient of gamma", lambda e: e.x_norm),
+    _sum("grad_beta", "of-gamma", "it is the gradient of gamma", lambda e: e.x_norm),
     _sum("grad_beta", "with-gamma", "gamma is multiplied in, where delta alone belongs",
          lambda e: e.gamma * e.ones),
     _sum("grad_beta", "with-inv-std", "inv_std is multiplied in, where delta alone belongs",
@@ -324,16 +370,33 @@ def of_terms(
     )
 
 
-def spelled(symbols: tuple[str, ...]) -> Mistake:
-    """Coefficients of which no mistake is known, in words."""
+def spelled(symbols: tuple[str, ...], *, unsteady: bool = False) -> Mistake:
+    """Coefficients of which no mistake is known, in words.
+
+    Args:
+        symbols: a, b and c, as counts.
+        unsteady: whether those that are no counts differ from shape to shape.
+    """
+    if len(set(symbols)) == 1 and "?" not in symbols:
+        factor = symbols[0]
+        return Mistake(f"all-times-{factor}", f"the whole gradient is multiplied by {factor}")
     terms = zip(("delta", "mean", "variance"), symbols, strict=True)
     wrong = {term: symbol for term, symbol in terms if symbol != "1"}
+    name = "-".join(f"{term}-times-{symbol}" for term, symbol in wrong.items())
+    words = {symbol: _strange(symbol, unsteady=unsteady) for symbol in wrong.values()}
+    if symbols[0] == "1" and symbols[1] == symbols[2] != "?":
+        return Mistake(name, f"both correction terms are {words[symbols[1]]}")
     names = {"delta": "term delta", "mean": "mean term", "variance": "variance term"}
-    strange = {"?": "multiplied by a number that is no count of the shape", "0": "missing"}
     return Mistake(
-        "-".join(f"{term}-times-{symbol}" for term, symbol in wrong.items()),
-        "; ".join(
-            f"the {names[term]} is {strange.get(s, f'multiplied by {s}, which must be 1')}"
-            for term, s in wrong.items()
-        ),
+        name, "; ".join(f"the {names[term]} is {words[symbol]}" for term, symbol in wrong.items())
     )
+
+
+def _strange(symbol: str, *, unsteady: bool) -> str:
+    if symbol == "?":
+        more = ", and differs from shape to shape" if unsteady else ""
+        return f"multiplied by a number that is no count of the shape{more}"
+    if symbol.startswith("N/"):
+        counted = symbol[2:].strip("()").upper().replace("P", "C*H*W").replace("B", "N")
+        return f"divided by {counted}: {counted} was used where {{count}} belongs"
+    return "missing" if symbol == "0" else f"multiplied by {symbol}, which must be 1"

@@ -155,7 +155,7 @@ def places(axes: tuple[int, ...], shape: tuple[int, ...]) -> int:
 def of_groups(array: Array, axes: tuple[int, ...], number: int) -> Array:
     """A view of the value of this *number* in every group."""
     lengths = [array.shape[axis] for axis in axes]
-    place = _place(number, lengths) if axes else ()
+    place: tuple[Any, ...] = _place(number, lengths) if axes else ()
     view: Array = np.moveaxis(array, axes, range(len(axes)))[(*place, ...)]
     return view
 
