@@ -38,9 +38,11 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_INPUT = re.compile(r"_*(x|xs|z|h|a_in|data|bottom|.*(input|inpt|inp)s?(_?(data|tensor|units|x))?)_*")
-GAMMA = _names("gamma scales scale weight weights g w gain gammas bw γ")
-BETA = _names("beta bias biases shift offset b intercept betas shifts bb β")
+_INPUT = re.compile(
+    r"_*(x|xs|z|h|a_in|data|bottom|.*(input|inpt|inp)s?(_?(data|tensor|units|x))?)_*"
+)
+GAMMA = _names("gamma scales scale weight weights g w gain gammas bw \u03b3")
+BETA = _names("beta bias biases shift offset b intercept betas shifts bb \u03b2")
 EPS_NAMES = _names("eps epsilon epsil e epsilion eps_value epislon")
 LEARNING = _names(
     "lr learning_rate learn_rate eta alpha rate step_size lrate learningrate learning_rate_ "
@@ -52,7 +54,9 @@ _TRAINING = _names(
     "istrain is_training_mode requires_grad retain_derived retain_grads update affine learnable "
     "elementwise_affine use_bias center use_scale"
 )
-_INFERENCE = _names("inference test is_test eval is_eval testing evaluate is_inference predict use_global_stats")
+_INFERENCE = _names(
+    "inference test is_test eval is_eval testing evaluate is_inference predict use_global_stats"
+)
 _MODE = _names("mode phase stage state")
 _OPTIONS = re.compile(r"(\w*_)?(params?|config|conf|opts?|options|cfg|kwargs|args)$")
 _SHAPES = _names(
@@ -195,7 +199,7 @@ class Given:
             return True
         if isinstance(default, str):
             return "train" if default.lower() in {"test", "eval", "inference", "val"} else default
-        return self.choose("train", True)
+        return self.choose(*("train", True))
 
     def options(self) -> dict[str, Any]:
         """A dict of options, as assignments hand it over."""
@@ -336,6 +340,10 @@ def own_eps(layer: Any, parameters: Mapping[str, inspect.Parameter]) -> float | 
         value = getattr(layer, name, None)
         if value is None and name in parameters:
             value = parameters[name].default
-        if isinstance(value, float | int | np.floating) and not isinstance(value, bool) and value > 0:
+        if (
+            isinstance(value, float | int | np.floating)
+            and not isinstance(value, bool)
+            and value > 0
+        ):
             return float(value)
     return None

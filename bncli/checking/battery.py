@@ -63,7 +63,11 @@ def ask(
     if x is not None:
         return Question(x, draw_delta(shape, seed), parameters, eps, axes)
     drawn = Question(
-        draw_batch(shape, seed, eps, axes, variances), draw_delta(shape, seed), parameters, eps, axes
+        draw_batch(shape, seed, eps, axes, variances),
+        draw_delta(shape, seed),
+        parameters,
+        eps,
+        axes,
     )
     # Single precision can hold it all, so both precisions are asked the same question.
     return drawn.to(np.float32).to(np.float64)
@@ -80,7 +84,8 @@ def battery(
     for sizes in _SHAPES:
         shape = fitting(sizes, probe, fixed=target.maker.fixed)
         if axes == (LAST,) and not target.maker.fixed and probe[:LAST] == PROBE_SHAPE[:LAST]:
-            shape = (*shape[:LAST], sizes[LAST] + _MORE_CHANNELS)
+            batch, width, height, _ = shape
+            shape = (batch, width, height, sizes[LAST] + _MORE_CHANNELS)
         found = ask(target, shape, seed, eps, axes, extreme=sizes in _EXTREME)
         if sizes == _CONSTANT:
             found = replace(found, delta=np.ones(shape))

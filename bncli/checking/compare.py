@@ -83,7 +83,9 @@ def compare(analytic: Array, numeric: Array, allowed: Allowed) -> Quantity:
         allowed: scale and tolerance.
     """
     given = analytic.astype(np.float64)
-    asked = np.isfinite(numeric) & ~np.broadcast_to(allowed.skipped, numeric.shape)
+    skipped = np.broadcast_to(allowed.skipped, numeric.shape)
+    # What is no number is wrong, also where the derivative was not asked.
+    asked = (np.isfinite(numeric) | ~np.isfinite(given)) & ~skipped
     scale = np.where(allowed.scale > 0, allowed.scale, np.finfo(np.float64).tiny)
     with np.errstate(all="ignore"):  # what is not finite is out of tolerance
         error = np.abs(given - numeric)
@@ -99,6 +101,7 @@ def compare(analytic: Array, numeric: Array, allowed: Allowed) -> Quantity:
     if checked == 0:
         return Quantity(passed=False, problem="nothing could be compared", total=numeric.size)
     order = np.argsort(excess, axis=None)[::-1][:_TOP] if wrong.any() else [int(excess.argmax())]
+    lost = int((np.isnan(given) & asked).sum())
     places = [tuple(int(i) for i in np.unravel_index(int(o), numeric.shape)) for o in order]
     worst = places[0]
     return Quantity(
@@ -111,6 +114,7 @@ def compare(analytic: Array, numeric: Array, allowed: Allowed) -> Quantity:
         tolerance=_finite(tolerance[worst]),
         checked=checked,
         total=numeric.size,
+        problem=f"is NaN in {lost:,} of {checked:,} elements" if lost == checked else "",
         worst=tuple((p, _finite(given[p]), _finite(numeric[p])) for p in places),
         **_census(wrong, given, numeric),
     )

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from bncli.checking.directions import drawn
 from bncli.checking.oracle import (
     EVERYTHING,
     PARAMETER_STEPS,
     STEPS,
     Asked,
     Derivatives,
-    Direction,
     Leaks,
     NotAnalyticError,
     central_along,
@@ -46,13 +46,14 @@ def derive(asked: Asked) -> Derivatives:
     if base.dtype.kind != "f":
         return hopeless(f"forward gives {base.dtype}: it has no derivative")
     bad = ~np.isfinite(base)
-    dead = np.zeros((1,) * 4, bool)
     if bad.any():
-        dead = bad.any(axis=question.axes, keepdims=True)
+        dead = np.asarray(bad.any(axis=question.axes, keepdims=True))
         if (dead & (question.variance > 0)).any() or dead.all():
             place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
             number = int(bad.sum())
-            return hopeless(f"forward gives NaN or infinity in {number} places, the first at {place}")
+            return hopeless(
+                f"forward gives NaN or infinity in {number} places, the first at {place}"
+            )
     asked, leaks = _checked_groups(asked)
     if leaks.victims and not _steady(asked):
         return hopeless("forward gives other numbers each time it is asked the same")
@@ -61,7 +62,7 @@ def derive(asked: Asked) -> Derivatives:
         return found
     found.leaks, found.axes = leaks, asked.question.axes
     if bad.any():
-        dead = bad.any(axis=asked.question.axes, keepdims=True)
+        dead = np.asarray(bad.any(axis=asked.question.axes, keepdims=True))
         found.skipped = found.skipped | dead
         found.notes.append(
             f"forward divides by zero where the variance is 0: {int(dead.sum())} of {dead.size} "
@@ -104,20 +105,6 @@ def _numbers(asked: Asked) -> list[int]:
     return sorted(int(n) for n in rng.choice(size, _SAMPLE, replace=False))
 
 
-def _directions(asked: Asked) -> list[Array]:
-    """Random directions, in units of each group's spread: most in all values, some in few."""
-    question = asked.question
-    rng = np.random.default_rng((asked.seed, 3))
-    spread = np.sqrt(question.variance + question.eps)
-    found = []
-    for number in range(_DIRECTIONS):
-        along = rng.uniform(0.5, 1.0, question.shape) * rng.choice((-1.0, 1.0), question.shape)
-        if number % 2:
-            along = along * (rng.random(question.shape) < 0.05)  # noqa: PLR2004 - a twentieth
-        found.append(along * spread)
-    return found
-
-
 def _of_input(asked: Asked) -> Derivatives:
     if asked.base.dtype == np.float64 and asked.question.x.dtype == np.float64:
         found = _by_complex_step(asked)
@@ -134,23 +121,25 @@ def _of_input(asked: Asked) -> Derivatives:
 def _by_complex_step(asked: Asked) -> Derivatives | str:
     """The derivatives of the input; or why the complex step does not serve."""
     question, numbers = asked.question, _numbers(asked)
-    along = _directions(asked)
+    whole = len(numbers) == places(question.axes, question.shape)
     try:
         values, scale = complex_block(asked, numbers)
-        tested = complex_along(asked, along[0])
-        whole = len(numbers) == places(question.axes, question.shape)
-        directions = [] if whole else [tested, *(complex_along(asked, a) for a in along[1:])]
+        first, *more = (
+            complex_along(asked, along) for along in drawn(asked, 1 if whole else _DIRECTIONS)
+        )
     except TargetFailure as failure:
         return f"forward refuses complex numbers ({failure.message})"
     except NotAnalyticError:
         return "forward drops the imaginary part"
     live = np.isfinite(asked.base).all(axis=question.axes, keepdims=True)
-    if not np.isfinite(np.where(live, tested.slope, 0.0)).all():
+    if not np.isfinite(np.where(live, first.slope, 0.0)).all():
         return "it gives NaN or infinity"
-    step = STEPS[0] * along[0]
+    step = STEPS[0] * first.along
     other = central_along(asked, step)
-    expected, _ = _over(question, values, other.along) if whole else (tested.slope * 2 * STEPS[0], 0)
+    expected, _ = _over(question, values, other.along) if whole else (first.slope * 2 * STEPS[0], 0)
     size = scale * np.abs(other.along).max(axis=question.axes, keepdims=True)
+    # Of a large group, the rounding of all outputs together is more than one value's slope.
+    size = np.maximum(size, np.nan_to_num(other.size))
     apart = np.abs(other.slope - expected) / np.where(size > 0, size, 1.0)
     kinks = kinked(asked, step)
     eps = np.finfo(np.float64).eps
@@ -162,7 +151,7 @@ def _by_complex_step(asked: Asked) -> Derivatives | str:
     return Derivatives(
         "complex step, confirmed by central differences", {"grad_input": values},
         {"grad_input": _with_slope(asked, scale)}, {"grad_input": noise}, kinks & live,
-        directions=directions,
+        directions=[] if whole else [first, *more],
     )  # fmt: skip
 
 
@@ -172,19 +161,20 @@ def _over(question: Question, values: Array, along: Array) -> tuple[Array, Array
 
 
 def _with_slope(asked: Asked, scale: Array) -> Array:
-    """The scale of the input's terms, and that of the value alone, which its group may take back."""
+    """The scale of the terms, at least that of a value alone, which its group may cancel."""
     if asked.slope is None:
         return scale
     axes = asked.question.axes
     delta = np.abs(asked.question.delta)
     alone = (np.abs(asked.slope) * delta).max(axis=axes, keepdims=True)
-    return np.maximum(scale, alone)
+    least: Array = np.maximum(scale, alone)
+    return least
 
 
 def _by_differences(asked: Asked) -> Derivatives:
     """Central differences at two step sizes, the better of a few pairs."""
     question, numbers = asked.question, _numbers(asked)
-    best, best_gap, chosen = None, np.inf, STEPS[0]
+    best, best_gap = None, np.inf
     for step in STEPS:
         fine, scale = central_block(asked, numbers, step)
         coarse, _ = central_block(asked, numbers, 2 * step)
@@ -194,7 +184,7 @@ def _by_differences(asked: Asked) -> Derivatives:
         gap = np.nanmax(np.where(np.isfinite(gap), gap, -1.0), axis=question.axes, keepdims=True)
         usual = float(np.median(gap[known])) if known.any() else np.inf
         if usual < best_gap:
-            best_gap, chosen = usual, step
+            best_gap = usual
             # A step that large serves best where the forward computes in single precision inside.
             precision = asked.base.dtype if step == STEPS[0] else np.dtype(np.float32)
             noise = 4 * gap + 8 * usual
@@ -203,16 +193,16 @@ def _by_differences(asked: Asked) -> Derivatives:
                 {"grad_input": fine}, {"grad_input": _with_slope(asked, scale)},
                 {"grad_input": noise + _difference_noise(question, precision, step)},
                 # Where they do not agree there may be a kink, or nothing but noise.
-                np.asarray(noise > 1.0),
+                np.asarray(noise > 1.0), step=step,
             )  # fmt: skip
         if best_gap < _AGREE:
             break
     if best is None or best_gap > _COARSE:
         return hopeless("the two numerical derivatives do not agree at any step size")
     if len(numbers) < places(question.axes, question.shape):
-        for along in _directions(asked):
-            found = central_along(asked, chosen * along)
-            best.directions.append(Direction(found.along, found.slope, found.size))
+        best.directions = [
+            central_along(asked, best.step * along) for along in drawn(asked, _DIRECTIONS)
+        ]
     return best
 
 
@@ -236,7 +226,7 @@ def _of_parameter(asked: Asked, role: str, found: Derivatives) -> None:
     value = asked.question.parameters[role]
     index = asked.index.get(role)
     name = f"grad_{role}"
-    if index is None or not _apart(asked, role, index):
+    if index is None or not _apart(asked, role):
         _one_by_one(asked, role, found)
         return
     terms = _terms(asked, role, np.ones(value.shape))
@@ -291,7 +281,7 @@ def _linear(one: Array, other: Array, asked: Asked) -> bool:
     return bool((np.abs(np.nan_to_num(one - other)) <= loose * size).all())
 
 
-def _apart(asked: Asked, role: str, index: Array) -> bool:
+def _apart(asked: Asked, role: str) -> bool:
     """Whether each value of the output depends on that one value of the parameter alone."""
     value = asked.question.parameters[role]
     signs = np.random.default_rng((asked.seed, 5)).choice((-1.0, 1.0), value.shape)

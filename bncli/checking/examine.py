@@ -238,16 +238,18 @@ class Verdict:
         """What could not be found; empty if everything that is asked for was."""
         wanted = self._request.only
         missing = {
-            name: seen
-            for name, seen in (shown.trial.missing or {}).items()
-            if not wanted or name in wanted
+            name: seen for name, seen in shown.trial.missing.items() if not wanted or name in wanted
         }
         missing |= {name: "" for name in wanted if name not in shown.target.ways}
         if not missing:
             return ""
         parts = [
             f"{name} was not found"
-            + (f" (it may be {seen})" if seen else ": nothing within reach that depends on delta has its shape")
+            + (
+                f" (it may be {seen})"
+                if seen
+                else ": nothing within reach that depends on delta has its shape"
+            )
             for name, seen in missing.items()
         ]
         name = next(iter(missing))
@@ -258,7 +260,7 @@ class Verdict:
 
 
 def _own(call: Caller, eps: float | None) -> Trial:
-    """bncli's own layer, of which everything is known."""
+    """Bncli's own layer, of which everything is known."""
     image = LAYOUTS["image"]
     axes = (1, 2, 3)
     target = Target(

@@ -25,9 +25,10 @@ _INPUT_WORDS = re.compile(
 _AFFIXES = re.compile(
     r"^(_|dl_?/?d_?(?=[a-z])|d_?(?=[a-z])|delta_?|grads?_?|gradients?_?(of_|wrt_)?|del_?|nabla_?|g_(?=.))|(_?(grads?|gradients?|updates?|delta|diff|der|deriv(ative)?)|_)$"
 )
-_GENERIC = frozenset(
-    "data value val values arguments parameters params param p w_ grad grads gradient gradients g d returned".split()
-) - {"g"}
+_GENERIC = frozenset({
+    "data", "value", "val", "values", "arguments", "parameters", "params", "param", "p", "grad",
+    "grads", "gradient", "gradients", "d", "returned", "cached_grad",
+})  # fmt: skip
 Found = dict[Path, Array]
 Closely = Callable[[Array], bool]
 """Whether a gradient is that of the forward, by the value along random directions."""
@@ -140,7 +141,9 @@ def find_input(found: Found, everything: Found, shape: Shape, delta: Array, righ
     # Of a wrong shape or kind, or without any delta: that is for the check to say.
     parts = [path for path in everything if path[0] == RETURNED]
     loose = [p for p in parts if reshaped(everything[p], shape) is not None]
-    loose += [p for p in parts if everything[p].shape == shape or not np.isfinite(everything[p]).all()]
+    loose += [
+        p for p in parts if everything[p].shape == shape or not np.isfinite(everything[p]).all()
+    ]
     if parts and not loose and everything[parts[0]].ndim:
         loose = parts[:1]
     return loose[0] if loose else ()
@@ -174,7 +177,9 @@ def find_of_parameter(
         return by_value
     # By their order, as far as they are not the other parameter's.
     place = parameters.index(parameter)
-    return returned[min(place, len(returned) - 1)] if len(returned) >= len(parameters) else returned[0]
+    return (
+        returned[min(place, len(returned) - 1)] if len(returned) >= len(parameters) else returned[0]
+    )
 
 
 def is_meant(path: Path, parameter: Parameter) -> bool:
@@ -233,7 +238,12 @@ def named_by_optimizer(found: Found, values: Mapping[str, Array]) -> Found:
             calls.setdefault(path[1], []).append(array)
     for number, arrays in calls.items():
         role = next(
-            (r for r, v in values.items() for a in arrays if a.size == v.size and _same(a.ravel(), v.ravel())),
+            (
+                r
+                for r, v in values.items()
+                for a in arrays
+                if a.size == v.size and _same(a.ravel(), v.ravel())
+            ),
             None,
         )
         for place, array in enumerate(arrays):

@@ -102,9 +102,7 @@ class Inquiry:
         self.findings = tuple(self._findings(probe))
 
     def _at(self, shape: Sizes, variances: tuple[float, ...] = (0.0, 1.0, 100.0)) -> Question:
-        return ask(
-            self.target, shape, self.request.seed, self.eps, self.axes, variances=variances
-        )
+        return ask(self.target, shape, self.request.seed, self.eps, self.axes, variances=variances)
 
     def _function(self, question: Question) -> Callable[[Array], Array]:
         return partial(_forward, self.target, question)
@@ -118,7 +116,8 @@ class Inquiry:
         self.axes = structure_of(self._function(plain), plain.x, base)
         if self.axes == (LAST,) and not self.target.maker.fixed and shape[LAST] < _LAST_AXIS:
             # Of two channels normalized together, there is no gradient but for eps.
-            self.shape = (*shape[:LAST], _LAST_AXIS)
+            batch, width, height, _ = shape
+            self.shape = (batch, width, height, _LAST_AXIS)
         # Where forward divides by 0, it is asked without groups of variance 0.
         for variances in ((0.0, 1.0, 100.0), (1.0, 100.0)):
             question = self._at(self.shape, variances)

@@ -52,7 +52,7 @@ class Layout(NamedTuple):
         return array.reshape(lengths).transpose(np.argsort(order))
 
     def axes_of(self, parameter: Shape, shape: Shape) -> tuple[int, ...] | None:
-        """The axes of the layout that a parameter has, for a batch of *shape*; None if it fits none.
+        """The axes of the layout that a parameter has, for a batch of *shape*; None if none fit.
 
         The lengths of a probe differ, so that there is one answer.
         """

@@ -86,7 +86,9 @@ class Layer:
         if isinstance(result, tuple) and result:
             # Of more than output and cache, all may be the cache, or the first of them.
             rest = result[1:]
-            self._rest = (self.given.choose(rest, rest[0]) if len(rest) > 1 else rest[0]) if rest else None
+            self._rest = (
+                (self.given.choose(rest, rest[0]) if len(rest) > 1 else rest[0]) if rest else None
+            )
             result = result[0]
         output = as_array(result)
         if output is None or not output.ndim:

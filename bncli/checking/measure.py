@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bncli.checking.compare import Allowed, Quantity, compare, unusable
 from bncli.checking.derive import derive, rounding_noise
+from bncli.checking.directions import hold
 from bncli.checking.forward import ForwardModel
 from bncli.checking.gradients import Gradients
 from bncli.checking.oracle import Asked, Derivatives
@@ -101,17 +102,15 @@ def measure(
     }
     roles = tuple(n.removeprefix("grad_") for n in wanted if n != "grad_input")
     slope = model.slope(exact, target.wide(exact.parameters, question.shape).get("gamma"))
-    derivatives = derive(Asked(function, exact, roles, base, request.seed, index, slope))
-    measured = Measured(exact, base, {}, derivatives, given)
-    if not derivatives.problem:
-        _judge(measured, request, wanted, index)
+    asked = Asked(function, exact, roles, base, request.seed, index, slope)
+    measured = Measured(exact, base, {}, derive(asked), given)
+    if not measured.derivatives.problem:
+        _judge(measured, asked, request, wanted)
     measured.forwards = target.call.counts.get("forward", 0) - began
     return measured
 
 
-def _judge(
-    measured: Measured, request: Request, wanted: list[str], index: Mapping[str, Array]
-) -> None:
+def _judge(measured: Measured, asked: Asked, request: Request, wanted: list[str]) -> None:
     precision = np.dtype(np.float32 if request.dtype == "float32" else measured.base.dtype)
     derivatives = measured.derivatives
     for name in wanted:
@@ -131,7 +130,7 @@ def _judge(
         if name == "grad_input":
             tolerance = noise + rounding
         else:
-            wide = index[name.removeprefix("grad_")]
+            wide = asked.index[name.removeprefix("grad_")]
             array, numeric, noise, scale = (
                 np.asarray(a).reshape(-1)[wide][0] for a in (array, numeric, noise, scale)
             )
@@ -139,7 +138,14 @@ def _judge(
             skipped = _worst_of(skipped & ~np.isfinite(measured.base), wide) > 0
         if request.tolerance is not None:
             tolerance = np.full_like(tolerance, request.tolerance)
-        measured.quantities[name] = compare(array, numeric, Allowed(scale, tolerance, skipped))
+        problem = ""
+        if name == "grad_input" and derivatives.directions and not np.isnan(array).all():
+            problem = hold(asked, derivatives, array, tolerance)
+        quantity = compare(array, numeric, Allowed(scale, tolerance, skipped))
+        if problem and quantity.passed:
+            # No single value is far off: it is all of them together.
+            quantity = replace(quantity, passed=False, problem=problem)
+        measured.quantities[name] = quantity
     kinks = int(derivatives.skipped.sum())
     if kinks and np.isfinite(measured.base).all():
         measured.notes.append(

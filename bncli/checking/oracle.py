@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +90,7 @@ class Derivatives:
         skipped: groups at which the forward has a kink, or divides by 0; likewise.
         axes: that were reduced over.
         directions: of grad_input, where it was not asked everywhere.
+        step: of central differences, in units of each group's spread; 0 is the complex step.
         leaks: between groups.
         problem: why the derivatives cannot be trusted; empty if they can.
         notes: what else was seen.
@@ -101,6 +103,7 @@ class Derivatives:
     skipped: Array = field(default_factory=lambda: np.zeros((1,) * AXES, bool))
     axes: tuple[int, ...] = ()
     directions: list[Direction] = field(default_factory=list)
+    step: float = 0.0
     leaks: Leaks = field(default_factory=Leaks)
     problem: str = ""
     notes: list[str] = field(default_factory=list)
@@ -152,7 +155,7 @@ def places(axes: tuple[int, ...], shape: tuple[int, ...]) -> int:
 def of_groups(array: Array, axes: tuple[int, ...], number: int) -> Array:
     """A view of the value of this *number* in every group."""
     lengths = [array.shape[axis] for axis in axes]
-    place = np.unravel_index(number, lengths) if axes else ()
+    place: tuple[Any, ...] = _place(number, lengths) if axes else ()
     view: Array = np.moveaxis(array, axes, range(len(axes)))[(*place, ...)]
     return view
 
@@ -201,7 +204,7 @@ def scan(forward: Callable[[Array], Array], question: Question, base: Array) -> 
 
 
 def _nudge(question: Question) -> Array:
-    """A change of every value, of the size of its group's spread, different in each of the group."""
+    """A change of every value, of the size of its group's spread, different within a group."""
     spread = np.sqrt(question.variance + question.eps)
     number = np.arange(question.x.size).reshape(question.x.shape)
     signs = np.where(np.random.default_rng(6).random(number.shape) < 0.5, 1.0, -0.5)  # noqa: PLR2004 - half of them

@@ -76,10 +76,10 @@ def find_parameters(
                 raise
             continue  # nothing that is multiplied and added
         size = float(np.abs(change).max(initial=0.0))
-        if np.isfinite(size) and size <= 1e-9 * float(np.abs(first).max(initial=1.0)):  # noqa: PLR2004 - rounding
+        if np.isfinite(size) and size <= 1e-9 * float(np.abs(first).max(initial=1.0)):
             continue
         reduced = tuple(axis for axis in range(first.ndim) if axis not in axes)
-        same = float(np.ptp(change, axis=reduced).max(initial=0.0)) <= 1e-6 * size  # noqa: PLR2004 - likewise
+        same = float(np.ptp(change, axis=reduced).max(initial=0.0)) <= 1e-6 * size
         role = "beta" if same else "gamma"
         if any(parameter.role == role for parameter in found):
             role = spelled(path)
@@ -87,7 +87,9 @@ def find_parameters(
     return found
 
 
-def _candidates(layer: Layer, layout: Layout, shape: Shape) -> Iterator[tuple[Path, tuple[int, ...], bool]]:
+def _candidates(
+    layer: Layer, layout: Layout, shape: Shape
+) -> Iterator[tuple[Path, tuple[int, ...], bool]]:
     """Path, axes, and whether it is a number; arrays first."""
     seen: set[int] = set()
     numbers: list[tuple[Path, tuple[int, ...], bool]] = []

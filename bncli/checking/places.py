@@ -58,7 +58,7 @@ def step_into(thing: Any, step: str | int) -> Any:
         return thing[step]
     try:
         return getattr(thing, str(step))
-    except Exception as error:  # noqa: BLE001 - properties of the user's may raise anything
+    except Exception as error:
         raise LookupError(step) from error
 
 
@@ -83,9 +83,9 @@ def replace_at(root: Any, path: Path, value: Any) -> None:
 
 def as_array(value: Any) -> Array | None:
     """A thing as an array of numbers, the same memory where it has one; None if it is none."""
-    if isinstance(value, np.ndarray | np.generic):
-        array = np.asarray(value)
-    elif isinstance(value, float | int) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, np.ndarray | np.generic | float | int):
         array = np.asarray(value)
     elif is_tensor(value):
         array = value.detach().resolve_conj().cpu().numpy()

@@ -98,9 +98,7 @@ class Target:
         )  # fmt: skip
         return self.maker.make(given, recipe.way, set_up=recipe.set_up)
 
-    def open(
-        self, parameters: Mapping[str, Array], shape: Shape, *, rate: float = 0.0
-    ) -> Session:
+    def open(self, parameters: Mapping[str, Array], shape: Shape, *, rate: float = 0.0) -> Session:
         """Make a layer for batches of *shape* with these parameters, by role."""
         dtype = next((value.dtype for value in parameters.values()), np.dtype(np.float64))
         layer = self.new(shape, rate=rate, dtype=dtype if dtype.kind == "f" else np.float64)
@@ -129,9 +127,7 @@ class Target:
             if p.role in values
         }
 
-    def narrow(
-        self, wide: Mapping[str, Array], shape: Shape
-    ) -> dict[str, Array]:
+    def narrow(self, wide: Mapping[str, Array], shape: Shape) -> dict[str, Array]:
         """The other way: parameters in the shapes that they have in a layer for *shape*."""
         order = [axis for merged in self.layout.axes for axis in merged]
         shapes = self.parameter_shapes(shape)

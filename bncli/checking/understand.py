@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from bncli.checking.arguments import UnknownArgumentError
-from bncli.checking.gradients import (
-    MOVED,
-    RETURNED,
-    Closely,
-    Found,
-    find_input,
-    find_of_parameter,
-    is_meant,
-    named_by_optimizer,
-    names_of,
-    numbers_or_reason,
-    that_depend,
-)
-from bncli.checking.layouts import (
-    LAST_RESORT,
-    LAYOUTS,
-    Layout,
-    Shape,
-    parameter_shapes,
-    reshaped,
-)
+from bncli.checking.layouts import LAST_RESORT, LAYOUTS, Layout, Shape, parameter_shapes
 from bncli.checking.makers import ClassMaker, Maker, PairMaker
 from bncli.checking.parameters import Parameter, find_parameters
-from bncli.checking.places import Path, as_array, parsed
+from bncli.checking.places import as_array, parsed
 from bncli.checking.protocol import ABSENT, LayerProtocol
-from bncli.checking.question import PROBE_SHAPE, Array, draw_parameters
-from bncli.checking.session import Recipe, Session, Target
+from bncli.checking.question import PROBE_SHAPE, draw_parameters
+from bncli.checking.seeker import Seeker
+from bncli.checking.session import Recipe, Target
 from bncli.checking.target import Caller, Pair, TargetFailure
 from bncli.errors import OptionError, TargetError
 
 _VARIANTS = 4
-_FAR = 1e-4
 _MADE, _FORWARD, _BACKWARD, _GIVES, _HOLDS = range(1, 6)
 
 
@@ -65,7 +46,7 @@ class Trial:
     shape: tuple[int, int, int, int] = PROBE_SHAPE
     message: str = ""
     trace: tuple[str, ...] = ()
-    missing: dict[str, str] | None = None
+    missing: dict[str, str] = field(default_factory=dict)
 
     @property
     def variant(self) -> int:
@@ -123,8 +104,6 @@ def _maker_for(target: Any, said: LayerProtocol, call: Caller) -> Maker:
     Raises:
         TargetError: it is no class, layer, pair of functions, or something of torch.
     """
-    import inspect
-
     kind = _torch_kind(target)
     if kind:
         from bncli.checking.torch_makers import TorchMaker
@@ -166,25 +145,27 @@ def _best_in(
                 trial.message = str(error)
             if trial.holds and not trial.missing and trial.rank[2] > 1:
                 return trial
-            if trial.rank > best.rank or best.reached == 0 and not best.message:
+            if trial.rank > best.rank or (best.reached == 0 and not best.message):
                 best = trial
     return best
 
 
-def _shapes(maker: Maker, said: LayerProtocol, layout: Layout) -> list[Shape]:
+def _shapes(maker: Maker, said: LayerProtocol, layout: Layout) -> list[tuple[int, int, int, int]]:
     """The shapes of probes to try: one for all, and such as fit widths that cannot be changed."""
     batch, width, height, _ = PROBE_SHAPE
     widths = {v for v in said.arguments.values() if isinstance(v, int) and not isinstance(v, bool)}
     if maker.fixed:
         widths |= maker.sizes()
     widths = {size for size in widths if 1 < size < 1 << 20}
-    shapes: list[Shape] = [PROBE_SHAPE]
+    shapes: list[tuple[int, int, int, int]] = [PROBE_SHAPE]
     for size in sorted(widths):
         if layout.name in {"flat", "dn"}:
             shapes.append((batch, 1, 1, size))
         else:
             # No two lengths alike, so that a parameter's axes can be told.
-            sizes = (8, 6, 7) if size in {batch, width, height, 2 * width} else (batch, width, height)
+            sizes = (
+                (8, 6, 7) if size in {batch, width, height, 2 * width} else (batch, width, height)
+            )
             shapes += [(*sizes, size), (*sizes, 2 * size)]
     return shapes[:9]
 
@@ -221,222 +202,10 @@ def _try(target: Target, trial: Trial) -> None:
     parameters = find_parameters(lambda: target.new(shape), layout, shape, laid)
     target = replace(target, parameters=tuple(_said_first(target, parameters, layout, shape)))
     values = draw_parameters(target.parameter_shapes(shape), 2015)
-    probe = _Probe(target, x, (deltas[0], deltas[1]), values)
-    trial.target = probe.find_gradients(trial)
-
-
-@dataclass(slots=True)
-class _Probe:
-    """A few numbers to find the gradients by."""
-
-    target: Target
-    x: Array
-    deltas: tuple[Array, Array]
-    values: dict[str, Array]
-
-    def open(self, values: dict[str, Array] | None = None, rate: float = 0.0) -> Session:
-        return self.target.open(self.values if values is None else values, self.x.shape, rate=rate)
-
-    def run(self, x: Array, values: dict[str, Array]) -> Array:
-        return self.open(values).forward(x)
-
-    def looks(self) -> tuple[list[Found], str]:
-        """What three backwards leave, and where they have read the delta from."""
-        first, second = self.deltas
-        ways = [self.target.said.delta] if self.target.said.delta else ["attribute", "argument"]
-        failure: TargetFailure | None = None
-        for way in ways:
-            other = np.roll(first, 1) if way == "attribute" else None
-            try:
-                looks = [
-                    self._look(way, delta, argument)
-                    for delta, argument in ((first, None), (second, None), (first, other))
-                ]
-            except TargetFailure as error:
-                if error.ended:
-                    raise
-                failure = error
-                continue
-            fitting = [a for a in that_depend(looks).values() if a.size == first.size]
-            if way == "argument" or self.target.said.delta or _news(fitting, self, first):
-                return looks, way
-        raise failure or TargetFailure("backward gives nothing that depends on delta")
-
-    def _look(self, way: str, delta: Array, argument: Array | None) -> Found:
-        session = Session(
-            replace(self.target, delta=way),
-            self.target.open(self.values, self.x.shape).layer, self.values,
-        )  # fmt: skip
-        session.forward(self.x)
-        if way == "attribute" and not hasattr(session.layer.thing, "delta"):
-            raise TargetFailure("delta cannot be an attribute: the layer has none")
-        return named_by_optimizer(session.look(delta, argument), self.values)
-
-    def find_gradients(self, trial: Trial) -> Target:
-        """Settle where the delta goes and where the gradients come from."""
-        looks, delta = self.looks()
-        self.target = replace(self.target, delta=delta)
-        layout, shape = self.target.layout, self.x.shape
-        found = that_depend(looks)
-        laid = layout.there(self.deltas[0])
-        said = self.target.said
-        where = _said_place(said.grad_input, looks[0], "grad_input")
-        path = where or find_input(
-            found, looks[0], laid.shape, laid, lambda a: self._is_input(layout.back(a, shape))
-        )
-        if not path:
-            seen = names_of(list(found)) or "nothing"
-            raise TargetError(
-                f"backward ran, but no array of the input's shape {laid.shape} depends on delta "
-                f"(what does: {seen}): where does it put the gradient of the input? Give "
-                "--protocol grad_input=PLACE, or --protocol delta=argument|attribute"
-            )
-        trial.reached = _GIVES
-        ways = {"grad_input": path}
-        fits = numbers_or_reason(looks[0].get(path), laid.shape, "")[0] is not None
-        # A parameter that has moved is no gradient; how far it has moved, may be one.
-        own = {parameter.path for parameter in self.target.parameters}
-        rest = {p: a for p, a in found.items() if p != path and p not in own}
-        trial.missing = {}
-        constant: list[Parameter] = []
-        for parameter in self.target.parameters:
-            name = f"grad_{parameter.role}"
-            way = self._way_of(parameter, rest, looks[0], trial)
-            if way:
-                ways[name] = way
-                rest.pop(way, None)
-            elif parameter.is_known or name in trial.missing:
-                trial.missing.setdefault(name, "")
-            else:
-                constant.append(parameter)
-        trial.reached = _HOLDS if fits and not self._misshapen(ways, rest, looks[0]) else _GIVES
-        return replace(self.target, ways=ways)
-
-    def _misshapen(self, ways: dict[str, Path], rest: Found, first: Found) -> bool:
-        """Whether a gradient comes back in a shape that is not that of its parameter."""
-        for role, value in self.values.items():
-            path = ways.get(f"grad_{role}", ())
-            if path and path[0] != MOVED and reshaped(first.get(path), value.shape) is None:
-                return True
-        return False
-
-    def _way_of(self, parameter: Parameter, rest: Found, first: Found, trial: Trial) -> Path:
-        role = parameter.role
-        said = getattr(self.target.said, f"grad_{role}", "")
-        if said:
-            return () if said == ABSENT else _said_place(said, first, f"grad_{role}")
-        shape = self.values[role].shape
-        way = find_of_parameter(
-            parameter, self.target.parameters, rest, shape, self._is_of(role)
-        )
-        if way:
-            return way
-        moved = self._moved(parameter)
-        if moved:
-            return moved
-        misshapen = self._wrongly_shaped(parameter, rest)
-        others = [other for other in self.target.parameters if other is not parameter]
-        close = [
-            path for path, array in rest.items()
-            if reshaped(array, shape) is not None and not any(is_meant(path, o) for o in others)
-        ]  # fmt: skip
-        if close and not misshapen and trial.missing is not None:
-            trial.missing[f"grad_{role}"] = names_of(close)
-        return misshapen
-
-    def _wrongly_shaped(self, parameter: Parameter, rest: Found) -> Path:
-        """What was meant by name or place, though its shape is another."""
-        named = [p for p in rest if is_meant(p, parameter)]
-        if named:
-            return named[0]
-        parts = [p for p in rest if p[0] == RETURNED and len(p) > 1]
-        place = self.target.parameters.index(parameter)
-        return parts[place] if len(parts) == len(self.target.parameters) else ()
-
-    def _moved(self, parameter: Parameter) -> Path:
-        """Whether backward itself takes a step along the gradient of a parameter, and of what rate.
-
-        Where the rate is none that can be given, it is found by the value: the gradient is then
-        known up to a factor, which a wrong one does not have throughout.
-        """
-        role, before = parameter.role, self.values[parameter.role]
-        steps = []
-        for rate in (1.0, 0.0):
-            try:
-                session = self.open(rate=rate)
-                session.forward(self.x)
-                session.look(self.deltas[0])
-            except TargetFailure:
-                return ()
-            after = as_array(session.layer.value(parameter.path))
-            if after is None or after.shape != before.shape:
-                return ()
-            steps.append(before - after)
-        if not np.allclose(steps[0], steps[1], rtol=1e-4, atol=1e-6):
-            return (MOVED, role)
-        along = np.random.default_rng(8).standard_normal(before.shape)
-        slope = float(self._slope(role, along).sum())
-        factor = float((steps[1] * along).sum()) / (slope or 1.0)
-        noise = 1e-5 * float(np.abs(before).max(initial=1.0))
-        return (MOVED, role, repr(factor)) if np.abs(steps[1]).max() > noise and factor else ()
-
-    def _slope(self, role: str, along: Array) -> Array:
-        """The terms of the derivative by a parameter along a direction."""
-        step = 1e-3
-        up, down = (
-            self.run(self.x, {**self.values, role: self.values[role] + s * along})
-            for s in (step, -step)
-        )
-        return np.asarray(self.deltas[0] * (up - down) / (2 * step))
-
-    def _is_input(self, gradient: Array) -> bool:
-        rng = np.random.default_rng(7)
-        step = 1e-6
-        for _ in range(2):
-            along = rng.standard_normal(self.x.shape)
-            up = self.run(self.x + step * along, self.values)
-            down = self.run(self.x - step * along, self.values)
-            if not _close(self.deltas[0] * (up - down) / (2 * step), gradient * along):
-                return False
-        return True
-
-    def _is_of(self, role: str) -> Closely:
-        def right(gradient: Array) -> bool:
-            fitting = reshaped(gradient, self.values[role].shape)
-            rng = np.random.default_rng(8)
-            for _ in range(2):
-                along = rng.standard_normal(self.values[role].shape)
-                if fitting is None or not _close(self._slope(role, along), fitting * along):
-                    return False
-            return True
-
-        return right
-
-
-def _close(numeric: Array, analytic: Array) -> bool:
-    size = float(np.abs(numeric).sum())
-    return bool(abs(float(numeric.sum()) - float(analytic.sum())) <= _FAR * size)
-
-
-def _news(fitting: list[Array], probe: _Probe, delta: Array) -> bool:
-    """Whether something of the input's size depends on delta, and is not delta itself."""
-    laid = probe.target.layout.there(delta).ravel()
-    return any(not np.array_equal(array.ravel(), laid) for array in fitting)
-
-
-def _said_place(said: str, found: Found, name: str) -> Path:
-    """A place that the user has said.
-
-    Raises:
-        OptionError: the layer has nothing there.
-    """
-    if not said:
-        return ()
-    path = parsed(said)
-    if path in found or (path == ("returned",) and ("returned", 0) in found):
-        return path if path in found else (*path, 0)
-    there = names_of([p for p, a in found.items() if a.ndim]) or "nothing"
-    raise OptionError(f"--protocol {name}={said}: there is no array; there is {there}")
+    seeker = Seeker(target, x, (deltas[0], deltas[1]), values)
+    trial.target = seeker.find()
+    trial.missing = seeker.missing
+    trial.reached = _HOLDS if seeker.fits else _GIVES
 
 
 def _said_first(
@@ -446,13 +215,15 @@ def _said_first(
     roles = {r: getattr(target.said, r) for r in ("gamma", "beta") if getattr(target.said, r)}
     known = list(found)
     for role, said in roles.items():
-        known = [p for p in known if p.role != role or said not in {ABSENT}]
+        known = [p for p in known if p.role != role or said != ABSENT]
         if said == ABSENT:
             continue
         path = parsed(said)
         layer = target.new(shape)
         layer.forward(layout.there(np.random.default_rng(3).standard_normal(shape)))
-        under = next((p for p in (path, ("arguments", *path)) if as_array(layer.value(p)) is not None), None)
+        under = next(
+            (p for p in (path, ("arguments", *path)) if as_array(layer.value(p)) is not None), None
+        )
         if under is None:
             if said in target.maker.parameters():
                 continue
@@ -466,4 +237,3 @@ def _said_first(
         known = [p for p in known if p.path != under and p.role != role]
         known.append(Parameter(role, under, axes, late))
     return known
-

@@ -102,7 +102,7 @@ def test_a_scale_that_nobody_learns_is_a_constant():
 )  # fmt: skip
 def test_a_place_that_is_not_there_is_refused(protocol):
     """What the user names must be there; the error says what is."""
-    with pytest.raises(OptionError, match="there is|no such array"):
+    with pytest.raises(OptionError, match=r"there is|no such array"):
         gradcheck(f"{WRITTEN}:Plain", protocol=protocol)
 
 

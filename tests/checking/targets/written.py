@@ -48,9 +48,12 @@ class Width:
 
     def forward(self, inputs, training=False):
         if not training:
-            return self.weights * (inputs - self.running_mean) / np.sqrt(
-                self.running_var + self.epsilon
-            ) + self.biases
+            return (
+                self.weights
+                * (inputs - self.running_mean)
+                / np.sqrt(self.running_var + self.epsilon)
+                + self.biases
+            )
         self.running_mean = 0.9 * self.running_mean + 0.1 * inputs.mean(axis=0, keepdims=True)
         self.hat, self.root = normalized(inputs, 0, self.epsilon)
         self.output = self.weights * self.hat + self.biases
