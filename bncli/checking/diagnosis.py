@@ -80,7 +80,7 @@ def diagnose(name: str, quantity: Quantity, model: ForwardModel, ask: Ask, dtype
         ask: gives the evidence of probes at two shapes.
         dtype: the precision that the backward was asked in.
     """
-    if quantity.problem:
+    if quantity.problem and "NaN" not in quantity.problem:
         line = LINES.get(name, "").format(**words_of(model))
         return Diagnosis("not-a-gradient", _problem(quantity.problem), line, quantity=name)
     try:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.forward import CHANNEL, ForwardModel
+from bncli.checking.forward import ForwardModel
 from bncli.checking.gradients import ADDED, MOVED, RETURNED
 from bncli.checking.places import as_array
-from bncli.checking.question import PIXEL, Array, Question
+from bncli.checking.question import Array, Question
 from bncli.checking.session import Session, Target
 from bncli.checking.target import TargetFailure
 
@@ -20,8 +20,6 @@ Backward = Callable[[Question], Array]
 
 Answers = Iterator[tuple[str, bool | None, str, bool]]
 """What a :class:`Finding` is made of."""
-
-_CONSTANT_IN_GROUP = (PIXEL, CHANNEL, (1, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +59,28 @@ def identities(
     # eps is not scaled along, so a little is left even where all is right.
     left = q.eps / q.variance[q.usual].min(initial=1.0)
     part = _part(q)
+    slope = model.slope(q, None)
+    assert slope is not None  # noqa: S101 - the forward is a normalization
+    usual_values = np.broadcast_to(q.usual, q.x.shape)
+    # Of two values that are normalized together, the gradient is nearly 0.
+    floors = np.broadcast_to(slope * np.abs(q.delta).max(axis=q.axes, keepdims=True), q.x.shape)
 
     def holds(other: Question, expected: Array, slack: float = tolerance, times: int = 1) -> bool:
         usual = q.usual[part] if other.x.shape != q.x.shape else q.usual
-        return _near(times * backward(other), expected, usual, slack, q.axes)
+        floor = floors[part] if other.x.shape != q.x.shape else floors
+        return _near(times * backward(other), expected, usual, slack * 1e3, floor, q.axes)
 
     def doubled() -> Question:
         return replace(q, parameters={**q.parameters, "gamma": 2 * q.parameters["gamma"]})
 
-    x_norm = _x_norm(q, model)
-    null = q.delta.mean(axis=q.axes, keepdims=True) + 1.5 * x_norm
+    def vanishes() -> bool:
+        x_norm = _x_norm(q, model)
+        null = q.delta.mean(axis=q.axes, keepdims=True) + 1.5 * x_norm
+        ones = {r: np.ones_like(v) for r, v in q.parameters.items() if r == "gamma"}
+        given = np.abs(backward(replace(q, delta=null, parameters={**q.parameters, **ones})))
+        size = slope * np.abs(null).max(axis=q.axes, keepdims=True)
+        return bool((given <= 1e3 * (tolerance + left) * size)[usual_values].all())
+
     questions: list[tuple[str, str, Callable[[], bool]]] = [
         ("permutation", "pictures in another order give gradients in that order",
          lambda: holds(replace(q, x=q.x[order], delta=q.delta[order]), base[order])),
@@ -91,14 +101,7 @@ def identities(
         questions.append(
             ("gamma", "twice gamma gives twice the gradient", lambda: holds(doubled(), 2 * base))
         )
-    if q.axes in _CONSTANT_IN_GROUP and model.groups == 1:
-        size = np.abs(base).max(axis=q.axes, keepdims=True)
-        slack = 1e3 * (tolerance + left)
-        questions.append(
-            ("null", "a delta of a + b * x_norm gives 0",
-             lambda: bool((np.abs(backward(replace(q, delta=null))) <= slack * size)[
-                 np.broadcast_to(q.usual, q.x.shape)].all()))
-        )  # fmt: skip
+    questions.append(("null", "a delta of a + b * x_norm gives 0", vanishes))
     for name, message, ask in questions:
         try:
             yield Finding(name, ask(), message, decides=True)
@@ -135,12 +138,13 @@ def _sums(q: Question, base: Array, tolerance: float, model: ForwardModel) -> It
         yield Finding(name, bool(passed[q.usual].all()), message)
 
 
-def _near(a: Array, b: Array, usual: Array, tolerance: float, axes: tuple[int, ...]) -> bool:
-    scale = np.maximum(
-        np.abs(a).max(axis=axes, keepdims=True), np.abs(b).max(axis=axes, keepdims=True)
-    )
-    error = np.abs(a - b).max(axis=axes, keepdims=True) / (scale + 1e-300)
-    return bool((error <= 1e3 * tolerance)[usual].all())
+def _near(
+    a: Array, b: Array, usual: Array, tolerance: float, floor: Array, axes: tuple[int, ...]
+) -> bool:
+    largest = np.maximum(np.maximum(np.abs(a), np.abs(b)), floor)
+    scale = largest.max(axis=axes, keepdims=True) + 1e-300
+    error = np.abs(a - b).max(axis=axes, keepdims=True) / scale
+    return bool((error <= tolerance)[usual].all())
 
 
 def habits(target: Target, question: Question, base: Array) -> Iterator[Finding]:
@@ -199,7 +203,7 @@ def _stale(session: Session, target: Target, question: Question, base: Array) ->
     before = output.copy()
     session.forward(question.x)
     untouched = np.array_equal(output, before, equal_nan=True)
-    yield "first output", untouched, "a second forward leaves the first output as it was", False
+    yield "first output", untouched, "a second forward leaves the first output as it was", True
     same = _like(session.backward(question.delta).grad_input, base, 1e-9)
     stateful = any(parameter.late for parameter in target.parameters)
     words = "after two forwards, backward belongs to the second"
