@@ -184,7 +184,9 @@ class Inquiry:
 
     @property
     def broken(self) -> Finding | None:
-        """A property of every right backward that does not hold."""
+        """A property of every right gradient of the input, if asked for, that does not hold."""
+        if self.request.only and "grad_input" not in self.request.only:
+            return None
         return next((f for f in self.findings if f.decides and f.passed is False), None)
 
     def diagnoses(self, found: Measured) -> list[Diagnosis]:
