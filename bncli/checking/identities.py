@@ -41,69 +41,102 @@ class Finding:
     decides: bool = False
 
 
-def identities(
-    backward: Backward, q: Question, base: Array, tolerance: float, model: ForwardModel,
-    crop: Callable[[Question, tuple[slice, ...]], Question],
-) -> Iterator[Finding]:  # fmt: skip
-    """Ask all of them: eight backwards beside the one of *base*.
+def identities(asked: Properties) -> Iterator[Finding]:
+    """Ask all of them: eight backwards beside the one that there is."""
+    yield from asked.sums()
+    for name, message, holds in asked.questions():
+        try:
+            yield Finding(name, holds(), message, decides=True)
+        except TargetFailure as failure:
+            yield Finding(name, None, failure.message)
 
-    Args:
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """What holds of every right backward of a forward that is a normalization.
+
+    Attributes:
         backward: the target's.
         q: the question, a probe.
         base: the gradient there.
         tolerance: relative.
-        model: of the forward, which is a normalization.
+        model: of the forward.
         crop: cuts a question down to a part of its groups.
     """
-    yield from _sums(q, base, tolerance, model)
-    order = np.roll(np.arange(len(q.x)), 2)
-    second = q.delta[::-1] * 0.5 + 0.25
-    # eps is not scaled along, so a little is left even where all is right.
-    left = q.eps / q.variance[q.usual].min(initial=1.0)
-    part = _part(q)
 
-    def holds(other: Question, expected: Array, slack: float = tolerance, times: int = 1) -> bool:
-        usual = q.usual[part] if other.x.shape != q.x.shape else q.usual
-        return _near(times * backward(other), expected, usual, slack, q.axes)
+    backward: Backward
+    q: Question
+    base: Array
+    tolerance: float
+    model: ForwardModel
+    crop: Callable[[Question, tuple[slice, ...]], Question]
 
-    def doubled() -> Question:
-        return replace(q, parameters={**q.parameters, "gamma": 2 * q.parameters["gamma"]})
+    @property
+    def left(self) -> float:
+        """What is left though all is right, since eps is not scaled along."""
+        return self.q.eps / float(self.q.variance[self.q.usual].min(initial=1.0))
 
-    x_norm = _x_norm(q, model)
-    null = q.delta.mean(axis=q.axes, keepdims=True) + 1.5 * x_norm
-    questions: list[tuple[str, str, Callable[[], bool]]] = [
-        ("permutation", "pictures in another order give gradients in that order",
-         lambda: holds(replace(q, x=q.x[order], delta=q.delta[order]), base[order])),
-        ("shift", "a constant added to the pictures changes nothing",
-         lambda: holds(replace(q, x=q.x + 0.5), base, 1e2 * tolerance)),
-        ("scale", "pictures twice as bright give half the gradient",
-         lambda: holds(replace(q, x=2 * q.x), base, max(tolerance, 1e-7, 1e-2 * left), times=2)),
-        ("linearity", "the gradient is linear in delta",
-         lambda: holds(replace(q, delta=2 * q.delta + second),
-                       2 * base + backward(replace(q, delta=second)))),
-    ]  # fmt: skip
-    if part:
-        questions.append(
-            ("crop", "the gradient of a crop is the crop of the gradient",
-             lambda: holds(crop(q, part), base[part]))
+    def questions(self) -> Iterator[tuple[str, str, Callable[[], bool]]]:
+        """Name, what it says, and whether it holds."""
+        q, base, tolerance = self.q, self.base, self.tolerance
+        order = np.roll(np.arange(len(q.x)), 2)
+        turned = replace(q, x=q.x[order], delta=q.delta[order])
+        second = q.delta[::-1] * 0.5 + 0.25
+        yield (
+            "permutation", "pictures in another order give gradients in that order",
+            lambda: self.holds(turned, base[order]),
         )  # fmt: skip
-    if "gamma" in q.parameters:
-        questions.append(
-            ("gamma", "twice gamma gives twice the gradient", lambda: holds(doubled(), 2 * base))
-        )
-    if q.axes in _CONSTANT_IN_GROUP and model.groups == 1:
-        size = np.abs(base).max(axis=q.axes, keepdims=True)
-        slack = 1e3 * (tolerance + left)
-        questions.append(
-            ("null", "a delta of a + b * x_norm gives 0",
-             lambda: bool((np.abs(backward(replace(q, delta=null))) <= slack * size)[
-                 np.broadcast_to(q.usual, q.x.shape)].all()))
+        yield (
+            "shift", "a constant added to the pictures changes nothing",
+            lambda: self.holds(replace(q, x=q.x + 0.5), base, 1e2 * tolerance),
         )  # fmt: skip
-    for name, message, ask in questions:
-        try:
-            yield Finding(name, ask(), message, decides=True)
-        except TargetFailure as failure:
-            yield Finding(name, None, failure.message)
+        slack = max(tolerance, 1e-7, 1e-2 * self.left)
+        yield (
+            "scale", "pictures twice as bright give half the gradient",
+            lambda: self.holds(replace(q, x=2 * q.x), base, slack, times=2),
+        )  # fmt: skip
+        yield (
+            "linearity", "the gradient is linear in delta",
+            lambda: self.holds(
+                replace(q, delta=2 * q.delta + second),
+                2 * base + self.backward(replace(q, delta=second)),
+            ),
+        )  # fmt: skip
+        part = _part(q)
+        if part:
+            yield (
+                "crop", "the gradient of a crop is the crop of the gradient",
+                lambda: self.holds(self.crop(q, part), base[part]),
+            )  # fmt: skip
+        if "gamma" in q.parameters:
+            doubled = {**q.parameters, "gamma": 2 * q.parameters["gamma"]}
+            yield (
+                "gamma", "twice gamma gives twice the gradient",
+                lambda: self.holds(replace(q, parameters=doubled), 2 * base),
+            )  # fmt: skip
+        if q.axes in _CONSTANT_IN_GROUP and self.model.groups == 1:
+            yield "null", "a delta of a + b * x_norm gives 0", self._gives_nothing
+
+    def holds(
+        self, other: Question, expected: Array, slack: float | None = None, times: int = 1
+    ) -> bool:
+        """Whether the gradient at another question is what is expected."""
+        q = self.q
+        usual = q.usual[_part(q)] if other.x.shape != q.x.shape else q.usual
+        slack = self.tolerance if slack is None else slack
+        return _near(times * self.backward(other), expected, usual, slack, q.axes)
+
+    def _gives_nothing(self) -> bool:
+        q = self.q
+        null = q.delta.mean(axis=q.axes, keepdims=True) + 1.5 * _x_norm(q, self.model)
+        size = np.abs(self.base).max(axis=q.axes, keepdims=True)
+        small = np.abs(self.backward(replace(q, delta=null)))
+        small = small <= 1e3 * (self.tolerance + self.left) * size
+        return bool(small[np.broadcast_to(q.usual, q.x.shape)].all())
+
+    def sums(self) -> Iterator[Finding]:
+        """Of the gradients, and of their products with x_norm."""
+        return _sums(self.q, self.base, self.tolerance, self.model)
 
 
 def _part(q: Question) -> tuple[slice, ...]:
