@@ -19,7 +19,6 @@ EPS = 1e-8
 
 _MOMENTUM = 0.9
 _MISSING = object()
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _OPEN_ENDED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -327,11 +326,6 @@ def delta_name(usable: Mapping[str, inspect.Parameter], needed: list[str]) -> st
     unsettled = [n for n in candidates if not is_input(n) and not _is_setting(n)]
     others = unsettled or candidates
     return likely[0] if likely and len(candidates) > 1 else others[0]
-
-
-def number_of_needed(parameters: Mapping[str, inspect.Parameter]) -> int:
-    """How many positional parameters have no default."""
-    return sum(p.kind in _POSITIONAL and p.default is p.empty for p in parameters.values())
 
 
 def own_eps(layer: Any, parameters: Mapping[str, inspect.Parameter]) -> float | None:

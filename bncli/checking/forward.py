@@ -45,11 +45,6 @@ class ForwardModel:
     eps: float | None = None
     eps_outside_root: bool = False
 
-    @property
-    def per_pixel(self) -> bool:
-        """Whether every pixel is normalized over the batch by itself."""
-        return self.axes == PIXEL
-
     def mean(self, values: Array) -> Array:
         """Of each group, broadcastable to *values*, (batch, w, h, c)."""
         axes = PIXEL if self.axes is None else self.axes

@@ -39,74 +39,114 @@ class Finding:
     decides: bool = False
 
 
-def identities(
-    backward: Backward, q: Question, base: Array, tolerance: float, model: ForwardModel,
-    crop: Callable[[Question, tuple[slice, ...]], Question],
-) -> Iterator[Finding]:  # fmt: skip
-    """Ask all of them: eight backwards beside the one of *base*.
+def identities(asked: Properties) -> Iterator[Finding]:
+    """Ask all of them: eight backwards beside the one that there is."""
+    yield from asked.sums()
+    for name, message, holds in asked.questions():
+        try:
+            yield Finding(name, holds(), message, decides=True)
+        except TargetFailure as failure:
+            yield Finding(name, None, failure.message)
 
-    Args:
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """What holds of every right backward of a forward that is a normalization.
+
+    Attributes:
         backward: the target's.
         q: the question, a probe.
         base: the gradient there.
         tolerance: relative.
-        model: of the forward, which is a normalization.
+        model: of the forward.
         crop: cuts a question down to a part of its groups.
     """
-    yield from _sums(q, base, tolerance, model)
-    order = np.roll(np.arange(len(q.x)), 2)
-    second = q.delta[::-1] * 0.5 + 0.25
-    # eps is not scaled along, so a little is left even where all is right.
-    left = q.eps / q.variance[q.usual].min(initial=1.0)
-    part = _part(q)
-    slope = model.slope(q, None)
-    assert slope is not None  # noqa: S101 - the forward is a normalization
-    usual_values = np.broadcast_to(q.usual, q.x.shape)
-    # Of two values that are normalized together, the gradient is nearly 0.
-    floors = np.broadcast_to(slope * np.abs(q.delta).max(axis=q.axes, keepdims=True), q.x.shape)
 
-    def holds(other: Question, expected: Array, slack: float = tolerance, times: int = 1) -> bool:
-        usual = q.usual[part] if other.x.shape != q.x.shape else q.usual
-        floor = floors[part] if other.x.shape != q.x.shape else floors
-        return _near(times * backward(other), expected, usual, slack * 1e3, floor, q.axes)
+    backward: Backward
+    q: Question
+    base: Array
+    tolerance: float
+    model: ForwardModel
+    crop: Callable[[Question, tuple[slice, ...]], Question]
 
-    def doubled() -> Question:
-        return replace(q, parameters={**q.parameters, "gamma": 2 * q.parameters["gamma"]})
+    @property
+    def left(self) -> float:
+        """What is left though all is right, since eps is not scaled along."""
+        return self.q.eps / float(self.q.variance[self.q.usual].min(initial=1.0))
 
-    def vanishes() -> bool:
-        x_norm = _x_norm(q, model)
-        null = q.delta.mean(axis=q.axes, keepdims=True) + 1.5 * x_norm
-        ones = {r: np.ones_like(v) for r, v in q.parameters.items() if r == "gamma"}
-        given = np.abs(backward(replace(q, delta=null, parameters={**q.parameters, **ones})))
-        size = slope * np.abs(null).max(axis=q.axes, keepdims=True)
-        return bool((given <= 1e3 * (tolerance + left) * size)[usual_values].all())
-
-    questions: list[tuple[str, str, Callable[[], bool]]] = [
-        ("permutation", "pictures in another order give gradients in that order",
-         lambda: holds(replace(q, x=q.x[order], delta=q.delta[order]), base[order])),
-        ("shift", "a constant added to the pictures changes nothing",
-         lambda: holds(replace(q, x=q.x + 0.5), base, 1e2 * tolerance)),
-        ("scale", "pictures twice as bright give half the gradient",
-         lambda: holds(replace(q, x=2 * q.x), base, max(tolerance, 1e-7, 1e-2 * left), times=2)),
-        ("linearity", "the gradient is linear in delta",
-         lambda: holds(replace(q, delta=2 * q.delta + second),
-                       2 * base + backward(replace(q, delta=second)))),
-    ]  # fmt: skip
-    if part:
-        questions.append(
-            ("crop", "the gradient of a crop is the crop of the gradient",
-             lambda: holds(crop(q, part), base[part]))
+    def questions(self) -> Iterator[tuple[str, str, Callable[[], bool]]]:
+        """Name, what it says, and whether it holds."""
+        q, base, tolerance = self.q, self.base, self.tolerance
+        order = np.roll(np.arange(len(q.x)), 2)
+        turned = replace(q, x=q.x[order], delta=q.delta[order])
+        second = q.delta[::-1] * 0.5 + 0.25
+        yield (
+            "permutation", "pictures in another order give gradients in that order",
+            lambda: self.holds(turned, base[order]),
         )  # fmt: skip
-    if "gamma" in q.parameters:
-        questions.append(
-            ("gamma", "twice gamma gives twice the gradient", lambda: holds(doubled(), 2 * base))
-        )
-    questions.append(("null", "a delta of a + b * x_norm gives 0", vanishes))
-    for name, message, ask in questions:
-        try:
-            yield Finding(name, ask(), message, decides=True)
-        except TargetFailure as failure:
-            yield Finding(name, None, failure.message)
+        yield (
+            "shift", "a constant added to the pictures changes nothing",
+            lambda: self.holds(replace(q, x=q.x + 0.5), base, 1e2 * tolerance),
+        )  # fmt: skip
+        slack = max(tolerance, 1e-7, 1e-2 * self.left)
+        yield (
+            "scale", "pictures twice as bright give half the gradient",
+            lambda: self.holds(replace(q, x=2 * q.x), base, slack, times=2),
+        )  # fmt: skip
+        yield (
+            "linearity", "the gradient is linear in delta",
+            lambda: self.holds(
+                replace(q, delta=2 * q.delta + second),
+                2 * base + self.backward(replace(q, delta=second)),
+            ),
+        )  # fmt: skip
+        part = _part(q)
+        if part:
+            yield (
+                "crop", "the gradient of a crop is the crop of the gradient",
+                lambda: self.holds(self.crop(q, part), base[part]),
+            )  # fmt: skip
+        if "gamma" in q.parameters:
+            doubled = {**q.parameters, "gamma": 2 * q.parameters["gamma"]}
+            yield (
+                "gamma", "twice gamma gives twice the gradient",
+                lambda: self.holds(replace(q, parameters=doubled), 2 * base),
+            )  # fmt: skip
+        yield "null", "a delta of a + b * x_norm gives 0", self._gives_nothing
+
+    def holds(
+        self, other: Question, expected: Array, slack: float | None = None, times: int = 1
+    ) -> bool:
+        """Whether the gradient at another question is what is expected."""
+        q, part = self.q, _part(self.q) if other.x.shape != self.q.x.shape else ()
+        slack = self.tolerance if slack is None else slack
+        given = times * self.backward(other)
+        # Of two values that are normalized together, the gradient is nearly 0.
+        largest = np.maximum(np.maximum(np.abs(given), np.abs(expected)), self._size(q.delta)[part])
+        scale = largest.max(axis=q.axes, keepdims=True) + 1e-300
+        error = np.abs(given - expected).max(axis=q.axes, keepdims=True) / scale
+        return bool((error <= 1e3 * slack)[q.usual[part]].all())
+
+    def _size(self, delta: Array) -> Array:
+        """How large the gradient may be with a gamma of 1, (batch, w, h, c)."""
+        slope = self.model.slope(self.q, None)
+        assert slope is not None  # noqa: S101 - the forward is a normalization
+        largest = np.abs(delta).max(axis=self.q.axes, keepdims=True)
+        return np.broadcast_to(slope * largest, delta.shape)
+
+    def _gives_nothing(self) -> bool:
+        q = self.q
+        null = q.delta.mean(axis=q.axes, keepdims=True) + 1.5 * _x_norm(q, self.model)
+        # A gamma that differs among values that are normalized together is another delta.
+        ones = {r: np.ones_like(v) for r, v in q.parameters.items() if r == "gamma"}
+        asked = replace(q, delta=null, parameters={**q.parameters, **ones})
+        slack = 1e3 * (self.tolerance + self.left)
+        small = np.abs(self.backward(asked)) <= slack * self._size(null)
+        return bool(small[np.broadcast_to(q.usual, q.x.shape)].all())
+
+    def sums(self) -> Iterator[Finding]:
+        """Of the gradients, and of their products with x_norm."""
+        return _sums(self.q, self.base, self.tolerance, self.model)
 
 
 def _part(q: Question) -> tuple[slice, ...]:
@@ -136,15 +176,6 @@ def _sums(q: Question, base: Array, tolerance: float, model: ForwardModel) -> It
         passed = np.abs(values.sum(axis=q.axes, keepdims=True)) <= over * size
         message = f"{words} add up to 0 in each group that is normalized together"
         yield Finding(name, bool(passed[q.usual].all()), message)
-
-
-def _near(
-    a: Array, b: Array, usual: Array, tolerance: float, floor: Array, axes: tuple[int, ...]
-) -> bool:
-    largest = np.maximum(np.maximum(np.abs(a), np.abs(b)), floor)
-    scale = largest.max(axis=axes, keepdims=True) + 1e-300
-    error = np.abs(a - b).max(axis=axes, keepdims=True) / scale
-    return bool((error <= tolerance)[usual].all())
 
 
 def habits(target: Target, question: Question, base: Array) -> Iterator[Finding]:

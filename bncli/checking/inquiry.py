@@ -12,7 +12,7 @@ from bncli.checking.arguments import EPS
 from bncli.checking.battery import LAST, Sizes, ask, battery, second_shapes
 from bncli.checking.diagnosis import Diagnosis, diagnose
 from bncli.checking.forward import ForwardModel, recognise
-from bncli.checking.identities import Finding, habits, identities
+from bncli.checking.identities import Finding, Properties, habits, identities
 from bncli.checking.measure import Measured, measure, run_backward
 from bncli.checking.oracle import structure_of
 from bncli.checking.question import PIXEL, PROBE_SHAPE, Array, Question, Request, vacuous
@@ -166,9 +166,10 @@ class Inquiry:
         asked_with = probe if self.model.eps is None else replace(probe, eps=self.model.eps)
         backward = partial(_input_gradient, self.target, dtype)
         if self.model.axes is not None:
-            yield from identities(
+            properties = Properties(
                 backward, asked_with, base.astype(np.float64), tolerance, self.model, self._cropped
             )
+            yield from identities(properties)
         yield from habits(self.target, probe.to(dtype), base)
 
     def _cropped(self, question: Question, part: tuple[slice, ...]) -> Question:
@@ -184,7 +185,9 @@ class Inquiry:
 
     @property
     def broken(self) -> Finding | None:
-        """A property of every right backward that does not hold."""
+        """A property of every right gradient of the input, if asked for, that does not hold."""
+        if self.request.only and "grad_input" not in self.request.only:
+            return None
         return next((f for f in self.findings if f.decides and f.passed is False), None)
 
     def diagnoses(self, found: Measured) -> list[Diagnosis]:

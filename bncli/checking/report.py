@@ -198,7 +198,7 @@ def verdict_line(report: GradcheckReport) -> str:
         return "PASS: the backward is right"
     wrong = _wrong(report)
     if not wrong:
-        broken = listed([finding.name for finding in _broken(report)])
+        broken = listed([finding.name for finding in _deciding(report)])
         return f"FAIL: what holds of every right backward does not: {broken}{_where(report)}"
     return f"FAIL: {listed(wrong)} {verb(wrong)} wrong{_where(report)}"
 
@@ -210,7 +210,7 @@ def headline(report: GradcheckReport) -> str:
     wrong = _wrong(report)
     if not wrong:
         return "FAIL: does not hold: " + "; ".join(
-            f"{f.name}: {f.message}" for f in _broken(report)
+            f"{f.name}: {f.message}" for f in _deciding(report)
         )
     cause = "" if report.diagnosis is None else report.diagnosis.name
     quantity = report.quantities[wrong[0]]
@@ -252,7 +252,7 @@ def _cause_rows(report: GradcheckReport) -> list[tuple[str, str]]:
         return []
     rows = [("because", found.message) for found in diagnoses(report)[:1]]
     if not _wrong(report):
-        return [("does not hold", f"{found.name}: {found.message}") for found in _broken(report)]
+        return [("does not hold", f"{found.name}: {found.message}") for found in _deciding(report)]
     unknown = not rows or report.diagnosis is None or report.diagnosis.name == "unrecognised"
     for name in _wrong(report)[:1]:
         quantity = report.quantities[name]
@@ -318,6 +318,10 @@ def _wrong(report: GradcheckReport) -> list[str]:
 
 def _broken(report: GradcheckReport) -> list[Finding]:
     return [finding for finding in report.findings if finding.passed is False]
+
+
+def _deciding(report: GradcheckReport) -> list[Finding]:
+    return [finding for finding in _broken(report) if finding.decides]
 
 
 def diagnoses(report: GradcheckReport) -> list[Diagnosis]:

@@ -81,10 +81,17 @@ def _written(eps: float) -> tuple[float, ...]:
     return (float(f"{max(eps, 0.0):.2g}"), max(eps, 0.0))
 
 
-def _explains(e: Evidence, found: Eps, everywhere: bool, dtype: str) -> bool:
+def x_norm_with(e: Evidence, found: Eps) -> tuple[Array, Array]:
+    """What x_norm and inv_std are with another eps."""
     with np.errstate(all="ignore"):
         inv_std = inverse_root(e.model.variance(e.question.x), found.eps, outside=found.outside)
-        x_norm = (e.question.x - e.model.mean(e.question.x)) * inv_std if everywhere else e.x_norm
+        return (e.question.x - e.model.mean(e.question.x)) * inv_std, inv_std
+
+
+def _explains(e: Evidence, found: Eps, everywhere: bool, dtype: str) -> bool:
+    x_norm, inv_std = x_norm_with(e, found)
+    with np.errstate(all="ignore"):
+        x_norm = x_norm if everywhere else e.x_norm
         variance = e.model.unbiased(e.question.shape) / e.unbiased
         if found.outside and found.derived:
             root = np.sqrt(e.variance)

@@ -174,7 +174,9 @@ def test_what_was_not_looked_at_is_not_called_wrong():
 
 def test_a_property_that_does_not_hold_fails_by_name():
     """All elements right, and yet no right backward."""
-    report = failure(None, quantities={"grad_input": RIGHT})
+    habit = Finding("awkward input", passed=False, message="a view fails", decides=False)
+    crop = Finding("crop", passed=False, message="the gradient of a crop is the crop", decides=True)
+    report = failure(None, quantities={"grad_input": RIGHT}, findings=(habit, crop))
     assert verdict_line(report) == "FAIL: what holds of every right backward does not: crop"
     assert "does not hold crop: the gradient of a crop is the crop" in report_lines(report)
     assert headline(report).startswith("FAIL: does not hold: crop: ")

@@ -13,6 +13,7 @@ from PIL import Image
 pytest.importorskip("jinja2")
 
 from bncli.checking.compare import Quantity
+from bncli.checking.diagnosis import Diagnosis
 from bncli.checking.report import GradcheckReport
 from bncli.drawing.check_page import draw_page
 
@@ -74,3 +75,11 @@ def test_nothing_wrong_is_not_drawn():
     lost = Quantity(passed=False, problem="nothing could be compared", total=9)
     page = page_of(right, right, status="inconclusive", quantities={"grad_input": lost})
     assert "not checked: nothing could be compared" in page.text
+
+
+def test_the_line_to_change_is_shown_as_it_is_and_should_be():
+    """Where the diagnosis knows both."""
+    right = np.ones((2, 7, 5, 3))
+    found = Diagnosis("mean", "a mean", "delta.sum(0)", quantity="grad_beta", was="delta.mean(0)")
+    words = " ".join(page_of(right, -right, diagnosis=found).text.split())
+    assert "Is: delta.mean(0) Should be: delta.sum(0)" in words
