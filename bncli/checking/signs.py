@@ -40,7 +40,9 @@ def eps_of_backward(seen: Sequence[Evidence], dtype: str) -> Eps | None:
         return None
     place, inverse = factor
     variance = float(first.variance[place])
-    sizes = {True: 1 / inverse - np.sqrt(variance), False: inverse**-2 - variance}
+    with np.errstate(over="ignore"):
+        root = 1 / np.float64(inverse)
+        sizes = {True: root - np.sqrt(variance), False: root**2 - variance}
     model = first.model
     ways = ((model.eps_outside_root, True), (not model.eps_outside_root, True), (True, False))
     for (outside, derived), everywhere in itertools.product(ways, (True, False)):
