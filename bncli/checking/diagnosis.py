@@ -6,7 +6,6 @@ asks, in every probe.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,12 +15,29 @@ import numpy as np
 from bncli.checking import mistakes
 from bncli.checking.compare import Quantity
 from bncli.checking.forward import ForwardModel
-from bncli.checking.mistakes import LINES, Gives, Mistake, words_of
-from bncli.checking.question import AXES, PIXEL
+from bncli.checking.mistakes import Gives, Mistake
+from bncli.checking.question import PIXEL
 from bncli.checking.shares import share_of
-from bncli.checking.signs import eps_of_backward, means_over, place_of, seen_in
+from bncli.checking.signs import (
+    eps_of_backward,
+    means_over,
+    place_in,
+    place_of,
+    seen_in,
+    swapped_axes,
+)
 from bncli.checking.target import TargetFailure
-from bncli.checking.terms import Evidence, Fit, all_fits, count_values, fits, name_count
+from bncli.checking.terms import (
+    Evidence,
+    Fit,
+    all_fits,
+    count_values,
+    fits,
+    name_count,
+    same_numbers,
+    symbols_of,
+)
+from bncli.checking.wording import LINES, spelled, words_of
 
 Ask = Callable[[], "list[Evidence]"]
 _RIGHT = ("1", "1", "1")
@@ -29,7 +45,6 @@ _LOOSE = 50  # between the residual of a fit and the error of its coefficients
 _EXACT = {"float64": 1e-8, "float32": 2e-4}
 _FEW = 0.34
 """The share of wrong values above which it is not a place that is wrong: a third."""
-_SHAPES = re.compile(r"has shape \((.*?)\); it must be \((.*?)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +97,7 @@ def diagnose(name: str, quantity: Quantity, model: ForwardModel, ask: Ask, dtype
     """
     if quantity.problem and "NaN" not in quantity.problem:
         line = LINES.get(name, "").format(**words_of(model))
-        return Diagnosis("not-a-gradient", _problem(quantity.problem), line, quantity=name)
+        return Diagnosis("not-a-gradient", swapped_axes(quantity.problem), line, quantity=name)
     try:
         found = _of_probes(name, model, ask(), dtype)
     except TargetFailure as failure:
@@ -90,17 +105,6 @@ def diagnose(name: str, quantity: Quantity, model: ForwardModel, ask: Ask, dtype
     if found.name in {"unrecognised", mistakes.DEPENDS_ON_THE_BATCH.name}:
         found = _local_of(name, quantity) or found
     return replace(found, quantity=name)
-
-
-def _problem(problem: str) -> str:
-    """What is wrong with the array, and whether two axes are swapped in it."""
-    shapes = _SHAPES.search(problem)
-    if shapes is None or sorted(shapes[1].split(", ")) != sorted(shapes[2].split(", ")):
-        return problem
-    pairs = zip(shapes[1].split(", "), shapes[2].split(", "), strict=True)
-    axes = [axis for axis, (given, right) in enumerate(pairs) if given != right]
-    of_images = shapes[2].count(",") == AXES - 1 and axes == [1, 2]
-    return f"{problem}: {'w and h' if of_images else f'axes {axes}'} are swapped"
 
 
 def _of_probes(name: str, model: ForwardModel, seen: list[Evidence], dtype: str) -> Diagnosis:
@@ -206,7 +210,7 @@ class Suspect:
                 continue
             if set(symbols) == {"0"}:
                 continue  # nearly 0 is not 0
-            more = self._explained(lambda e, s=symbols: e.made([_value(x, e) for x in s], (1, 1)))  # type: ignore[misc]
+            more = self._explained(lambda e, s=symbols: e.made([e.count(x) for x in s], (1, 1)))  # type: ignore[misc]
             if more is not None:
                 known = _known(mistake, self._model)
                 return replace(known, message=known.message + more)
@@ -226,17 +230,14 @@ class Suspect:
         powers = three[0].powers
         if "?" in symbols or (symbols == _RIGHT and powers == (1, 1)):
             return None
-        more = self._explained(lambda e: e.made([_value(s, e) for s in symbols], powers), powers)
+        more = self._explained(lambda e: e.made([e.count(s) for s in symbols], powers), powers)
         if more is None:
             return None
         found = self._made(symbols, powers, numbers, tolerance)
         return _fitted(replace(found, message=found.message + more), three[0], symbols)
 
     def _symbols(self, numbers: Sequence[tuple[float, ...]], tolerance: float) -> tuple[str, ...]:
-        tables = self._tables
-        if not _same(list(zip(*numbers, strict=True)), tolerance) and self._model.axes != PIXEL:
-            tables = [dict(sorted(t.items(), key=_ratios_first)) for t in tables]
-        return tuple(name_count(three, tables, tolerance) or "?" for three in numbers)
+        return symbols_of(numbers, self._tables, tolerance, ratios=self._model.axes != PIXEL)
 
     def _made(
         self, symbols: tuple[str, ...], powers: tuple[int, int],
@@ -251,7 +252,7 @@ class Suspect:
         if whole is None and symbols != _RIGHT:
             made.append(
                 mistakes.of_terms(shows, (1, 1), self._model)
-                or mistakes.spelled(symbols, unsteady=not _same(numbers, tolerance))
+                or Mistake(*spelled(symbols, unsteady=not same_numbers(numbers, tolerance)))
             )
         words = words_of(self._model)
         return Diagnosis(
@@ -305,7 +306,7 @@ class Suspect:
         count = name_count(ratios, tables, 10 * _EXACT[self._dtype])
         if count is None or count in {"0", "1"}:
             return None
-        more = self._explained(lambda e: _value(count, e) * gives(e))
+        more = self._explained(lambda e: e.count(count) * gives(e))
         return None if more is None else f"; and the whole gradient is multiplied by {count}{more}"
 
     def _means(self) -> Diagnosis | None:
@@ -336,20 +337,6 @@ class Suspect:
         return _known(mistakes.LOCAL, self._model, where=where)
 
 
-def _same(numbers: Sequence[tuple[float, ...]], tolerance: float) -> bool:
-    """Whether each of these rows holds one number alone."""
-    return all(abs(n - row[0]) <= tolerance * abs(row[0]) for row in numbers for n in row)
-
-
-def _value(symbol: str, e: Evidence) -> float:
-    return e.counts[symbol.removeprefix("-")] * (-1 if symbol.startswith("-") else 1)
-
-
-def _ratios_first(item: tuple[str, float]) -> int:
-    name = item[0]
-    return 0 if name in {"1", "0", "2", "1/2"} else 1 if name.startswith("N/") else 2
-
-
 def _fitted(found: Diagnosis, fit: Fit, symbols: tuple[str, ...]) -> Diagnosis:
     return replace(
         found, coefficients=fit.coefficients, symbols=symbols, powers=fit.powers,
@@ -361,14 +348,8 @@ def _local_of(name: str, quantity: Quantity) -> Diagnosis | None:
     """Wrong at some elements of the batch, right at all others."""
     if not quantity.checked or quantity.wrong > _FEW * quantity.checked:
         return None
-    index = quantity.worst_index
-    if quantity.pixels_wrong == 1 and index is not None:
-        where = f"pixel (x, y, channel) = {index[-3:]}"
-    elif len(quantity.pictures_wrong) == 1:
-        where = f"picture {quantity.pictures_wrong[0]}"
-    elif len(quantity.channels_wrong) == 1:
-        where = f"channel {quantity.channels_wrong[0]}"
-    else:
+    where = place_in(quantity)
+    if not where:
         return None
     message = mistakes.LOCAL.message.format(where=where)
     return Diagnosis(

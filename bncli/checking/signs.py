@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from bncli.checking.compare import Quantity
 from bncli.checking.forward import inverse_root
-from bncli.checking.mistakes import OVER
 from bncli.checking.question import AXES, Array
 from bncli.checking.terms import Evidence
+from bncli.checking.wording import OVER
 
+_SHAPES = re.compile(r"has shape \((.*?)\); it must be \((.*?)\)")
 _NAMES = ("batch", "w", "h", "c")
 
 
@@ -203,3 +206,24 @@ def seen_in(e: Evidence, dtype: str) -> str:
     share = f"{int(wrong.sum())} of {int(e.live.sum())} values of a probe are wrong"
     pixels = f"{int(wrong.any(axis=0).sum())} of {wrong[0].size} pixels"
     return f"{shown} ({share}, in {place_of(wrong) or pixels})"
+
+
+def swapped_axes(problem: str) -> str:
+    """What is wrong with the array, and whether two axes are swapped in it."""
+    shapes = _SHAPES.search(problem)
+    if shapes is None or sorted(shapes[1].split(", ")) != sorted(shapes[2].split(", ")):
+        return problem
+    pairs = zip(shapes[1].split(", "), shapes[2].split(", "), strict=True)
+    axes = [axis for axis, (given, right) in enumerate(pairs) if given != right]
+    of_images = shapes[2].count(",") == AXES - 1 and axes == [1, 2]
+    return f"{problem}: {'w and h' if of_images else f'axes {axes}'} are swapped"
+
+
+def place_in(quantity: Quantity) -> str:
+    """The one pixel, picture or channel that the verdict finds wrong; or none."""
+    index = quantity.worst_index
+    if quantity.pixels_wrong == 1 and index is not None:
+        return f"pixel (x, y, channel) = {index[-3:]}"
+    if len(quantity.pictures_wrong) == 1:
+        return f"picture {quantity.pictures_wrong[0]}"
+    return f"channel {quantity.channels_wrong[0]}" if len(quantity.channels_wrong) == 1 else ""

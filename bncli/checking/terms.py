@@ -144,6 +144,10 @@ class Evidence:
         """Those of this shape, by name."""
         return count_values(self.question.shape, self.model.size(self.question.shape))
 
+    def count(self, symbol: str) -> float:
+        """One of them, with its sign."""
+        return self.counts[symbol.removeprefix("-")] * (-1 if symbol.startswith("-") else 1)
+
     @cached_property
     def right(self) -> Array:
         """The gradient of the input that belongs to the forward."""
@@ -295,3 +299,30 @@ def name_count(
         if name + prefix != "0-" and fits(prefix + name, numbers, tables, tolerance):
             return prefix + name
     return None
+
+
+def same_numbers(rows: Sequence[Sequence[float]], tolerance: float) -> bool:
+    """Whether each of the rows holds one number alone."""
+    return all(abs(n - row[0]) <= tolerance * abs(row[0]) for row in rows for n in row)
+
+
+def symbols_of(
+    numbers: Sequence[Sequence[float]], tables: Sequence[Mapping[str, float]], tolerance: float,
+    *, ratios: bool,
+) -> tuple[str, ...]:  # fmt: skip
+    """The counts of three coefficients, ``?`` where there is none.
+
+    Args:
+        numbers: for each coefficient, what was fitted at each shape.
+        tables: the counts of the shapes.
+        tolerance: relative error of the fits.
+        ratios: take N/count before other counts, where the coefficients are not all the same.
+    """
+    if ratios and not same_numbers(list(zip(*numbers, strict=True)), tolerance):
+        tables = [dict(sorted(table.items(), key=_ratios_first)) for table in tables]
+    return tuple(name_count(each, tables, tolerance) or "?" for each in numbers)
+
+
+def _ratios_first(item: tuple[str, float]) -> int:
+    name = item[0]
+    return 0 if name in {"1", "0", "2", "1/2"} else 1 if name.startswith("N/") else 2

@@ -10,7 +10,7 @@ import sys
 import time
 
 from bncli import BatchNorm, gradcheck
-from bncli.checking.self_test import PlantedLayer
+from bncli.checking.planting import PlantedLayer
 
 LAYERS = (BatchNorm, PlantedLayer)
 SHAPES = (None, (5, 7, 6, 3), (3, 2, 5, 1))

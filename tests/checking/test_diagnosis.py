@@ -9,21 +9,11 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from bncli import gradcheck
+from bncli.checking.faults import ELSEWHERE, OTHERS, RIGHT, STUDIED
 from bncli.checking.mistakes import MISTAKES
+from bncli.checking.planting import Channels, Fault, Pictures, PlantedLayer, planted
 from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE
-from bncli.checking.self_test import (
-    ELSEWHERE,
-    OTHERS,
-    RIGHT,
-    STUDIED,
-    Channels,
-    Fault,
-    Pictures,
-    PlantedLayer,
-    planted,
-    run_battery,
-    tried,
-)
+from bncli.checking.self_test import run_battery, tried
 from bncli.checking.terms import count_values, name_count
 
 KINDS = (PlantedLayer, Channels, Pictures)

@@ -10,7 +10,8 @@ from checking.targets import published, troubled
 from hypothesis import given, settings, strategies
 
 from bncli import gradcheck
-from bncli.checking.self_test import RIGHT, PlantedLayer, planted
+from bncli.checking.faults import RIGHT
+from bncli.checking.planting import PlantedLayer, planted
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -8,8 +8,9 @@ from checking.targets import published, troubled
 from oracle import textbook
 
 from bncli import gradcheck
+from bncli.checking.faults import OTHERS
+from bncli.checking.planting import PlantedLayer
 from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE, probe
-from bncli.checking.self_test import OTHERS, PlantedLayer
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

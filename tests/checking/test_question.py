@@ -7,8 +7,8 @@ import pytest
 from oracle import textbook
 
 from bncli import gradcheck
+from bncli.checking.planting import PlantedLayer, planted
 from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE, probe
-from bncli.checking.self_test import PlantedLayer, planted
 from bncli.errors import (
     NonFiniteError,
     OptionError,
