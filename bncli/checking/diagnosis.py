@@ -15,8 +15,7 @@ import numpy as np
 from bncli.checking import mistakes
 from bncli.checking.compare import Quantity
 from bncli.checking.forward import ForwardModel
-from bncli.checking.mistakes import Gives, Mistake
-from bncli.checking.question import PIXEL
+from bncli.checking.probes import Probes
 from bncli.checking.shares import share_of
 from bncli.checking.signs import (
     eps_of_backward,
@@ -33,16 +32,12 @@ from bncli.checking.terms import (
     all_fits,
     count_values,
     fits,
-    name_count,
     same_numbers,
-    symbols_of,
 )
-from bncli.checking.wording import LINES, spelled, words_of
+from bncli.checking.wording import LINES, Mistake, spelled, words_of
 
 Ask = Callable[[], "list[Evidence]"]
 _RIGHT = ("1", "1", "1")
-_LOOSE = 50  # between the residual of a fit and the error of its coefficients
-_EXACT = {"float64": 1e-8, "float32": 2e-4}
 _FEW = 0.34
 """The share of wrong values above which it is not a place that is wrong: a third."""
 
@@ -127,60 +122,40 @@ def _unknown(message: str) -> Diagnosis:
     return Diagnosis("unrecognised", message)
 
 
-class Suspect:
-    """A wrong gradient of the input, in some probes."""
-
-    def __init__(self, seen: Sequence[Evidence], dtype: str) -> None:
-        self._seen, self._dtype = seen, dtype
-        self._model = seen[0].model
-        self._wrong = [e.differs(e.right, dtype) for e in seen]
-        self._tables = [e.counts for e in seen]
+class Suspect(Probes):
+    """A wrong gradient of the input."""
 
     def diagnosis(self) -> Diagnosis:
         """The first mistake that explains it."""
-        seen = self._seen
+        seen = self.seen
         if any((e.live & ~np.isfinite(e.given)).any() for e in seen):
             return self._not_finite()
         if not any(e.live.any() for e in seen):
             return _unknown("grad_input is wrong; forward is finite nowhere")
         if all((e.given == np.rint(e.given)).all() and e.given.any() for e in seen):
-            return _known(mistakes.WHOLE_NUMBERS, self._model)
-        if not any(wrong.any() for wrong in self._wrong):
-            return _known(mistakes.DEPENDS_ON_THE_BATCH, self._model)
+            return _known(mistakes.WHOLE_NUMBERS, self.model)
+        if not any(wrong.any() for wrong in self.wrong):
+            return _known(mistakes.DEPENDS_ON_THE_BATCH, self.model)
         for look in (self._eps, self._coefficients, self._patterns, self._means, self._places):
             found = look()
             if found is not None:
                 return found
         return self._numbers() or _unknown(
-            f"grad_input is wrong, but not in a way that is known: {seen_in(seen[0], self._dtype)}"
+            f"grad_input is wrong, but not in a way that is known: {seen_in(seen[0], self.dtype)}"
         )
 
     def _not_finite(self) -> Diagnosis:
-        first = next(e for e in self._seen if (e.live & ~np.isfinite(e.given)).any())
+        first = next(e for e in self.seen if (e.live & ~np.isfinite(e.given)).any())
         bad = first.live & ~np.isfinite(first.given)
         if (bad & (first.variance > 0)).any():
-            return _known(mistakes.NOT_FINITE, self._model, bad=int(bad.sum()), all=bad.size)
-        return _known(mistakes.NO_EPS, self._model)
-
-    def _explained(self, gives: Gives, powers: tuple[int, int] = (1, 1)) -> str | None:
-        """What is to be added to a mistake that makes this gradient; None if it is not made."""
-        more, in_usual = "", False
-        for e, wrong in zip(self._seen, self._wrong, strict=True):
-            in_usual |= bool((wrong & e.usual).any())
-            with np.errstate(all="ignore"):
-                differs = e.differs(gives(e), self._dtype, powers)
-            if (differs & e.usual).any():
-                return None
-            if differs.any():
-                more = "; where the variance is tiny, more than that is wrong"
-        # What is wrong where the variance is tiny alone must be explained there.
-        return None if more and not in_usual else more
+            return _known(mistakes.NOT_FINITE, self.model, bad=int(bad.sum()), all=bad.size)
+        return _known(mistakes.NO_EPS, self.model)
 
     def _eps(self) -> Diagnosis | None:
-        found = eps_of_backward(self._seen, self._dtype)
+        found = eps_of_backward(self.seen, self.dtype)
         if found is None:
             return None
-        model, mistake = self._model, mistakes.EPS_MISMATCH
+        model, mistake = self.model, mistakes.EPS_MISMATCH
         if model.eps == 0:
             mistake = mistakes.EPS_IN_BACKWARD
         elif found.outside and not model.eps_outside_root:
@@ -188,13 +163,13 @@ class Suspect:
         elif model.eps_outside_root and not (found.outside and found.derived):
             mistake = mistakes.EPS_OUTSIDE_FORWARD
         place = "beside" if found.outside else "under"
-        forward = self._seen[0].question.eps if model.eps is None else model.eps
+        forward = self.seen[0].question.eps if model.eps is None else model.eps
         return _known(mistake, model, backward=found.eps, forward=forward, place=place)
 
     def _coefficients(self) -> Diagnosis | None:
         """The mistakes that powers and coefficients show."""
-        for three in all_fits(self._seen):
-            tolerance = self._tolerance(three)
+        for three in all_fits(self.seen):
+            tolerance = self.tolerance(three)
             if tolerance is None:
                 continue
             found = self._of_counts(three, tolerance)
@@ -206,38 +181,27 @@ class Suspect:
         """Known coefficients, where what they multiply is too small for a fit to tell them."""
         for mistake in mistakes.MISTAKES:
             symbols = mistake.coefficients
-            if symbols is None or mistake.powers != (1, 1) or not mistake.is_of(self._model):
+            if symbols is None or mistake.powers != (1, 1) or not mistake.is_of(self.model):
                 continue
             if set(symbols) == {"0"}:
                 continue  # nearly 0 is not 0
-            more = self._explained(lambda e, s=symbols: e.made([e.count(x) for x in s], (1, 1)))  # type: ignore[misc]
+            more = self.explained(lambda e, s=symbols: e.made([e.count(x) for x in s], (1, 1)))  # type: ignore[misc]
             if more is not None:
-                known = _known(mistake, self._model)
+                known = _known(mistake, self.model)
                 return replace(known, message=known.message + more)
         return None
 
-    def _tolerance(self, three: Sequence[Fit]) -> float | None:
-        """Of the coefficients of a fit; None if it explains nothing."""
-        of = {id(e): fit for e, fit in zip(self._seen, three, strict=True)}
-        powers = three[0].powers
-        if self._explained(lambda e: e.made(of[id(e)].coefficients, powers), powers) is None:
-            return None
-        return max(_LOOSE * max(fit.residual for fit in three), _EXACT[self._dtype])
-
     def _of_counts(self, three: Sequence[Fit], tolerance: float) -> Diagnosis | None:
         numbers = list(zip(*(fit.coefficients for fit in three), strict=True))
-        symbols = self._symbols(numbers, tolerance)
+        symbols = self.symbols(numbers, tolerance)
         powers = three[0].powers
         if "?" in symbols or (symbols == _RIGHT and powers == (1, 1)):
             return None
-        more = self._explained(lambda e: e.made([e.count(s) for s in symbols], powers), powers)
+        more = self.explained(lambda e: e.made([e.count(s) for s in symbols], powers), powers)
         if more is None:
             return None
         found = self._made(symbols, powers, numbers, tolerance)
         return _fitted(replace(found, message=found.message + more), three[0], symbols)
-
-    def _symbols(self, numbers: Sequence[tuple[float, ...]], tolerance: float) -> tuple[str, ...]:
-        return symbols_of(numbers, self._tables, tolerance, ratios=self._model.axes != PIXEL)
 
     def _made(
         self, symbols: tuple[str, ...], powers: tuple[int, int],
@@ -245,16 +209,16 @@ class Suspect:
     ) -> Diagnosis:  # fmt: skip
         def shows(coefficients: tuple[str, ...]) -> bool:
             pairs = zip(coefficients, numbers, strict=True)
-            return all(fits(symbol, three, self._tables, tolerance) for symbol, three in pairs)
+            return all(fits(symbol, three, self.tables, tolerance) for symbol, three in pairs)
 
-        whole = mistakes.of_terms(shows, powers, self._model)
+        whole = mistakes.of_terms(shows, powers, self.model)
         made = [whole] if whole else [m for m in mistakes.MISTAKES if m.shows_in(powers)]
         if whole is None and symbols != _RIGHT:
             made.append(
-                mistakes.of_terms(shows, (1, 1), self._model)
+                mistakes.of_terms(shows, (1, 1), self.model)
                 or Mistake(*spelled(symbols, unsteady=not same_numbers(numbers, tolerance)))
             )
-        words = words_of(self._model)
+        words = words_of(self.model)
         return Diagnosis(
             "-and-".join(mistake.name for mistake in made),
             "; and ".join(mistake.message.format(**words) for mistake in made),
@@ -263,12 +227,12 @@ class Suspect:
 
     def _numbers(self) -> Diagnosis | None:
         """The three terms with coefficients that are no counts."""
-        for three in all_fits(self._seen):
-            tolerance = self._tolerance(three)
+        for three in all_fits(self.seen):
+            tolerance = self.tolerance(three)
             if tolerance is None:
                 continue
             numbers = list(zip(*(fit.coefficients for fit in three), strict=True))
-            symbols = self._symbols(numbers, tolerance)
+            symbols = self.symbols(numbers, tolerance)
             a, b, c = three[0].coefficients
             if "?" not in symbols:
                 continue
@@ -276,65 +240,46 @@ class Suspect:
                 mistake = mistakes.SCALED
                 if three[0].powers != (1, 1):
                     continue
-                found = _known(mistake, self._model, factor=a)
+                found = _known(mistake, self.model, factor=a)
             else:
                 found = self._made(symbols, three[0].powers, numbers, tolerance)
             return _fitted(found, three[0], symbols)
         return None
 
     def _patterns(self) -> Diagnosis | None:
-        for mistake, gives in mistakes.patterns_of("grad_input", self._model):
-            found = self._scaled(gives)
+        for mistake, gives in mistakes.patterns_of("grad_input", self.model):
+            found = self.scaled(gives)
             if found is not None:
-                known = _known(mistake, self._model)
+                known = _known(mistake, self.model)
                 return replace(known, message=known.message + found)
         return None
 
-    def _scaled(self, gives: Gives) -> str | None:
-        """What is to be added where this gradient, times a count, is the given one."""
-        more = self._explained(gives)
-        if more is not None:
-            return more
-        ratios = []
-        for e in self._seen:
-            with np.errstate(all="ignore"):
-                expected = gives(e)
-            usable = e.usual & e.live & np.isfinite(expected)
-            size = float((expected[usable] ** 2).sum())
-            ratios.append(float((expected * e.given)[usable].sum()) / size if size else 0.0)
-        tables = [e.counts for e in self._seen]
-        count = name_count(ratios, tables, 10 * _EXACT[self._dtype])
-        if count is None or count in {"0", "1"}:
-            return None
-        more = self._explained(lambda e: e.count(count) * gives(e))
-        return None if more is None else f"; and the whole gradient is multiplied by {count}{more}"
-
     def _means(self) -> Diagnosis | None:
         """Means over other axes than those of the forward."""
-        for guess in means_over(self._seen[0]):
-            more = self._explained(guess.expected)
+        for guess in means_over(self.seen[0]):
+            more = self.explained(guess.expected)
             if more is not None:
-                found = _known(mistakes.AVERAGED, self._model, terms=guess.terms, seen=guess.words)
+                found = _known(mistakes.AVERAGED, self.model, terms=guess.terms, seen=guess.words)
                 return replace(found, name=found.name + guess.name, message=found.message + more)
         return None
 
     def _places(self) -> Diagnosis | None:
         """Right in most places."""
-        wrong = self._wrong
-        dead = [e.live & (e.variance == 0) for e in self._seen]
+        wrong = self.wrong
+        dead = [e.live & (e.variance == 0) for e in self.seen]
         zeroed = all(
             d.any() and not e.given[d].any() and not (w & ~d).any()
-            for e, w, d in zip(self._seen, wrong, dead, strict=True)
+            for e, w, d in zip(self.seen, wrong, dead, strict=True)
         )
         if zeroed:
-            return _known(mistakes.DEAD_ZEROED, self._model)
-        pairs = list(zip(self._seen, wrong, strict=True))
+            return _known(mistakes.DEAD_ZEROED, self.model)
+        pairs = list(zip(self.seen, wrong, strict=True))
         if all((w == (np.broadcast_to(e.gamma, w.shape) < 0)).all() for e, w in pairs):
-            return _known(mistakes.LOCAL, self._model, where="places of negative gamma")
+            return _known(mistakes.LOCAL, self.model, where="places of negative gamma")
         where = next(place_of(w) for w in wrong if w.any())
         if not where or any((w & e.usual).sum() > _FEW * e.usual.sum() for e, w in pairs):
             return None
-        return _known(mistakes.LOCAL, self._model, where=where)
+        return _known(mistakes.LOCAL, self.model, where=where)
 
 
 def _fitted(found: Diagnosis, fit: Fit, symbols: tuple[str, ...]) -> Diagnosis:

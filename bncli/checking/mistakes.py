@@ -8,17 +8,15 @@ row here, and a layer in ``self_test.py`` that makes it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bncli.checking.forward import CHANNEL, ForwardModel
 from bncli.checking.question import PIXEL, Array
-from bncli.checking.terms import Evidence
-from bncli.checking.wording import LINES
+from bncli.checking.wording import LINES, Gives, Mistake
 
-Gives = Callable[[Evidence], Array]
 _MEAN = "mean term: - {g}.sum({at}) / {n}"
 _VARIANCE = "variance term: - x_norm * ({g} * x_norm).sum({at}) / {n}"
 _BOTH = f"{_MEAN}; {_VARIANCE}"
@@ -28,42 +26,6 @@ _PLACE = "grad_input[i, x, y, k] belongs to column x and row y"
 _ORDER = "grad_input[i] belongs to the i-th picture"
 _EPS = "inv_std = 1 / sqrt(variance + eps), with the eps of the forward"
 _PIXELS = "w*h*c was used where batch belongs"
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """A known wrong gradient, shown by coefficients, powers, a pattern, or a look at the array.
-
-    Attributes:
-        name: for people and for programs.
-        message: one plain sentence; what stands in braces is filled in.
-        change: the line of the formula to change; empty if there is none.
-        coefficients: a, b and c, as counts.
-        powers: p and q; None is any.
-        ddof: of the forwards that it is a mistake for; None is all.
-        axes: of the forwards that it is a mistake for; None is all.
-        gives: the gradient that it gives; of a parameter, what is summed beside delta.
-        quantity: which gradient is wrong.
-    """
-
-    name: str
-    message: str
-    change: str = LINES["grad_input"]
-    coefficients: tuple[str, str, str] | None = None
-    powers: tuple[int | None, int | None] = (1, 1)
-    ddof: int | None = None
-    axes: tuple[int, ...] | None = None
-    gives: Gives | None = None
-    quantity: str = "grad_input"
-
-    def is_of(self, model: ForwardModel) -> bool:
-        """Whether it can be made with such a forward."""
-        return self.ddof in {None, model.ddof} and self.axes in {None, model.axes}
-
-    def shows_in(self, powers: tuple[int, int]) -> bool:
-        """Whether it makes one of these powers what it is, whatever the coefficients."""
-        pairs = zip(self.powers, powers, strict=True)
-        return self.coefficients is None and any(p == q != 1 for p, q in pairs)
 
 
 def _of(a: str, b: str, c: str, name: str, message: str, change: str = LINES["grad_input"],

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bncli.checking import mistakes
-from bncli.checking.mistakes import Gives
 from bncli.checking.question import AXES, Array
 from bncli.checking.signs import eps_of_backward, place_of, x_norm_with
 from bncli.checking.terms import Evidence, name_count
+from bncli.checking.wording import Gives
 
 _EXACT = {"float64": 1e-8, "float32": 2e-4}
 _FEW = 0.34

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from bncli.checking.forward import CHANNEL, ForwardModel
-from bncli.checking.question import PIXEL
+from bncli.checking.question import PIXEL, Array
+from bncli.checking.terms import Evidence
+
+Gives = Callable[[Evidence], Array]
 
 LINES = {
     "grad_input": "grad_input = {gamma}inv_std * ({g} - {g}.mean({at}) - "
@@ -53,6 +59,42 @@ def words_of(model: ForwardModel, summed: tuple[int, ...] = PIXEL) -> dict[str, 
 
 def _letters(axes: tuple[int, ...]) -> str:
     return "0" if axes == PIXEL else ", ".join("NWHC"[axis] for axis in axes)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A known wrong gradient, shown by coefficients, powers, a pattern, or a look at the array.
+
+    Attributes:
+        name: for people and for programs.
+        message: one plain sentence; what stands in braces is filled in.
+        change: the line of the formula to change; empty if there is none.
+        coefficients: a, b and c, as counts.
+        powers: p and q; None is any.
+        ddof: of the forwards that it is a mistake for; None is all.
+        axes: of the forwards that it is a mistake for; None is all.
+        gives: the gradient that it gives; of a parameter, what is summed beside delta.
+        quantity: which gradient is wrong.
+    """
+
+    name: str
+    message: str
+    change: str = LINES["grad_input"]
+    coefficients: tuple[str, str, str] | None = None
+    powers: tuple[int | None, int | None] = (1, 1)
+    ddof: int | None = None
+    axes: tuple[int, ...] | None = None
+    gives: Gives | None = None
+    quantity: str = "grad_input"
+
+    def is_of(self, model: ForwardModel) -> bool:
+        """Whether it can be made with such a forward."""
+        return self.ddof in {None, model.ddof} and self.axes in {None, model.axes}
+
+    def shows_in(self, powers: tuple[int, int]) -> bool:
+        """Whether it makes one of these powers what it is, whatever the coefficients."""
+        pairs = zip(self.powers, powers, strict=True)
+        return self.coefficients is None and any(p == q != 1 for p, q in pairs)
 
 
 def spelled(symbols: tuple[str, ...], *, unsteady: bool = False) -> tuple[str, str]:
