@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -154,8 +155,8 @@ def places(axes: tuple[int, ...], shape: tuple[int, ...]) -> int:
 def of_groups(array: Array, axes: tuple[int, ...], number: int) -> Array:
     """A view of the value of this *number* in every group."""
     lengths = [array.shape[axis] for axis in axes]
-    place = _place(number, lengths) if axes else ()
-    view: Array = np.moveaxis(array, axes, range(len(axes)))[(*place, ...)]
+    place: tuple[Any, ...] = (*(_place(number, lengths) if axes else ()), ...)
+    view: Array = np.moveaxis(array, axes, range(len(axes)))[place]
     return view
 
 
