@@ -103,8 +103,9 @@ def measure(
     roles = tuple(n.removeprefix("grad_") for n in wanted if n != "grad_input")
     slope = model.slope(exact, target.wide(exact.parameters, question.shape).get("gamma"))
     asked = Asked(function, exact, roles, base, request.seed, index, slope)
-    measured = Measured(exact, base, {}, derive(asked), given)
-    if not measured.derivatives.problem:
+    found = derive(asked)
+    measured = Measured(exact, base, {}, found, given, notes=list(found.notes))
+    if not found.problem:
         _judge(measured, asked, request, wanted)
     measured.forwards = target.call.counts.get("forward", 0) - began
     return measured
