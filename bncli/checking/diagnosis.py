@@ -19,7 +19,7 @@ from bncli.checking.forward import ForwardModel
 from bncli.checking.mistakes import LINES, Gives, Mistake, words_of
 from bncli.checking.question import AXES, PIXEL
 from bncli.checking.shares import share_of
-from bncli.checking.signs import eps_of_backward, means_over, places, seen_in
+from bncli.checking.signs import eps_of_backward, means_over, place_of, seen_in
 from bncli.checking.target import TargetFailure
 from bncli.checking.terms import Evidence, Fit, all_fits, count_values, fits, name_count
 
@@ -27,7 +27,8 @@ Ask = Callable[[], "list[Evidence]"]
 _RIGHT = ("1", "1", "1")
 _LOOSE = 50  # between the residual of a fit and the error of its coefficients
 _EXACT = {"float64": 1e-8, "float32": 2e-4}
-_FEW = 0.5
+_FEW = 0.34
+"""The share of wrong values above which it is not a place that is wrong: a third."""
 _SHAPES = re.compile(r"has shape \((.*?)\); it must be \((.*?)\)")
 
 
@@ -79,7 +80,7 @@ def diagnose(name: str, quantity: Quantity, model: ForwardModel, ask: Ask, dtype
         ask: gives the evidence of probes at two shapes.
         dtype: the precision that the backward was asked in.
     """
-    if quantity.problem:
+    if quantity.problem and "NaN" not in quantity.problem:
         line = LINES.get(name, "").format(**words_of(model))
         return Diagnosis("not-a-gradient", _problem(quantity.problem), line, quantity=name)
     try:
@@ -327,12 +328,12 @@ class Suspect:
         if zeroed:
             return _known(mistakes.DEAD_ZEROED, self._model)
         pairs = list(zip(self._seen, wrong, strict=True))
-        if any((w & e.usual).sum() >= _FEW * e.usual.sum() for e, w in pairs):
-            return None
         if all((w == (np.broadcast_to(e.gamma, w.shape) < 0)).all() for e, w in pairs):
             return _known(mistakes.LOCAL, self._model, where="places of negative gamma")
-        first = next(w for w in wrong if w.any())
-        return _known(mistakes.LOCAL, self._model, where=places(first))
+        where = next(place_of(w) for w in wrong if w.any())
+        if not where or any((w & e.usual).sum() > _FEW * e.usual.sum() for e, w in pairs):
+            return None
+        return _known(mistakes.LOCAL, self._model, where=where)
 
 
 def _same(numbers: Sequence[tuple[float, ...]], tolerance: float) -> bool:
@@ -358,7 +359,7 @@ def _fitted(found: Diagnosis, fit: Fit, symbols: tuple[str, ...]) -> Diagnosis:
 
 def _local_of(name: str, quantity: Quantity) -> Diagnosis | None:
     """Wrong at some elements of the batch, right at all others."""
-    if not quantity.checked or quantity.wrong >= _FEW * quantity.checked:
+    if not quantity.checked or quantity.wrong > _FEW * quantity.checked:
         return None
     index = quantity.worst_index
     if quantity.pixels_wrong == 1 and index is not None:
@@ -368,7 +369,7 @@ def _local_of(name: str, quantity: Quantity) -> Diagnosis | None:
     elif len(quantity.channels_wrong) == 1:
         where = f"channel {quantity.channels_wrong[0]}"
     else:
-        where = f"{quantity.pixels_wrong:,} of {quantity.pixels:,} pixels"
+        return None
     message = mistakes.LOCAL.message.format(where=where)
     return Diagnosis(
         mistakes.LOCAL.name,

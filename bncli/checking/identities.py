@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.forward import CHANNEL, ForwardModel
+from bncli.checking.forward import ForwardModel
 from bncli.checking.gradients import ADDED, MOVED, RETURNED
 from bncli.checking.places import as_array
-from bncli.checking.question import PIXEL, Array, Question
+from bncli.checking.question import Array, Question
 from bncli.checking.session import Session, Target
 from bncli.checking.target import TargetFailure
 
@@ -20,8 +20,6 @@ Backward = Callable[[Question], Array]
 
 Answers = Iterator[tuple[str, bool | None, str, bool]]
 """What a :class:`Finding` is made of."""
-
-_CONSTANT_IN_GROUP = (PIXEL, CHANNEL, (1, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,24 +112,36 @@ class Properties:
                 "gamma", "twice gamma gives twice the gradient",
                 lambda: self.holds(replace(q, parameters=doubled), 2 * base),
             )  # fmt: skip
-        if q.axes in _CONSTANT_IN_GROUP and self.model.groups == 1:
-            yield "null", "a delta of a + b * x_norm gives 0", self._gives_nothing
+        yield "null", "a delta of a + b * x_norm gives 0", self._gives_nothing
 
     def holds(
         self, other: Question, expected: Array, slack: float | None = None, times: int = 1
     ) -> bool:
         """Whether the gradient at another question is what is expected."""
-        q = self.q
-        usual = q.usual[_part(q)] if other.x.shape != q.x.shape else q.usual
+        q, part = self.q, _part(self.q) if other.x.shape != self.q.x.shape else ()
         slack = self.tolerance if slack is None else slack
-        return _near(times * self.backward(other), expected, usual, slack, q.axes)
+        given = times * self.backward(other)
+        # Of two values that are normalized together, the gradient is nearly 0.
+        largest = np.maximum(np.maximum(np.abs(given), np.abs(expected)), self._size(q.delta)[part])
+        scale = largest.max(axis=q.axes, keepdims=True) + 1e-300
+        error = np.abs(given - expected).max(axis=q.axes, keepdims=True) / scale
+        return bool((error <= 1e3 * slack)[q.usual[part]].all())
+
+    def _size(self, delta: Array) -> Array:
+        """How large the gradient may be with a gamma of 1, (batch, w, h, c)."""
+        slope = self.model.slope(self.q, None)
+        assert slope is not None  # noqa: S101 - the forward is a normalization
+        largest = np.abs(delta).max(axis=self.q.axes, keepdims=True)
+        return np.broadcast_to(slope * largest, delta.shape)
 
     def _gives_nothing(self) -> bool:
         q = self.q
         null = q.delta.mean(axis=q.axes, keepdims=True) + 1.5 * _x_norm(q, self.model)
-        size = np.abs(self.base).max(axis=q.axes, keepdims=True)
-        small = np.abs(self.backward(replace(q, delta=null)))
-        small = small <= 1e3 * (self.tolerance + self.left) * size
+        # A gamma that differs among values that are normalized together is another delta.
+        ones = {r: np.ones_like(v) for r, v in q.parameters.items() if r == "gamma"}
+        asked = replace(q, delta=null, parameters={**q.parameters, **ones})
+        slack = 1e3 * (self.tolerance + self.left)
+        small = np.abs(self.backward(asked)) <= slack * self._size(null)
         return bool(small[np.broadcast_to(q.usual, q.x.shape)].all())
 
     def sums(self) -> Iterator[Finding]:
@@ -166,14 +176,6 @@ def _sums(q: Question, base: Array, tolerance: float, model: ForwardModel) -> It
         passed = np.abs(values.sum(axis=q.axes, keepdims=True)) <= over * size
         message = f"{words} add up to 0 in each group that is normalized together"
         yield Finding(name, bool(passed[q.usual].all()), message)
-
-
-def _near(a: Array, b: Array, usual: Array, tolerance: float, axes: tuple[int, ...]) -> bool:
-    scale = np.maximum(
-        np.abs(a).max(axis=axes, keepdims=True), np.abs(b).max(axis=axes, keepdims=True)
-    )
-    error = np.abs(a - b).max(axis=axes, keepdims=True) / (scale + 1e-300)
-    return bool((error <= 1e3 * tolerance)[usual].all())
 
 
 def habits(target: Target, question: Question, base: Array) -> Iterator[Finding]:
@@ -232,7 +234,7 @@ def _stale(session: Session, target: Target, question: Question, base: Array) ->
     before = output.copy()
     session.forward(question.x)
     untouched = np.array_equal(output, before, equal_nan=True)
-    yield "first output", untouched, "a second forward leaves the first output as it was", False
+    yield "first output", untouched, "a second forward leaves the first output as it was", True
     same = _like(session.backward(question.delta).grad_input, base, 1e-9)
     stateful = any(parameter.late for parameter in target.parameters)
     words = "after two forwards, backward belongs to the second"

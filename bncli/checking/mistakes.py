@@ -304,8 +304,8 @@ LOCAL = Mistake(
 )
 DEPENDS_ON_THE_BATCH = Mistake(
     "depends-on-the-batch",
-    "the gradient is right on a small probe and wrong here: it depends on the size or the values "
-    "of this batch",
+    "the gradient is right on a small probe, as far as rounding lets one see, and wrong here: it "
+    "depends on the size or the values of this batch",
     "",
 )
 _ARRAYS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -131,6 +132,8 @@ class Target:
         """The other way: parameters in the shapes that they have in a layer for *shape*."""
         order = [axis for merged in self.layout.axes for axis in merged]
         shapes = self.parameter_shapes(shape)
+        if any(w.size != math.prod(shapes[role]) for role, w in wide.items()):
+            raise TargetFailure("the layer is of one width alone")
         return {role: w.transpose(order).reshape(shapes[role]) for role, w in wide.items()}
 
     def described(self) -> dict[str, str]:

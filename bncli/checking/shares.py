@@ -12,11 +12,11 @@ import numpy as np
 from bncli.checking import mistakes
 from bncli.checking.mistakes import Gives
 from bncli.checking.question import AXES, Array
-from bncli.checking.signs import places
+from bncli.checking.signs import eps_of_backward, place_of, x_norm_with
 from bncli.checking.terms import Evidence, name_count
 
 _EXACT = {"float64": 1e-8, "float32": 2e-4}
-_FEW = 0.5
+_FEW = 0.34
 _NAMES = ("the batch", "w", "h", "the channels")
 
 
@@ -115,7 +115,8 @@ def share_of(name: str, seen: Sequence[Evidence], dtype: str) -> Share:
     if own.shows(right, right=True):
         message = mistakes.DEPENDS_ON_THE_BATCH.message.replace("the gradient", name)
         return Share(mistakes.DEPENDS_ON_THE_BATCH.name, message, own.reduced, changes=False)
-    found = _swapped(own) or _of_sums(own) or _of_axes(own, right) or _of_places(own, right)
+    found = _swapped(own) or _of_sums(own) or _of_eps(own)
+    found = found or _of_axes(own, right) or _of_places(own, right)
     if found is not None:
         return found
     words = f"{name} is wrong, but not in a way that is known: {_seen(own, right)}"
@@ -239,12 +240,23 @@ def _summed_over(
     return np.broadcast_to(found, array.shape)
 
 
+def _of_eps(own: _Parameter) -> Share | None:
+    """With an x_norm of the eps that the gradient of the input has."""
+    eps = eps_of_backward(own.seen, own.dtype) if own.role == "gamma" else None
+    if eps is None or not own.shows(own.summed(lambda e: x_norm_with(e, eps)[0])):
+        return None
+    words = f"{own.name}: x_norm has eps {eps.eps:.3g} in it, which is not that of forward"
+    return Share("eps-mismatch", words, own.reduced)
+
+
 def _of_places(own: _Parameter, right: Sequence[Array]) -> Share | None:
     """Right in most places."""
     wrong = own.wrong(right, right=True)
-    if max(float(w.mean()) for w in wrong) >= _FEW or not any(w.any() for w in wrong):
+    if not any(w.any() for w in wrong) or max(float(w.mean()) for w in wrong) > _FEW:
         return None
-    where = places(next(w for w in wrong if w.any())).removesuffix(" of picture 0")
+    where = next(place_of(w) for w in wrong if w.any())
+    if not where:
+        return None
     message = mistakes.LOCAL.message.format(where=where).replace("the gradient", own.name)
     return Share(mistakes.LOCAL.name, message, own.reduced, changes=False)
 

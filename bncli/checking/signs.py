@@ -40,7 +40,9 @@ def eps_of_backward(seen: Sequence[Evidence], dtype: str) -> Eps | None:
         return None
     place, inverse = factor
     variance = float(first.variance[place])
-    sizes = {True: 1 / inverse - np.sqrt(variance), False: inverse**-2 - variance}
+    with np.errstate(over="ignore"):
+        root = 1 / np.float64(inverse)
+        sizes = {True: root - np.sqrt(variance), False: root**2 - variance}
     model = first.model
     ways = ((model.eps_outside_root, True), (not model.eps_outside_root, True), (True, False))
     for (outside, derived), everywhere in itertools.product(ways, (True, False)):
@@ -81,10 +83,17 @@ def _written(eps: float) -> tuple[float, ...]:
     return (float(f"{max(eps, 0.0):.2g}"), max(eps, 0.0))
 
 
-def _explains(e: Evidence, found: Eps, everywhere: bool, dtype: str) -> bool:
+def x_norm_with(e: Evidence, found: Eps) -> tuple[Array, Array]:
+    """What x_norm and inv_std are with another eps."""
     with np.errstate(all="ignore"):
         inv_std = inverse_root(e.model.variance(e.question.x), found.eps, outside=found.outside)
-        x_norm = (e.question.x - e.model.mean(e.question.x)) * inv_std if everywhere else e.x_norm
+        return (e.question.x - e.model.mean(e.question.x)) * inv_std, inv_std
+
+
+def _explains(e: Evidence, found: Eps, everywhere: bool, dtype: str) -> bool:
+    x_norm, inv_std = x_norm_with(e, found)
+    with np.errstate(all="ignore"):
+        x_norm = x_norm if everywhere else e.x_norm
         variance = e.model.unbiased(e.question.shape) / e.unbiased
         if found.outside and found.derived:
             root = np.sqrt(e.variance)
@@ -154,23 +163,20 @@ def means_over(e: Evidence) -> Iterator[Means]:
                     yield Means(pair, divided, late=True)
 
 
-def places(wrong: Array) -> str:
-    """Where values are wrong, (batch, w, h, c), in a few words."""
-    pictures, channels = (np.flatnonzero(wrong.any(axis=axes)) for axes in ((1, 2, 3), (0, 1, 2)))
+def place_of(wrong: Array) -> str:
+    """The one pixel, picture, channel, row or column that is wrong, (batch, w, h, c); or none."""
     pixels = np.argwhere(wrong.any(axis=0))
-    if len(pixels) == 1:
-        place = tuple(int(i) for i in pixels[0])
-        where = f"pixel (x, y, channel) = {place}"
-        return where if len(pictures) > 1 else f"{where} of picture {int(pictures[0])}"
-    if len(pictures) == 1 and len(wrong) > 1:
-        return f"picture {int(pictures[0])}"
-    if len(channels) == 1 and wrong.shape[3] > 1:
-        return f"channel {int(channels[0])}"
-    for axis, name in ((1, "w"), (2, "h")):
+    pictures = np.flatnonzero(wrong.any(axis=(1, 2, 3)))
+    if len(pixels) == 1 and wrong[0].size > 1:
+        x, y, channel = (int(i) for i in pixels[0])
+        where = f"pixel (x, y, channel) = ({x}, {y}, {channel})"
+        alone = len(pictures) == 1 and len(wrong) > 1
+        return f"{where} of picture {int(pictures[0])}" if alone else where
+    for axis, name in enumerate(("picture", "w =", "h =", "channel")):
         lines = np.flatnonzero(wrong.any(axis=tuple(a for a in range(AXES) if a != axis)))
         if len(lines) == 1 and wrong.shape[axis] > 1:
-            return f"{name} = {int(lines[0])}"
-    return f"{len(pixels)} of {wrong[0].size} pixels"
+            return f"{name} {int(lines[0])}"
+    return ""
 
 
 def seen_in(e: Evidence, dtype: str) -> str:
@@ -195,4 +201,5 @@ def seen_in(e: Evidence, dtype: str) -> str:
         "the error is in line with none of the three terms",
     )
     share = f"{int(wrong.sum())} of {int(e.live.sum())} values of a probe are wrong"
-    return f"{shown} ({share}, in {places(wrong)})"
+    pixels = f"{int(wrong.any(axis=0).sum())} of {wrong[0].size} pixels"
+    return f"{shown} ({share}, in {place_of(wrong) or pixels})"
