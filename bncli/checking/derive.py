@@ -141,7 +141,7 @@ def _by_complex_step(asked: Asked) -> Derivatives | str:
     # Of a large group, the rounding of all outputs together is more than one value's slope.
     size = np.maximum(size, np.nan_to_num(other.size))
     apart = np.abs(other.slope - expected) / np.where(size > 0, size, 1.0)
-    kinks = kinked(asked, step)
+    kinks = kinked(asked, first.along, STEPS[0])
     eps = np.finfo(np.float64).eps
     condition = question.condition
     allowed = _AGREE + 10 * eps * (1 + condition + condition**2) / STEPS[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -198,6 +198,10 @@ class Maker:
         _prepare(thing, given)
         if set_up:
             self._set_up(thing, given)
+        return self.layer(thing, given, way)
+
+    def layer(self, thing: Any, given: Given, way: int) -> Layer:
+        """A layer of a thing that was made."""
         forward, backward = (getattr(thing, name) for name in self.ways[way])
         return Layer(thing, forward, backward, given, self._call)
 
@@ -296,36 +300,45 @@ def _prepare(thing: Any, given: Given) -> None:
             setattr(thing, name, given.rate)
 
 
+def forward_names(target: Any, said: LayerProtocol) -> list[str]:
+    """The methods that may be forward, likeliest first; none where there is none."""
+    found = _named(target, said.forward, _FORWARD, ("forward", "fprop", "feed"))
+    if inspect.isclass(target) and not said.forward:
+        # Every class can be called; only those that say so are called as layers.
+        own = any("__call__" in vars(kind) for kind in target.__mro__[:-1])
+        found = [name for name in found if name != "__call__" or own]
+    return found
+
+
 def _methods(target: Any, said: LayerProtocol) -> list[tuple[str, str]]:
     """The pairs of methods that may be forward and backward, likeliest first.
 
     Raises:
         TargetError: there are none.
     """
-    offered = [name for name in dir(target) if callable(getattr(target, name, None))]
-    who = getattr(target, "__name__", type(target).__name__)
-    forwards = _named(offered, said.forward, _FORWARD, ("forward", "fprop", "feed"), who)
-    backwards = _named(offered, said.backward, _BACKWARD, ("backward", "bprop", "backprop"), who)
-    if inspect.isclass(target) and not said.forward:
-        # Every class can be called; only those that say so are called as layers.
-        own = any("__call__" in vars(kind) for kind in target.__mro__[:-1])
-        forwards = [n for n in forwards if n != "__call__" or own]
+    forwards = forward_names(target, said)
+    backwards = _named(target, said.backward, _BACKWARD, ("backward", "bprop", "backprop"))
     missing = [n for n, f in (("forward", forwards), ("backward", backwards)) if not f]
     if missing:
         hint = "; give file.py:forward,backward" if inspect.isfunction(target) else ""
         more = hint or "; say what they are called: --protocol " + " ".join(
             f"{name}=METHOD" for name in missing
         )
-        raise TargetError(f"{who} has no method {' and no '.join(missing)}{more}")
+        raise TargetError(f"{_called(target)} has no method {' and no '.join(missing)}{more}")
     return [(f, b) for f in forwards for b in backwards if f != b][:6]
 
 
-def _named(
-    offered: Iterable[str], said: str, known: tuple[str, ...], parts: tuple[str, ...], who: str
-) -> list[str]:
+def _called(target: Any) -> str:
+    return str(getattr(target, "__name__", type(target).__name__))
+
+
+def _named(target: Any, said: str, known: tuple[str, ...], parts: tuple[str, ...]) -> list[str]:
+    offered = [name for name in dir(target) if callable(getattr(target, name, None))]
     if said:
         if said not in offered:
-            raise TargetError(f"{who} has no method {said}; --protocol names one that it has")
+            raise TargetError(
+                f"{_called(target)} has no method {said}; --protocol names one that it has"
+            )
         return [said]
     exact = [name for name in known if name in offered]
     return exact or [n for n in offered if any(part in n.lower() for part in parts)]

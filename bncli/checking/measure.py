@@ -103,55 +103,74 @@ def measure(
     roles = tuple(n.removeprefix("grad_") for n in wanted if n != "grad_input")
     slope = model.slope(exact, target.wide(exact.parameters, question.shape).get("gamma"))
     asked = Asked(function, exact, roles, base, request.seed, index, slope)
-    measured = Measured(exact, base, {}, derive(asked), given)
-    if not measured.derivatives.problem:
+    found = derive(asked)
+    measured = Measured(exact, base, {}, found, given, notes=list(found.notes))
+    if not found.problem:
         _judge(measured, asked, request, wanted)
     measured.forwards = target.call.counts.get("forward", 0) - began
     return measured
 
 
 def _judge(measured: Measured, asked: Asked, request: Request, wanted: list[str]) -> None:
-    precision = np.dtype(np.float32 if request.dtype == "float32" else measured.base.dtype)
     derivatives = measured.derivatives
     for name in wanted:
-        numeric, scale = derivatives.values[name], derivatives.scales[name]
-        noise, skipped = derivatives.noise[name], derivatives.skipped
         array = measured.given.values.get(name)
-        if not isinstance(array, np.ndarray):
-            measured.quantities[name] = unusable(array or f"{name} did not come", numeric.size)
-            continue
-        own = precision
-        if array.dtype.kind != "f":
-            measured.notes.append(f"{name} holds {array.dtype}: it is cut to whole numbers")
-        elif array.dtype.itemsize < precision.itemsize:
-            own = np.dtype(np.float32)
-        rounding = _BACKWARD_SLACK * rounding_noise(measured.question, own)
-        tolerance = noise
-        if name == "grad_input":
-            tolerance = noise + rounding
+        if isinstance(array, np.ndarray):
+            if array.dtype.kind != "f":
+                measured.notes.append(f"{name} holds {array.dtype}: it is cut to whole numbers")
+            rounding = _rounding(measured, request, array)
+            judge = _of_input if name == "grad_input" else _of_parameter
+            measured.quantities[name] = judge(name, array, rounding, derivatives, asked, request)
         else:
-            wide = asked.index[name.removeprefix("grad_")]
-            array, numeric, noise, scale = (
-                np.asarray(a).reshape(-1)[wide][0] for a in (array, numeric, noise, scale)
-            )
-            tolerance = noise + _worst_of(rounding, wide)
-            skipped = _worst_of(skipped & ~np.isfinite(measured.base), wide) > 0
-        if request.tolerance is not None:
-            tolerance = np.full_like(tolerance, request.tolerance)
-        problem = ""
-        if name == "grad_input" and derivatives.directions and not np.isnan(array).all():
-            problem = hold(asked, derivatives, array, tolerance)
-        quantity = compare(array, numeric, Allowed(scale, tolerance, skipped))
-        if problem and quantity.passed:
-            # No single value is far off: it is all of them together.
-            quantity = replace(quantity, passed=False, problem=problem)
-        measured.quantities[name] = quantity
+            total = derivatives.values[name].size
+            measured.quantities[name] = unusable(array or f"{name} did not come", total)
     kinks = int(derivatives.skipped.sum())
     if kinks and np.isfinite(measured.base).all():
         measured.notes.append(
             f"forward has a kink in {kinks} of {derivatives.skipped.size} groups of values; they "
             "were left out: non-differentiable, not wrong"
         )
+
+
+def _rounding(measured: Measured, request: Request, array: Array) -> Array:
+    """Relative rounding error of a right backward, in the precision it was asked in, or gave."""
+    precision = np.dtype(np.float32 if request.dtype == "float32" else measured.base.dtype)
+    if array.dtype.kind == "f" and array.dtype.itemsize < precision.itemsize:
+        precision = np.dtype(np.float32)
+    return _BACKWARD_SLACK * rounding_noise(measured.question, precision)
+
+
+def _of_input(
+    name: str, array: Array, rounding: Array, found: Derivatives, asked: Asked, request: Request
+) -> Quantity:
+    tolerance = _tolerance(request, found.noise[name] + rounding)
+    problem = ""
+    if found.directions and not np.isnan(array).all():
+        problem = hold(asked, found, array, tolerance)
+    allowed = Allowed(found.scales[name], tolerance, found.skipped)
+    quantity = compare(array, found.values[name], allowed)
+    if problem and quantity.passed:
+        # No single value is far off: it is all of them together.
+        return replace(quantity, passed=False, problem=problem)
+    return quantity
+
+
+def _of_parameter(
+    name: str, array: Array, rounding: Array, found: Derivatives, asked: Asked, request: Request
+) -> Quantity:
+    """Of a parameter, compared in the axes (w, h, c)."""
+    wide = asked.index[name.removeprefix("grad_")]
+    given, numeric, noise, scale = (
+        np.asarray(a).reshape(-1)[wide][0]
+        for a in (array, found.values[name], found.noise[name], found.scales[name])
+    )
+    tolerance = _tolerance(request, noise + _worst_of(rounding, wide))
+    skipped = _worst_of(found.skipped & ~np.isfinite(asked.base), wide) > 0
+    return compare(given, numeric, Allowed(scale, tolerance, skipped))
+
+
+def _tolerance(request: Request, found: Array) -> Array:
+    return found if request.tolerance is None else np.full_like(found, request.tolerance)
 
 
 def _worst_of(values: Array, index: Array) -> Array:

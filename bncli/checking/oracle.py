@@ -155,8 +155,8 @@ def places(axes: tuple[int, ...], shape: tuple[int, ...]) -> int:
 def of_groups(array: Array, axes: tuple[int, ...], number: int) -> Array:
     """A view of the value of this *number* in every group."""
     lengths = [array.shape[axis] for axis in axes]
-    place: tuple[Any, ...] = _place(number, lengths) if axes else ()
-    view: Array = np.moveaxis(array, axes, range(len(axes)))[(*place, ...)]
+    place: tuple[Any, ...] = (*(_place(number, lengths) if axes else ()), ...)
+    view: Array = np.moveaxis(array, axes, range(len(axes)))[place]
     return view
 
 
@@ -295,14 +295,17 @@ def _difference(asked: Asked, along: Array) -> tuple[Array, Array]:
     return question.delta * (outputs[0] - outputs[1]), gap
 
 
-def kinked(asked: Asked, along: Array) -> Array:
+def kinked(asked: Asked, direction: Array, step: float) -> Array:
     """Groups at which the slopes to both sides differ, with axes of length 1 for those reduced."""
+    along = step * direction
     question, base, axes = asked.question, asked.base, asked.question.axes
     y_up = asked.function(question.x + along, question.parameters)
     y_down = asked.function(question.x - along, question.parameters)
     bend = np.abs(y_up - 2 * base + y_down).max(axis=axes, keepdims=True)
     rise = np.abs(y_up - y_down).max(axis=axes, keepdims=True)
     condition = question.condition
-    size = 1 + np.abs(base).max(axis=axes, keepdims=True)
-    noise = 100 * np.finfo(np.float64).eps * (1 + condition + condition**2 / 10) * size
+    size = np.abs(base).max(axis=axes, keepdims=True)
+    # What multiplies x_norm, which may be tiny, is known by the rise alone.
+    size = size + (1 + condition + condition**2 / 10) * rise / step
+    noise = 100 * np.finfo(np.float64).eps * size
     return np.asarray(bend > _KINK * rise + noise)

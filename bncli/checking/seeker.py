@@ -149,9 +149,7 @@ class Seeker:
         if said:
             return () if said == ABSENT else said_place(said, first, f"grad_{role}")
         shape = self.values[role].shape
-        way = find_of_parameter(
-            parameter, self.target.parameters, rest, shape, self._is_of(role)
-        ) or _by_name(parameter, self.target.parameters, first, shape)  # fmt: skip
+        way = find_of_parameter(parameter, self.target.parameters, rest, shape, self._is_of(role))
         if way:
             return way
         moved = self._moved(parameter)
@@ -163,9 +161,10 @@ class Seeker:
             path for path, array in rest.items()
             if reshaped(array, shape) is not None and not any(is_meant(path, o) for o in others)
         ]  # fmt: skip
-        if close and not misshapen:
+        named = misshapen or _by_name(parameter, self.target.parameters, first, shape)
+        if close and not named:
             self.missing[f"grad_{role}"] = names_of(close)
-        return misshapen
+        return named
 
     def _wrongly_shaped(self, parameter: Parameter, rest: Found) -> Path:
         """What was meant by name or place, though its shape is another."""

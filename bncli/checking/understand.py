@@ -20,6 +20,8 @@ from bncli.checking.question import PROBE_SHAPE, draw_parameters
 from bncli.checking.seeker import Seeker
 from bncli.checking.session import Recipe, Target
 from bncli.checking.target import Caller, Pair, TargetFailure
+from bncli.checking.tensors import TensorMaker, tensor_of
+from bncli.checking.torch_makers import TorchMaker
 from bncli.errors import OptionError, TargetError
 
 _VARIANTS = 4
@@ -79,10 +81,21 @@ def understand(thing: Any, said: LayerProtocol, call: Caller, eps: float | None)
     Raises:
         TargetError: it cannot be made or run, or no gradient of the input comes back.
     """
-    maker = _maker_for(thing, said, call)
-    names = [said.layout] if said.layout else list(LAYOUTS)
+    first: TargetError | None = None
+    for maker in _makers_for(thing, said, call):
+        trials = _tried(maker, said, call, eps)
+        best = max(trials, key=lambda trial: trial.rank)
+        if best.reached >= _GIVES:
+            return trials
+        first = first or TargetError(f"{maker.name}: {best.message}", *best.trace)
+    assert first is not None  # noqa: S101 - there is a maker
+    raise first
+
+
+def _tried(maker: Maker, said: LayerProtocol, call: Caller, eps: float | None) -> list[Trial]:
+    """Every layout, and whether it holds."""
     trials: list[Trial] = []
-    for name in names:
+    for name in [said.layout] if said.layout else list(LAYOUTS):
         if name in LAST_RESORT and not said.layout and any(t.holds for t in trials):
             continue
         trials.append(_best_in(LAYOUTS[name], maker, said, call, eps))
@@ -93,27 +106,31 @@ def understand(thing: Any, said: LayerProtocol, call: Caller, eps: float | None)
             # Gradients that come back in one layout are not missed in another; and where one takes
             # the arguments for what they say they are, others are no more than a guess.
             trial.reached = _GIVES
-    if best.reached < _GIVES:
-        raise TargetError(f"{maker.name}: {best.message}", *best.trace)
     return trials
 
 
-def _maker_for(target: Any, said: LayerProtocol, call: Caller) -> Maker:
-    """The maker that fits *target*.
+def _makers_for(target: Any, said: LayerProtocol, call: Caller) -> Iterator[Maker]:
+    """The makers that may fit *target*, likeliest first.
 
     Raises:
         TargetError: it is no class, layer, pair of functions, or something of torch.
     """
     kind = _torch_kind(target)
     if kind:
-        from bncli.checking.torch_makers import TorchMaker
-
-        return TorchMaker(target, kind, said, call)
-    if isinstance(target, tuple) and len(target) == 2 and all(map(callable, target)):  # noqa: PLR2004 - forward and backward
-        return PairMaker(Pair(*target), said, call)
-    if inspect.isclass(target):
-        return ClassMaker(target, target.__name__, said, call)
-    return Maker(target, getattr(target, "__name__", type(target).__name__), said, call)
+        yield TorchMaker(target, kind, said, call)
+    elif isinstance(target, tuple) and len(target) == 2 and all(map(callable, target)):  # noqa: PLR2004 - forward and backward
+        yield PairMaker(Pair(*target), said, call)
+    elif inspect.isclass(target):
+        tensor = tensor_of(target)
+        try:
+            yield ClassMaker(target, target.__name__, said, call)
+        except TargetError:
+            if tensor is None:
+                raise
+        if tensor is not None:
+            yield TensorMaker(target, tensor, said, call)
+    else:
+        yield Maker(target, getattr(target, "__name__", type(target).__name__), said, call)
 
 
 def _torch_kind(target: Any) -> str:
