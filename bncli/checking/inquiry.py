@@ -152,6 +152,8 @@ class Inquiry:
 
     def _findings(self, probe: Question) -> Iterator[Finding]:
         dtype = self.request.dtype
+        if self.problem:
+            return
         try:
             _, given = run_backward(self.target, probe.to(dtype))
         except TargetFailure as failure:
@@ -162,7 +164,7 @@ class Inquiry:
             return
         noise = float(np.median(self.asked[0].derivatives.noise.get("grad_input", 0.0)))
         precision = max(float(np.finfo(kind).eps) for kind in (dtype, self.asked[0].base.dtype))
-        tolerance = max(100 * precision, 1e-3 * noise)
+        tolerance = max(100 * precision, 1e-3 * noise, self.request.tolerance or 0.0)
         asked_with = probe if self.model.eps is None else replace(probe, eps=self.model.eps)
         backward = partial(_input_gradient, self.target, dtype)
         if self.model.axes is not None:

@@ -333,7 +333,10 @@ def _called(target: Any) -> str:
 
 
 def _named(target: Any, said: str, known: tuple[str, ...], parts: tuple[str, ...]) -> list[str]:
-    offered = [name for name in dir(target) if callable(getattr(target, name, None))]
+    kind = target if inspect.isclass(target) else type(target)
+    # Of the class, since properties of the layer may raise what they like.
+    offered = [name for name in dir(kind) if callable(getattr(kind, name, None))]
+    offered += [name for name, value in getattr(target, "__dict__", {}).items() if callable(value)]
     if said:
         if said not in offered:
             raise TargetError(

@@ -144,7 +144,8 @@ def structure_of(function: Callable[[Array], Array], x: Array, base: Array) -> t
 
 
 def _precision(*arrays: Array) -> float:
-    return max(float(np.finfo(array.dtype).eps) for array in arrays)
+    kinds = (array.dtype for array in arrays if array.dtype.kind == "f")
+    return max(float(np.finfo(kind).eps) for kind in kinds)
 
 
 def places(axes: tuple[int, ...], shape: tuple[int, ...]) -> int:

@@ -139,6 +139,7 @@ def _parts(thing: Any) -> Iterator[tuple[str | int, Any]]:
         for kind in type(thing).__mro__:
             slots = kind.__dict__.get("__slots__", ())
             for name in [slots] if isinstance(slots, str) else slots:
-                if hasattr(thing, name):
-                    named.setdefault(name, getattr(thing, name))
+                value = value_at(thing, (name,))
+                if value is not None:
+                    named.setdefault(name, value)
         yield from named.items()

@@ -67,8 +67,13 @@ class Question:
 
     @property
     def variance(self) -> Array:
-        """Of each group, divided by its size; with axes of length 1 for those reduced."""
+        """Of each group, divided by its size; with axes of length 1 for those reduced.
+
+        A value that is no group with others has none; 1 stands for its own size.
+        """
         x = self.x.astype(np.float64)
+        if not self.axes:
+            return np.ones_like(x)
         first = x[tuple(slice(0, 1) if axis in self.axes else slice(None) for axis in range(AXES))]
         centred = x - first
         centred = centred - centred.mean(axis=self.axes, keepdims=True)

@@ -12,6 +12,7 @@ from hypothesis import given, settings, strategies
 from bncli import gradcheck
 from bncli.checking.faults import RIGHT
 from bncli.checking.planting import PlantedLayer, planted
+from bncli.checking.report import report_lines
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -67,8 +68,8 @@ def test_published_backward(dtype):
     wrong = report.quantities["grad_input"]
     assert not wrong.passed
     assert wrong.checked == wrong.total == 120
-    assert wrong.wrong >= (120 if dtype == "float64" else 115)  # some are near 0, as they must be
-    assert wrong.pixels_wrong == 24
+    assert wrong.wrong >= (120 if dtype == "float64" else 110)  # some are near 0, as they must be
+    assert wrong.pixels_wrong >= 23  # one is dead
     assert report.diagnosis.symbols == ("1", "1/P", "B/P")
     np.testing.assert_allclose(report.diagnosis.coefficients, (1, 1 / 24, 5 / 24), rtol=1e-4)
     assert "w*h*c was used where batch belongs" in report.diagnosis.message
@@ -77,6 +78,7 @@ def test_published_backward(dtype):
         "sum",
         "sum with x_norm",
         "crop",
+        "null",
     ]
 
 
@@ -111,7 +113,7 @@ def test_inference_gradient_is_recognised(dtype):
     ("name", "status", "words"),
     [
         ("NaNGradient", "fail", "NaN"),
-        ("NaNForward", "inconclusive", "forward gives NaN"),
+        ("NaNForward", "pass", "divides by zero where the variance is 0"),
         ("WrongShape", "fail", "grad_input has shape (5, 1, 4, 2); it must be (5, 3, 4, 2)"),
         ("WrongGammaShape", "fail", "grad_gamma has shape (3, 4); it must be (3, 4, 2)"),
         ("Integers", "fail", "cut to whole numbers"),
@@ -120,7 +122,7 @@ def test_inference_gradient_is_recognised(dtype):
         ("CallsExit", "inconclusive", "sys.exit(7)"),
         ("RaisesLater", "inconclusive", "this is too small for me"),
         ("Mutates", "pass", "forward leaves its input as it was"),
-        ("Accumulates", "pass", "a second backward"),
+        ("Accumulates", "fail", "a second backward"),
         ("Climbs", "pass", "it climbs"),
     ],
 )
@@ -129,7 +131,7 @@ def test_trouble_is_reported(name, status, words):
     report = gradcheck(getattr(troubled, name))
 
     assert report.status == status
-    assert words in str(report)
+    assert words in "\n".join(report_lines(report, details=True))
 
 
 def test_given_tolerance_is_used():

@@ -154,7 +154,7 @@ def test_printed_command_reproduces_the_document(folder):
         ("CallsExit", "backward called sys.exit(7)"),
         ("EndsProcess", "the target ended its process during backward with exit code 9"),
         ("Crashes", "the target's process crashed during backward (SIGABRT)"),
-        ("NaNForward", "forward gives NaN or infinity"),
+        ("IntegerForward", "forward gives int64"),
         ("RaisesLater", "backward raised ArithmeticError: this is too small for me"),
     ],
 )

@@ -11,7 +11,7 @@ class BatchNormalization:
         self.output = self.delta = None
         self.scales_updates = self.bias_updates = None
 
-    def forward(self, inpt, copy=False):  # noqa: FBT002 - the origin's
+    def forward(self, inpt, copy=False):
         self.x = inpt.copy() if copy else inpt
         self.mean = self.x.mean(axis=0)
         self.var = 1.0 / np.sqrt(self.x.var(axis=0) + self.epsil)
@@ -23,7 +23,7 @@ class BatchNormalization:
             self.output = self.output + self.bias
         self.delta = np.zeros(self.output.shape)
 
-    def backward(self, delta=None, copy=False):  # noqa: FBT002 - likewise
+    def backward(self, delta=None, copy=False):
         per_value = 1.0 / np.prod(self.mean.shape)
         self.bias_updates = self.delta.sum(axis=0)
         self.scales_updates = (self.delta * self.x_norm).sum(axis=0)
