@@ -14,7 +14,6 @@ import numpy as np
 import PIL
 
 from bncli.errors import BncliError, DataError, ImageError, LimitError
-from bncli.files import packed_size
 from bncli.images.decode import Decoded, decode
 from bncli.images.folder import Found
 from bncli.images.header import Header, read_headers
@@ -121,8 +120,8 @@ class ImageSet:
 
     @property
     def largest_file(self) -> int:
-        """Bytes of the largest file."""
-        return max(packed_size(header.state) for header in self.headers)
+        """Bytes of the largest file, or page of one, that is read whole."""
+        return max(header.bytes_read for header in self.headers)
 
     @property
     def unit(self) -> float:

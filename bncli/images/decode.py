@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from bncli.errors import ImageError
+from bncli.files import packed_size
 from bncli.images import deep
 from bncli.images.deep import PixelKind
 from bncli.images.header import (
@@ -21,6 +22,7 @@ from bncli.images.header import (
     orientation_of,
     sixteen_bit_maximum,
 )  # fmt: skip
+from bncli.images.pages import read_page
 from bncli.images.png import check_chunks, check_rows
 from bncli.images.policy import ReadPolicy
 from bncli.images.stores import open_file
@@ -71,9 +73,9 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
             not name the file.
     """
     with open_file(header.path) as (file, state), decoding():
-        content = file.read()
-    if state.packed() != header.state:
-        raise ImageError("it was changed while bncli was running; run again")
+        if state.packed() != header.state:
+            raise ImageError("it was changed while bncli was running; run again")
+        content = file.read() if header.page is None else _page_of(file, header)
     if content.startswith(b"\x89PNG"):
         check_chunks(content)
     with decoding():
@@ -82,13 +84,18 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
     colours, alpha = _split_alpha(pixels, header.kind.alpha, policy)
     if header.kind.mode != policy.mode != "keep":
         icc = None
-    digest = hashlib.sha256(content).hexdigest()
+    digest = header.digest or hashlib.sha256(content).hexdigest()
     return Decoded(colours, alpha, icc, digest)
+
+
+def _page_of(file: BinaryIO, header: Header) -> bytes:
+    assert header.page is not None  # noqa: S101 - it was asked for
+    return read_page(file, packed_size(header.state), header.page)
 
 
 def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
     image = open_picture(io.BytesIO(content))
-    if header.frame:
+    if header.frame and header.page is None:
         image.seek(header.frame)
     profile = image.info.get("icc_profile")
     inverted = image.format == "TIFF" and (
@@ -119,7 +126,7 @@ def _may_lack_rows(image: ImageFile.ImageFile) -> bool:
 
 def _read_deep(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
     if deep.is_tiff(io.BytesIO(content)):
-        pixels, orientation, icc = deep.decode_tiff(content, header.frame)
+        pixels, orientation, icc = deep.decode_tiff(content)
         return _upright(pixels, orientation, header), icc
     image = open_picture(io.BytesIO(content))
     largest = sixteen_bit_maximum(image)

@@ -76,33 +76,32 @@ def is_tiff(file: BinaryIO) -> bool:
     return file.read(4) in _TIFF_SIGNATURES
 
 
-def read_tiff_header(file: BinaryIO, frame: int) -> tuple[int, TiffHeader]:
-    """The number of pages and what page *frame* holds.
+def read_tiff_header(file: BinaryIO) -> TiffHeader:
+    """What the first page of a file holds.
 
     Raises:
         ImageError: its pixels have no rule here, or tifffile is not installed.
     """
     layout = own_layout(file)
-    if layout is not None and not frame:
-        return 1, _own_header(*layout)
+    if layout is not None:
+        return _own_header(*layout)
     require("tifffile", "it is a TIFF of more bits or channels than Pillow reads without loss")
     import tifffile
 
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
-        page: Any = tiff.pages[frame]
-        return len(tiff.pages), _page_header(page)
+        return _page_header(tiff.pages[0])
 
 
-def decode_tiff(content: bytes, frame: int) -> tuple[NDArray[Any], int, bytes | None]:
+def decode_tiff(content: bytes) -> tuple[NDArray[Any], int, bytes | None]:
     """Pixels (h, w, channels with alpha last), the EXIF orientation to be applied, and the ICC."""
     own = decode_own(content)
-    if own is not None and not frame:
+    if own is not None:
         return own, 1, None
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(content)) as tiff:
-        page: Any = tiff.pages[frame]
+        page: Any = tiff.pages[0]
         header = _page_header(page)
         # (planes, depth, h, w, channels of a plane), of which planes or channels is 1
         planes: NDArray[Any] = page.asarray(squeeze=False)[:, 0]

@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import hashlib
+import io
 import logging
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 
 from bncli.errors import BncliError, ImageError, LimitError, reason_of
+from bncli.files import packed_size
 from bncli.images import deep
 from bncli.images.deep import PixelKind
+from bncli.images.pages import Page, Stack, read_page, read_stack
 from bncli.images.png import late_exif
 from bncli.images.policy import PILLOW_FORMATS, ReadPolicy
 from bncli.images.stores import open_file
@@ -74,6 +78,11 @@ class Header:
         kind: colour mode, alpha and dtype.
         deep: whether Pillow would lose depth, so that the extra ``codecs`` reads it.
         state: of the file when it was looked at, packed.
+        page: where a picture of a TIFF file that holds more than it stands, else None.
+        digest: SHA-256 of a file of several pictures, hexadecimal, so that it is taken once; else
+            None.
+        left_out: pages of the file that are masks or overviews; told with its first picture.
+        missing: pictures that the file declares and does not hold; likewise.
     """
 
     path: str
@@ -83,6 +92,15 @@ class Header:
     kind: PixelKind
     deep: bool
     state: bytes
+    page: Page | None = None
+    digest: str | None = None
+    left_out: int = 0
+    missing: int = 0
+
+    @property
+    def bytes_read(self) -> int:
+        """How much is read to decode it."""
+        return packed_size(self.state) if self.page is None else self.page.size
 
 
 @contextmanager
@@ -171,26 +189,78 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
         LimitError: it has more pixels than the policy allows.
     """
     with open_file(path) as (file, state), decoding():
-        image: ImageFile.ImageFile | None = None
-        try:
-            image = open_picture(file)
-            frames = getattr(image, "n_frames", 1)
-        except UnidentifiedImageError:
-            if not deep.is_tiff(file):
-                raise
-            frames = deep.read_tiff_header(file, 0)[0]
-        facts: list[tuple[tuple[int, int], PixelKind, bool]] = []
-        for frame in range(frames if policy.frames == "all" else 1):
-            facts.append(_shared(*_frame_facts(image, file, frame)))
-            # Before the next frame, for the sake of which Pillow may decode this one.
-            _check_size(facts[-1][0], policy)
-    if frames > 1 and policy.frames == "error":
-        raise ImageError(f"it has {frames} frames; choose --frames first or --frames all")
-    numbered = frames > 1 and policy.frames == "all"
-    return [
-        Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, state.packed())
-        for frame, fact in enumerate(facts)
+        stack = read_stack(file, state.size, first=policy.frames == "first")
+        if stack is not None and stack.pages:
+            frames = len(stack.pages)
+            _check_frames(frames, stack.declared, policy)
+            facts = _page_facts(file, state.size, stack, policy)
+        else:
+            frames, facts = _all_facts(file, policy, one=stack is not None)
+            _check_frames(frames, frames, policy)
+        stack = stack or Stack()
+        several = bool(stack.pages) or frames > 1
+        digest = _digest_of(file) if several else None
+    packed, numbered = state.packed(), frames > 1 and policy.frames == "all"
+    pages = stack.pages or [None] * len(facts)
+    headers = [
+        Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, packed, page, digest)
+        for frame, (fact, page) in enumerate(zip(facts, pages, strict=True))
     ]
+    headers[0] = replace(
+        headers[0],
+        left_out=stack.left_out,
+        missing=stack.declared - frames if policy.frames == "all" else 0,
+    )
+    return headers
+
+
+def _check_frames(frames: int, declared: int, policy: ReadPolicy) -> None:
+    if frames > 1 and policy.frames == "error":
+        more = f" of the {declared:,} that it declares" if declared > frames else ""
+        raise ImageError(f"it has {frames} frames{more}; choose --frames first or --frames all")
+
+
+_Facts = tuple[tuple[int, int], PixelKind, bool]
+
+
+def _all_facts(file: BinaryIO, policy: ReadPolicy, *, one: bool) -> tuple[int, list[_Facts]]:
+    """The number of pictures in a file that is no stack of TIFF, and what those wanted are.
+
+    Args:
+        file: open for reading.
+        policy: how they are to be read.
+        one: whether it is known that it is one picture.
+    """
+    image: ImageFile.ImageFile | None = None
+    try:
+        image = open_picture(file)
+    except UnidentifiedImageError:
+        if not one:
+            raise
+    frames = 1 if one else getattr(image, "n_frames", 1)
+    facts = []
+    for frame in range(frames if policy.frames == "all" else 1):
+        facts.append(_shared(*_frame_facts(image, file, frame)))
+        # Before the next frame, for the sake of which Pillow may decode this one.
+        _check_size(facts[-1][0], policy)
+    return frames, facts
+
+
+def _page_facts(file: BinaryIO, size: int, stack: Stack, policy: ReadPolicy) -> list[_Facts]:
+    """What the pages of a stack are; those that are alike are looked at once."""
+    facts: list[_Facts] = []
+    for page, like in zip(stack.pages, stack.alike, strict=True):
+        if like < len(facts):
+            facts.append(facts[like])
+            continue
+        alone = io.BytesIO(read_page(file, size, page, pixels=False))
+        facts += _all_facts(alone, policy, one=True)[1]
+    return facts
+
+
+def _digest_of(file: BinaryIO) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def open_picture(file: BinaryIO) -> ImageFile.ImageFile:
@@ -240,7 +310,7 @@ def _frame_facts(
     if image is not None and frame:
         image.seek(frame)
     if image is None or (image.format == "TIFF" and _tiff_is_deep(image)):
-        found = deep.read_tiff_header(file, frame)[1]
+        found = deep.read_tiff_header(file)
         return found.size, found.kind, True
     width, height = image.size
     if orientation_of(image) >= _FIRST_TURNED:
