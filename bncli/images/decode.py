@@ -22,6 +22,7 @@ from bncli.images.header import (
     orientation_of,
     sixteen_bit_maximum,
 )  # fmt: skip
+from bncli.images.no_data import TAG as NO_DATA, check_no_data
 from bncli.images.pages import read_page
 from bncli.images.png import check_chunks, check_rows
 from bncli.images.policy import ReadPolicy
@@ -110,11 +111,29 @@ def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
         check_rows(content)
     orientation = orientation_of(image)
     pixels = _array(image, header.kind, step)
+    if image.format == "TIFF":
+        _check_no_data(image, pixels, header.kind, step, inverted=inverted)
     if twelve_bit:
         pixels = deep.at_full_scale(pixels, _TWELVE_BIT_WHITE)
     if inverted and image.mode.startswith("I;16"):  # Pillow inverts the 8-bit ones only
         pixels = np.iinfo(pixels.dtype).max - pixels
     return _upright(pixels, orientation, header), None if coloured else profile
+
+
+def _check_no_data(
+    image: ImageFile.ImageFile, pixels: Pixels, kind: PixelKind, step: int, *, inverted: bool
+) -> None:
+    """Look for the declared number among those of the file, whatever became of them."""
+    declared = getattr(image, "tag_v2", {}).get(NO_DATA)
+    if declared is None:
+        return
+    if image.mode in {"P", "PA", "CMYK"}:
+        pixels = np.asarray(image.getchannel(0) if image.mode == "PA" else image)
+    elif kind.alpha:
+        pixels = pixels[..., :-1]
+    if inverted and pixels.dtype == np.uint8:  # Pillow has inverted them
+        pixels = np.iinfo(np.uint8).max - pixels
+    check_no_data(pixels // pixels.dtype.type(step) if step > 1 else pixels, declared)
 
 
 def _may_lack_rows(image: ImageFile.ImageFile) -> bool:
@@ -207,8 +226,9 @@ def _luma(pixels: Pixels) -> Pixels:
     if pixels.dtype.kind == "f":
         weighted = pixels.astype(np.float64) @ [0.299, 0.587, 0.114]
         return weighted.astype(pixels.dtype)[..., None]
-    wide = pixels.astype(np.uint64) @ np.array([19595, 38470, 7471], np.uint64)
-    return ((wide + np.uint64(1 << 15)) >> np.uint64(16)).astype(pixels.dtype)[..., None]
+    wide = pixels.astype(np.int64) @ np.array([19595, 38470, 7471])
+    luma: Pixels = ((wide + (1 << 15)) >> 16).astype(pixels.dtype)
+    return luma[..., None]
 
 
 def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -218,6 +238,9 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         image = Image.fromarray(np.ascontiguousarray(squeezed))
         resized: Pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
         return resized if resized.ndim == 3 else resized[..., None]  # noqa: PLR2004 - channel axis
+    if pixels.dtype.itemsize > 2 and pixels.dtype.kind != "f":  # noqa: PLR2004 - bytes
+        # Pillow resizes in float32, which would round them.
+        raise ImageError(f"it holds {pixels.dtype}, which --resize would round; resize it before")
     with np.errstate(over="ignore"):  # what overflows is told below
         single = pixels.astype(np.float32)
     planes = [
@@ -225,8 +248,9 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         for k in range(pixels.shape[2])
     ]
     stacked = np.stack(planes, axis=2)
-    if pixels.dtype.kind == "u":
-        stacked = np.clip(np.rint(stacked), 0, np.iinfo(pixels.dtype).max)
+    if pixels.dtype.kind != "f":
+        ends = np.iinfo(pixels.dtype)
+        stacked = np.clip(np.rint(stacked), ends.min, ends.max)
     with np.errstate(over="ignore"):
         resized = stacked.astype(pixels.dtype)
     if _non_finite(resized):

@@ -10,7 +10,7 @@ import io
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
@@ -61,8 +61,9 @@ _KINDS = {
 
 _ORIENTATION_TAG = 0x0112
 _FIRST_TURNED = 5  # EXIF orientations 5 to 8 swap width and height
-_BITS_TAG, _PHOTOMETRIC_TAG, _SAMPLES_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 277, 339
-_SIGNED, _WHITE_IS_ZERO = 2, 0
+_BITS_TAG, _COMPRESSION_TAG, _PHOTOMETRIC_TAG, _SAMPLES_TAG = 258, 259, 262, 277
+_PLANAR_TAG, _EXTRAS_TAG, _SAMPLE_FORMAT_TAG = 284, 338, 339
+_SIGNED, _WHITE_IS_ZERO, _SEPARATE, _ASSOCIATED_ALPHA = 2, 0, 2, 1
 _BYTE_BITS = 8
 
 
@@ -201,7 +202,7 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
         several = bool(stack.pages) or frames > 1
         digest = _digest_of(file) if several else None
     packed, numbered = state.packed(), frames > 1 and policy.frames == "all"
-    pages = stack.pages or [None] * len(facts)
+    pages: Sequence[Page | None] = stack.pages or [None] * len(facts)
     headers = [
         Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, packed, page, digest)
         for frame, (fact, page) in enumerate(zip(facts, pages, strict=True))
@@ -209,7 +210,7 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
     headers[0] = replace(
         headers[0],
         left_out=stack.left_out,
-        missing=stack.declared - frames if policy.frames == "all" else 0,
+        missing=max(0, stack.declared - frames) if policy.frames == "all" else 0,
     )
     return headers
 
@@ -240,7 +241,7 @@ def _all_facts(file: BinaryIO, policy: ReadPolicy, *, one: bool) -> tuple[int, l
     frames = 1 if one else getattr(image, "n_frames", 1)
     facts = []
     for frame in range(frames if policy.frames == "all" else 1):
-        facts.append(_shared(*_frame_facts(image, file, frame)))
+        facts.append(_shared(*_frame_facts(image, file, frame, policy)))
         # Before the next frame, for the sake of which Pillow may decode this one.
         _check_size(facts[-1][0], policy)
     return frames, facts
@@ -305,17 +306,18 @@ def _shared(
 
 
 def _frame_facts(
-    image: ImageFile.ImageFile | None, file: BinaryIO, frame: int
+    image: ImageFile.ImageFile | None, file: BinaryIO, frame: int, policy: ReadPolicy
 ) -> tuple[tuple[int, int], PixelKind, bool]:
     if image is not None and frame:
         image.seek(frame)
     if image is None or (image.format == "TIFF" and _tiff_is_deep(image)):
         found = deep.read_tiff_header(file)
+        if found.unspecified:
+            _check_unspecified(policy)
         return found.size, found.kind, True
     width, height = image.size
     if orientation_of(image) >= _FIRST_TURNED:
         width, height = height, width
-    kind = _KINDS.get(image.mode)
     transparent = "transparency" in image.info
     if sixteen_bit_maximum(image) is not None:
         kind = PixelKind(
@@ -333,11 +335,7 @@ def _frame_facts(
             _rawmode(image), ("RGB", transparent)
         )
         return (width, height), PixelKind(mode, alpha, _GREY_16.dtype), True
-    if kind is None:
-        raise ImageError(
-            f"its pixels are of Pillow's mode {image.mode}, which has no value scale; "
-            "convert it to 8 or 16-bit grey or RGB, or to floating-point grey"
-        )
+    kind = _kind_of(image, policy)
     if image.format == "GIF":
         # Pillow calls it grey where the palette happens to be a ramp, but its later frames colour.
         kind = _COLOUR
@@ -350,18 +348,49 @@ def _rawmode(image: ImageFile.ImageFile) -> str:
 
 def _tiff_is_deep(image: ImageFile.ImageFile) -> bool:
     tags: Any = getattr(image, "tag_v2", {})
-    if _SIGNED in _as_tuple(tags.get(_SAMPLE_FORMAT_TAG, 1)):
-        raise ImageError("it holds signed integers; convert it to unsigned 8 or 16-bit")
+    samples, signed = tags.get(_SAMPLES_TAG, 1), _SIGNED in _as_tuple(tags.get(_SAMPLE_FORMAT_TAG))
     if image.mode == "F" and tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:
         raise ImageError("it is floating-point grey with 0 as white; convert it to 0 as black")
-    if tags.get(_SAMPLES_TAG, 1) > len(image.getbands()):
+    if samples > len(image.getbands()) or (signed and samples > 1):
         return True
+    associated = _ASSOCIATED_ALPHA in _as_tuple(tags.get(_EXTRAS_TAG))
+    if tags.get(_PLANAR_TAG) == _SEPARATE and (samples == 2 or associated):  # noqa: PLR2004
+        return True  # Pillow takes the plane of alpha for 0
+    if image.mode in {"F", "I"} and tags.get(_COMPRESSION_TAG, 1) != 1 and tags.prefix == b"MM":
+        return True  # Pillow turns the bytes of the numbers that libtiff has turned
     return max(_as_tuple(tags.get(_BITS_TAG, 1))) > _BYTE_BITS and image.mode in {
         "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB",
     }  # fmt: skip
 
 
-def _as_tuple(value: Any) -> tuple[int, ...]:
+def _kind_of(image: ImageFile.ImageFile, policy: ReadPolicy) -> PixelKind:
+    """What a picture of Pillow's mode becomes."""
+    tags: Any = getattr(image, "tag_v2", {})
+    if image.format == "TIFF" and image.mode == "RGBA" and _EXTRAS_TAG not in tags:
+        _check_unspecified(policy)
+    signed = _SIGNED in _as_tuple(tags.get(_SAMPLE_FORMAT_TAG))
+    if image.format == "TIFF" and (image.mode == "I" or signed):
+        bits = max(_as_tuple(tags.get(_BITS_TAG, 1)))
+        return PixelKind("L", alpha=False, dtype=np.dtype(f"{'int' if signed else 'uint'}{bits}"))
+    kind = _KINDS.get(image.mode)
+    if kind is None:
+        raise ImageError(
+            f"its pixels are of Pillow's mode {image.mode}, which has no value scale; "
+            "convert it to 8 or 16-bit grey or RGB, or to floating-point grey"
+        )
+    return kind
+
+
+def _check_unspecified(policy: ReadPolicy) -> None:
+    """Raise ImageError if a channel of unknown meaning would be copied through as alpha."""
+    if policy.alpha == "keep":
+        raise ImageError(
+            "nothing says that its last channel is transparency (ExtraSamples 0), so that it can "
+            "be near infrared or anything; choose --alpha normalize or --alpha drop"
+        )
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
