@@ -14,6 +14,7 @@ from PIL import Image, ImageFile
 from bncli.errors import ImageError
 from bncli.files import packed_size
 from bncli.images import deep
+from bncli.images.bmp import check_no_alpha
 from bncli.images.deep import PixelKind
 from bncli.images.header import (
     Header,
@@ -31,7 +32,7 @@ from bncli.images.stores import open_file
 Pixels = NDArray[Any]
 """(h, w, channels) as files hold them, alpha last."""
 
-_WHITE_IS_ZERO, _PHOTOMETRIC_TAG = 0, 262
+_WHITE_IS_ZERO, _BITS_TAG, _PHOTOMETRIC_TAG = 0, 258, 262
 _TWELVE_BIT_WHITE = 4095
 
 _GREY_STEPS = {"L;2": 85, "L;4": 17}
@@ -80,6 +81,8 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
     if content.startswith(b"\x89PNG"):
         check_chunks(content)
     with decoding():
+        if content.startswith(b"BM") and policy.alpha != "drop":
+            check_no_alpha(content)
         pixels, icc = _read_deep(content, header) if header.deep else _read(content, header)
         pixels = _converted(pixels, header.kind.alpha, policy)
     colours, alpha = _split_alpha(pixels, header.kind.alpha, policy)
@@ -112,7 +115,7 @@ def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
     orientation = orientation_of(image)
     pixels = _array(image, header.kind, step)
     if image.format == "TIFF":
-        _check_no_data(image, pixels, header.kind, step, inverted=inverted)
+        _check_no_data(image, pixels, header.kind, inverted=inverted)
     if twelve_bit:
         pixels = deep.at_full_scale(pixels, _TWELVE_BIT_WHITE)
     if inverted and image.mode.startswith("I;16"):  # Pillow inverts the 8-bit ones only
@@ -121,10 +124,11 @@ def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
 
 
 def _check_no_data(
-    image: ImageFile.ImageFile, pixels: Pixels, kind: PixelKind, step: int, *, inverted: bool
+    image: ImageFile.ImageFile, pixels: Pixels, kind: PixelKind, *, inverted: bool
 ) -> None:
     """Look for the declared number among those of the file, whatever became of them."""
-    declared = getattr(image, "tag_v2", {}).get(NO_DATA)
+    tags: Any = getattr(image, "tag_v2", {})
+    declared = tags.get(NO_DATA)
     if declared is None:
         return
     if image.mode in {"P", "PA", "CMYK"}:
@@ -133,7 +137,10 @@ def _check_no_data(
         pixels = pixels[..., :-1]
     if inverted and pixels.dtype == np.uint8:  # Pillow has inverted them
         pixels = np.iinfo(np.uint8).max - pixels
-    check_no_data(pixels // pixels.dtype.type(step) if step > 1 else pixels, declared)
+    if image.mode in {"1", "L"} and kind.dtype == np.uint8:  # and spread those of few bits
+        bits = tags.get(_BITS_TAG, (1,))[0]
+        pixels = pixels // np.uint8(np.iinfo(np.uint8).max // ((1 << min(bits, 8)) - 1))
+    check_no_data(pixels, declared)
 
 
 def _may_lack_rows(image: ImageFile.ImageFile) -> bool:

@@ -246,6 +246,15 @@ class _Directory:
         row = math.ceil(width * (samples // planes) * bits[0] / 8)
         return strips[0], planes * row * height
 
+    def end_of_run(self, start: int) -> int:
+        """Up to where there can be pixels: to the next thing that stands in the file."""
+        places = [self.place, self.tiff.size]
+        form = f"{self.tiff.order}{'Q' if self.tiff.big else 'I'}"
+        for kind, count, inside in self.entries.values():
+            if _BYTES.get(kind, 1) * count > len(inside):
+                places += struct.unpack(form, inside)
+        return min((place for place in places if place > start), default=start)
+
     def declared(self) -> int:
         """How many pictures follow each other behind this one directory, as its writer says."""
         if _STK_PLANES in self.entries:  # MetaMorph: one value for each plane
@@ -370,7 +379,7 @@ def _single(directory: _Directory, *, first: bool) -> Stack:
     start, size = directory.run() if declared > 1 else (0, 0)
     if not size:
         return Stack()
-    held = min(declared, (directory.tiff.size - start) // size)
+    held = min(declared, (directory.end_of_run(start) - start) // size)
     if held <= 1:  # whoever took one picture out of a stack left the words as they were
         return Stack()
     count = 1 if first else held
