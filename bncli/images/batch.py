@@ -134,7 +134,7 @@ class ImageSet:
         lines = []
         if self.left_out_pages:
             names = [header.name for header in self.headers if header.left_out]
-            more = f" and {len(names) - 1:,} other files" if len(names) > 1 else ""
+            more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
             pages = "page is" if self.left_out_pages == 1 else "pages are"
             lines.append(
                 f"{names[0]}{more}: {self.left_out_pages:,} {pages} left out: masks or overviews "

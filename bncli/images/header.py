@@ -62,7 +62,8 @@ _KINDS = {
 _ORIENTATION_TAG = 0x0112
 _FIRST_TURNED = 5  # EXIF orientations 5 to 8 swap width and height
 _BITS_TAG, _COMPRESSION_TAG, _PHOTOMETRIC_TAG, _SAMPLES_TAG = 258, 259, 262, 277
-_PLANAR_TAG, _EXTRAS_TAG, _SAMPLE_FORMAT_TAG = 284, 338, 339
+_PLANAR_TAG, _PREDICTOR_TAG, _EXTRAS_TAG, _SAMPLE_FORMAT_TAG = 284, 317, 338, 339
+_SUBSAMPLING_TAG = 530
 _SIGNED, _WHITE_IS_ZERO, _SEPARATE, _ASSOCIATED_ALPHA = 2, 0, 2, 1
 _BYTE_BITS = 8
 
@@ -358,6 +359,15 @@ def _tiff_is_deep(image: ImageFile.ImageFile) -> bool:
         return True  # Pillow takes the plane of alpha for 0
     if image.mode in {"F", "I"} and tags.get(_COMPRESSION_TAG, 1) != 1 and tags.prefix == b"MM":
         return True  # Pillow turns the bytes of the numbers that libtiff has turned
+    if "I;12" in _rawmode(image) and tags.get(_PREDICTOR_TAG, 1) != 1:
+        return True  # neither Pillow nor libtiff adds up 12-bit differences
+    if image.mode == "YCbCr" and tags.get(_COMPRESSION_TAG, 1) == 1:
+        sampling = tags.get(_SUBSAMPLING_TAG, (2, 2))
+        if tuple(sampling) != (1, 1):  # Pillow takes them for whole pixels
+            raise ImageError(
+                "it is uncompressed YCbCr of subsampled colours, which is not supported; convert "
+                "it to RGB"
+            )
     return max(_as_tuple(tags.get(_BITS_TAG, 1))) > _BYTE_BITS and image.mode in {
         "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB",
     }  # fmt: skip

@@ -171,7 +171,7 @@ class _Tiff:
         count_form, entry_form, next_form = ("Q", "HHQ8s", "Q") if self.big else ("H", "HHI4s", "I")
         count_bytes = struct.calcsize(self.order + count_form)
         entry_bytes = struct.calcsize(self.order + entry_form)
-        self.file.seek(place)
+        self.file.seek(min(place, self.size))
         head = self.file.read(count_bytes)
         count = struct.unpack(self.order + count_form, head)[0] if len(head) == count_bytes else 0
         wanted = count * entry_bytes if count <= _MOST_TAGS else -1

@@ -27,8 +27,8 @@ COMPRESSIONS = (None, "lzw", "deflate", "packbits", "jpeg")
 FORMS = (
     ("<", {"rowsperstrip": 3}, False),
     (">", {"rowsperstrip": 20}, True),
-    ("<", {"tile": (16, 16)}, True),
     (">", {"tile": (16, 16)}, False),
+    ("<", {"tile": (16, 16)}, True),
 )
 """Byte order, strips or tiles, and whether there is a predictor where there can be one."""
 
@@ -54,12 +54,15 @@ def written(path, values, photometric, extra, planar, compression, order, form, 
 
 
 def combinations(samples, dtype):
-    for planar, compression, form in itertools.product(("contig", "separate"), COMPRESSIONS, FORMS):
-        order, layout, predictor = form
-        possible = compression != "jpeg" or dtype == "uint8"
-        if possible and (planar == "contig" or samples > 1):
-            predictor = predictor and compression in {"lzw", "deflate"}
-            yield planar, compression, order, layout, predictor
+    for number, (planar, compression) in enumerate(
+        itertools.product(("contig", "separate"), COMPRESSIONS)
+    ):
+        # Half of the forms by turns: each meets every compression, and each layout of planes.
+        for order, layout, predictor in FORMS[number % 2 :: 2]:
+            possible = compression != "jpeg" or dtype == "uint8"
+            if possible and (planar == "contig" or samples > 1):
+                able = compression in {"lzw", "deflate"}
+                yield planar, compression, order, layout, predictor and able
 
 
 def without_codecs(name, *rest, real=importlib.util.find_spec):
