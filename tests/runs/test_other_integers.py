@@ -85,7 +85,7 @@ def restored(folder, shape):
 @pytest.mark.parametrize("back", ["npy", "tiff"])
 @pytest.mark.parametrize("through", ["npy", "tiff"])
 def test_invert(x, source, tmp_path, through, back):
-    """Through .npy all come back exactly, through TIFF those that float32 holds; else it is told."""
+    """Through .npy all come back exactly, through TIFF those that float32 holds; or it is told."""
     out = tmp_path / "out"
     normalize_folder(source, out, format=through)
     given = out / "normalized.npy" if through == "npy" else out
