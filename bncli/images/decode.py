@@ -14,6 +14,7 @@ from PIL import Image, ImageFile
 from bncli.errors import ImageError
 from bncli.files import packed_size
 from bncli.images import deep
+from bncli.images.animations import give, take
 from bncli.images.bmp import check_no_alpha
 from bncli.images.deep import PixelKind
 from bncli.images.header import (
@@ -77,13 +78,20 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
     with open_file(header.path) as (file, state), decoding():
         if state.packed() != header.state:
             raise ImageError("it was changed while bncli was running; run again")
-        content = file.read() if header.page is None else _page_of(file, header)
+        begun = take(_key(header), header.frame) if header.is_animation else None
+        if begun is not None:
+            content = b""
+        else:
+            content = file.read() if header.page is None else _page_of(file, header)
     if content.startswith(b"\x89PNG"):
         check_chunks(content)
     with decoding():
         if content.startswith(b"BM") and policy.alpha != "drop":
             check_no_alpha(content)
-        pixels, icc = _read_deep(content, header) if header.deep else _read(content, header)
+        if header.deep:
+            pixels, icc = _read_deep(content, header)
+        else:
+            pixels, icc = _read(begun or open_picture(io.BytesIO(content)), content, header)
         pixels = _converted(pixels, header.kind.alpha, policy)
     colours, alpha = _split_alpha(pixels, header.kind.alpha, policy)
     if header.kind.mode != policy.mode != "keep":
@@ -97,9 +105,14 @@ def _page_of(file: BinaryIO, header: Header) -> bytes:
     return read_page(file, packed_size(header.state), header.page)
 
 
-def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
-    image = open_picture(io.BytesIO(content))
-    if header.frame and header.page is None:
+def _key(header: Header) -> tuple[str, bytes]:
+    return header.path, header.state
+
+
+def _read(
+    image: ImageFile.ImageFile, content: bytes, header: Header
+) -> tuple[Pixels, bytes | None]:
+    if header.is_animation:
         image.seek(header.frame)
     profile = image.info.get("icc_profile")
     inverted = image.format == "TIFF" and (
@@ -114,6 +127,8 @@ def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
         check_rows(content)
     orientation = orientation_of(image)
     pixels = _array(image, header.kind, step)
+    if header.is_animation:
+        give(_key(header), header.frame, image)
     if image.format == "TIFF":
         _check_no_data(image, pixels, header.kind, inverted=inverted)
     if twelve_bit:

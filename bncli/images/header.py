@@ -21,6 +21,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 from bncli.errors import BncliError, ImageError, LimitError, reason_of
 from bncli.files import packed_size
 from bncli.images import deep
+from bncli.images.animations import forget
 from bncli.images.deep import PixelKind
 from bncli.images.pages import Page, Stack, read_page, read_stack
 from bncli.images.png import late_exif
@@ -100,6 +101,11 @@ class Header:
     missing: int = 0
 
     @property
+    def is_animation(self) -> bool:
+        """Whether it is one of several frames of a file that is no TIFF."""
+        return self.digest is not None and self.page is None
+
+    @property
     def bytes_read(self) -> int:
         """How much is read to decode it."""
         return packed_size(self.state) if self.page is None else self.page.size
@@ -132,6 +138,7 @@ class _Unlimited:
                 self._restore.enter_context(warnings.catch_warnings())
                 warnings.filterwarnings("ignore", module="PIL")
                 self._restore.enter_context(_libtiff_silent())
+                self._restore.callback(forget)
 
     def leave(self) -> None:
         with self._lock:
