@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
 import hashlib
 import io
 import logging
-import threading
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from bncli.errors import BncliError, ImageError, LimitError, reason_of
 from bncli.files import packed_size
-from bncli.images import deep
-from bncli.images.animations import forget
+from bncli.images import deep, tiff_kinds
 from bncli.images.deep import PixelKind
 from bncli.images.pages import Page, Stack, read_page, read_stack
 from bncli.images.png import late_exif
@@ -62,10 +57,6 @@ _KINDS = {
 
 _ORIENTATION_TAG = 0x0112
 _FIRST_TURNED = 5  # EXIF orientations 5 to 8 swap width and height
-_BITS_TAG, _COMPRESSION_TAG, _PHOTOMETRIC_TAG, _SAMPLES_TAG = 258, 259, 262, 277
-_PLANAR_TAG, _PREDICTOR_TAG, _EXTRAS_TAG, _SAMPLE_FORMAT_TAG = 284, 317, 338, 339
-_SUBSAMPLING_TAG = 530
-_SIGNED, _WHITE_IS_ZERO, _SEPARATE, _ASSOCIATED_ALPHA = 2, 0, 2, 1
 _BYTE_BITS = 8
 
 
@@ -109,66 +100,6 @@ class Header:
     def bytes_read(self) -> int:
         """How much is read to decode it."""
         return packed_size(self.state) if self.page is None else self.page.size
-
-
-@contextmanager
-def pillow_unlimited() -> Iterator[None]:
-    """Silence Pillow's own pixel limit and its warnings; bncli has its own and tells in errors."""
-    _unlimited.enter()
-    try:
-        yield
-    finally:
-        _unlimited.leave()
-
-
-class _Unlimited:
-    """Pillow without its limit, as long as any thread of the process wants it so."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._wanted = 0
-        self._restore = ExitStack()
-
-    def enter(self) -> None:
-        with self._lock:
-            self._wanted += 1
-            if self._wanted == 1:
-                self._restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-                Image.MAX_IMAGE_PIXELS = None
-                self._restore.enter_context(warnings.catch_warnings())
-                warnings.filterwarnings("ignore", module="PIL")
-                self._restore.enter_context(_libtiff_silent())
-                self._restore.callback(forget)
-
-    def leave(self) -> None:
-        with self._lock:
-            self._wanted -= 1
-            if self._wanted == 0:
-                self._restore.close()
-
-
-@contextmanager
-def _libtiff_silent() -> Iterator[None]:
-    """Keep libtiff from writing to the process's stderr, which it does past Python's."""
-    try:
-        # Pillow offers no way; the library that it has loaded does, where it can be got at.
-        library = ctypes.CDLL(_imaging.__file__)
-        setters = [library.TIFFSetErrorHandler, library.TIFFSetWarningHandler]
-    except (AttributeError, OSError):  # Pillow with its own libtiff inside, as on Windows
-        yield
-        return
-    for setter in setters:
-        setter.restype, setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-    before = [setter(None) for setter in setters]
-    try:
-        yield
-    finally:
-        for setter, handler in zip(setters, before, strict=True):
-            with contextlib.suppress(OSError):
-                setter(handler)
-
-
-_unlimited = _Unlimited()
 
 
 @contextmanager
@@ -318,7 +249,7 @@ def _frame_facts(
 ) -> tuple[tuple[int, int], PixelKind, bool]:
     if image is not None and frame:
         image.seek(frame)
-    if image is None or (image.format == "TIFF" and _tiff_is_deep(image)):
+    if image is None or (image.format == "TIFF" and tiff_kinds.is_deep(image)):
         found = deep.read_tiff_header(file)
         if found.unspecified:
             _check_unspecified(policy)
@@ -354,42 +285,13 @@ def _rawmode(image: ImageFile.ImageFile) -> str:
     return str(image.tile[0].args) if image.tile else ""
 
 
-def _tiff_is_deep(image: ImageFile.ImageFile) -> bool:
-    tags: Any = getattr(image, "tag_v2", {})
-    samples, signed = tags.get(_SAMPLES_TAG, 1), _SIGNED in _as_tuple(tags.get(_SAMPLE_FORMAT_TAG))
-    if image.mode == "F" and tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:
-        raise ImageError("it is floating-point grey with 0 as white; convert it to 0 as black")
-    if samples > len(image.getbands()) or (signed and samples > 1):
-        return True
-    associated = _ASSOCIATED_ALPHA in _as_tuple(tags.get(_EXTRAS_TAG))
-    if tags.get(_PLANAR_TAG) == _SEPARATE and (samples == 2 or associated):  # noqa: PLR2004
-        return True  # Pillow takes the plane of alpha for 0
-    if image.mode in {"F", "I"} and tags.get(_COMPRESSION_TAG, 1) != 1 and tags.prefix == b"MM":
-        return True  # Pillow turns the bytes of the numbers that libtiff has turned
-    if "I;12" in _rawmode(image) and tags.get(_PREDICTOR_TAG, 1) != 1:
-        return True  # neither Pillow nor libtiff adds up 12-bit differences
-    if image.mode == "YCbCr" and tags.get(_COMPRESSION_TAG, 1) == 1:
-        sampling = tags.get(_SUBSAMPLING_TAG, (2, 2))
-        if tuple(sampling) != (1, 1):  # Pillow takes them for whole pixels
-            raise ImageError(
-                "it is uncompressed YCbCr of subsampled colours, which is not supported; convert "
-                "it to RGB"
-            )
-    return max(_as_tuple(tags.get(_BITS_TAG, 1))) > _BYTE_BITS and image.mode in {
-        "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB",
-    }  # fmt: skip
-
-
 def _kind_of(image: ImageFile.ImageFile, policy: ReadPolicy) -> PixelKind:
     """What a picture of Pillow's mode becomes."""
-    tags: Any = getattr(image, "tag_v2", {})
-    if image.format == "TIFF" and image.mode == "RGBA" and _EXTRAS_TAG not in tags:
-        _check_unspecified(policy)
-    signed = _SIGNED in _as_tuple(tags.get(_SAMPLE_FORMAT_TAG))
-    if image.format == "TIFF" and (image.mode == "I" or signed):
-        bits = max(_as_tuple(tags.get(_BITS_TAG, 1)))
-        return PixelKind("L", alpha=False, dtype=np.dtype(f"{'int' if signed else 'uint'}{bits}"))
     kind = _KINDS.get(image.mode)
+    if image.format == "TIFF":
+        kind = tiff_kinds.integer_kind(image) or kind
+        if tiff_kinds.has_nameless_channel(image):
+            _check_unspecified(policy)
     if kind is None:
         raise ImageError(
             f"its pixels are of Pillow's mode {image.mode}, which has no value scale; "
@@ -405,10 +307,6 @@ def _check_unspecified(policy: ReadPolicy) -> None:
             "nothing says that its last channel is transparency (ExtraSamples 0), so that it can "
             "be near infrared or anything; choose --alpha normalize or --alpha drop"
         )
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _check_size(size: tuple[int, int], policy: ReadPolicy) -> None:

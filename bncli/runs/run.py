@@ -13,7 +13,7 @@ from bncli.engines.work import Engine
 from bncli.errors import SinglePictureError
 from bncli.images.folder import Found
 from bncli.images.formats import FORMATS, Format, check_writable, picture_names
-from bncli.images.header import pillow_unlimited
+from bncli.images.pillow import pillow_unlimited
 from bncli.runs.asked import Asked
 from bncli.runs.drawn import Drawn
 from bncli.runs.engine import open_engine
