@@ -192,7 +192,10 @@ def _declared(directory: Directory) -> int:
     """How many pictures follow each other behind this one directory, as its writer says."""
     if _STK_PLANES in directory.entries:  # MetaMorph: one value for each plane
         return directory.entries[_STK_PLANES][1]
-    text = directory.value(_DESCRIPTION, _MOST_DESCRIPTION)
+    try:
+        text = directory.value(_DESCRIPTION, _MOST_DESCRIPTION)
+    except ImageError:  # words that are lost are no reason to lose the picture
+        return 1
     if text.startswith(b"ImageJ="):
         found = re.search(rb"^images=(\d{1,9})\s*$", text, re.MULTILINE)
         return int(found[1]) if found else 1

@@ -93,6 +93,16 @@ def test_words_of_another_file(write, read_one, description):
     assert np.array_equal(read_one(path)[..., 0], FRAMES[0])
 
 
+def test_words_that_are_lost(write, read_one):
+    """A picture whose description lies beyond the end of its file is read all the same."""
+    content = bytearray(one_directory(FRAMES[:1], imagej(12), order="<"))
+    place = content.index(struct.pack("<HH", 270, 2)) + 8
+    content[place : place + 4] = struct.pack("<I", len(content) - 1)
+    path = write(bytes(content), "a.tif")
+
+    assert np.array_equal(read_one(path)[..., 0], FRAMES[0])
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 @pytest.mark.parametrize("frames", ["error", "first", "all"])
 def test_a_volume_in_one_directory(tmp_path, read, dtype, frames):
