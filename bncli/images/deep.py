@@ -23,6 +23,7 @@ _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION_TAG = 274
 _ICC_TAG = 34675
 _FIRST_TURNED = 5
+_DIFFERENCES = 2
 _UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1
 _QUOTED = 20
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64", "int8", "int16", "int32", "uint32")
@@ -110,9 +111,11 @@ def decode_tiff(content: bytes) -> tuple[NDArray[Any], int, bytes | None]:
         # (planes, depth, h, w, channels of a plane), of which planes or channels is 1
         planes: NDArray[Any] = page.asarray(squeeze=False)[:, 0]
         icc = page.tags.valueof(_ICC_TAG)
-        no_data = page.tags.valueof(NO_DATA)
+        no_data, summed = page.tags.valueof(NO_DATA), page.predictor == _DIFFERENCES
     pixels = np.moveaxis(planes, 0, -1).reshape(*planes.shape[1:3], -1)
     pixels = pixels.astype(header.kind.dtype, copy=False)
+    if summed and pixels.dtype.name in _FULL_SCALE:  # tifffile leaves what is carried
+        pixels = pixels & pixels.dtype.type(header.largest)
     check_no_data(pixels[..., :-1] if header.kind.alpha else pixels, no_data)
     if pixels.dtype.name in _FULL_SCALE:
         pixels = at_full_scale(pixels, header.largest)
@@ -192,8 +195,8 @@ def _page_header(page: Any) -> TiffHeader:
     if mode is None or extras > 1 or not usable or (inverted and dtype.kind == "f"):
         raise ImageError(
             f"it is a TIFF of {page.samplesperpixel} x {dtype} ({photometric}), "
-            "which is not supported; convert it to integer or floating-point grey or RGB, 0 as "
-            "black"
+            "which is not supported; convert it to integers of at most 32 bits or floating-point "
+            "numbers, grey or RGB, 0 as black"
         )
     orientation = page.tags.valueof(_ORIENTATION_TAG, 1)
     orientation = orientation if orientation in range(1, 9) else 1

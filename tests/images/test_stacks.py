@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
 import struct
@@ -260,6 +261,29 @@ def test_pages_by_pillow(tmp_path, read, rng, codec):
             again.seek(index)
             expected.append(np.asarray(again.convert("L" if mode == "1" else "RGB")))
     assert_frames(read, tmp_path / "a.tif", expected)
+
+
+@pytest.mark.parametrize("form", ["pages", "single"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32"])
+def test_stacks_without_the_extra(tmp_path, write, read, monkeypatch, dtype, form):
+    """Grey stacks need no extra; those of 16-bit colour are refused without it."""
+    frames = ramp((4, 5, 7), dtype)
+    if form == "pages":
+        path, colours = tmp_path / "a.tif", tmp_path / "b.tif"
+        tifffile.imwrite(path, frames, photometric="minisblack", metadata=None)
+        tifffile.imwrite(colours, ramp((4, 5, 7, 3)), photometric="rgb", metadata=None)
+    else:
+        path = write(one_directory(frames, imagej(4), order="<"), "a.tif")
+        colours = write(one_directory(ramp((4, 5, 7, 3)), imagej(4)), "b.tif")
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec",
+        lambda name, *rest: None if name in {"imagecodecs", "tifffile"} else real(name, *rest),
+    )  # fmt: skip
+
+    assert_frames(read, path, frames)
+    with pytest.raises(ImageError, match="pip install"):
+        read(colours, frames="all")
 
 
 class Counting(io.FileIO):
