@@ -114,10 +114,11 @@ def decode_tiff(content: bytes) -> tuple[NDArray[Any], int, bytes | None]:
         no_data, summed = page.tags.valueof(NO_DATA), page.predictor == _DIFFERENCES
     pixels = np.moveaxis(planes, 0, -1).reshape(*planes.shape[1:3], -1)
     pixels = pixels.astype(header.kind.dtype, copy=False)
-    if summed and pixels.dtype.name in _FULL_SCALE:  # tifffile leaves what is carried
+    scaled = pixels.dtype.name in _FULL_SCALE and header.largest < np.iinfo(pixels.dtype).max
+    if summed and scaled:  # tifffile leaves what is carried
         pixels = pixels & pixels.dtype.type(header.largest)
     check_no_data(pixels[..., :-1] if header.kind.alpha else pixels, no_data)
-    if pixels.dtype.name in _FULL_SCALE:
+    if scaled:
         pixels = at_full_scale(pixels, header.largest)
     if header.inverted:
         pixels = np.iinfo(pixels.dtype).max - pixels
