@@ -12,7 +12,7 @@ from bncli.images.deep import PixelKind
 
 _BITS_TAG, _COMPRESSION_TAG, _PHOTOMETRIC_TAG, _SAMPLES_TAG = 258, 259, 262, 277
 _PLANAR_TAG, _PREDICTOR_TAG, _EXTRAS_TAG, _SAMPLE_FORMAT_TAG = 284, 317, 338, 339
-_SUBSAMPLING_TAG = 530
+_TILE_WIDTH_TAG, _TILES_TAG, _SUBSAMPLING_TAG = 322, 324, 530
 _SIGNED, _WHITE_IS_ZERO, _SEPARATE, _ASSOCIATED_ALPHA = 2, 0, 2, 1
 _BYTE_BITS = 8
 
@@ -29,6 +29,8 @@ def is_deep(image: ImageFile.ImageFile) -> bool:
         raise ImageError("it is floating-point grey with 0 as white; convert it to 0 as black")
     if samples > len(image.getbands()) or (signed and samples > 1):
         return True
+    if _TILE_WIDTH_TAG in tags and _TILES_TAG not in tags:
+        return True  # tiles by the name of strips, which Pillow takes them for
     associated = _ASSOCIATED_ALPHA in _as_tuple(tags.get(_EXTRAS_TAG))
     if tags.get(_PLANAR_TAG) == _SEPARATE and (samples == 2 or associated):  # noqa: PLR2004
         return True  # Pillow takes the plane of alpha for 0

@@ -171,6 +171,17 @@ def test_twelve_bit_differences_are_added_up(write, read_one, rng):
     assert np.array_equal(read_one(path)[..., 0], np.rint(values / 4095 * 65535))
 
 
+def test_tiles_that_are_called_strips(write, read_one, rng):
+    """Tiles whose places stand where those of strips do are tiles, and no strips."""
+    values = rng.integers(0, 256, (12, 10), dtype=np.uint8)
+    tile = np.pad(values, ((0, 4), (0, 6)))
+    tags = grey_tiff(10, 12, 8, t322=(3, (16,)), t323=(3, (16,)))
+    path = write(tiff(tile.tobytes(), tags), "a.tif")
+
+    assert np.array_equal(tifffile.imread(path), values)
+    assert np.array_equal(read_one(path)[..., 0], values)
+
+
 @pytest.mark.parametrize("sampling", [None, (2, 2), (2, 1), (1, 1)])
 def test_uncompressed_ycbcr(write, read, sampling):
     """Subsampled colours that are not compressed are refused: they are no whole pixels."""
