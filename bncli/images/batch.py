@@ -133,7 +133,7 @@ class ImageSet:
         """What the user should know of the files, in words."""
         lines = []
         if self.left_out_pages:
-            names = [header.name for header in self.headers if header.left_out]
+            names = [h.name.removesuffix("#0") for h in self.headers if h.left_out]
             more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
             pages = "page is" if self.left_out_pages == 1 else "pages are"
             lines.append(
@@ -142,7 +142,7 @@ class ImageSet:
             )
         short = [header for header in self.headers if header.missing]
         lines += [
-            f"{header.name.rpartition('#')[0]}: it ends {header.missing:,} frames before the last "
+            f"{header.name.removesuffix('#0')}: it ends {header.missing:,} frames before the last "
             "that it declares; fetch it anew if it should be whole"
             for header in short[:_LISTED]
         ]

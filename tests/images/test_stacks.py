@@ -153,7 +153,7 @@ def test_masks_and_overviews_are_no_frames(tmp_path, read, gather, rng, frames):
         assert "3 pages are left out" in images.notes[0]
 
 
-def test_overviews_between_frames(tmp_path, read):
+def test_overviews_between_frames(tmp_path, read, gather):
     """Frames keep their order and number where thumbnails stand between them."""
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         for frame in FRAMES[:4]:
@@ -162,6 +162,8 @@ def test_overviews_between_frames(tmp_path, read):
 
     assert_frames(read, tmp_path / "a.tif", FRAMES[:4])
     assert len(read(tmp_path / "a.tif", frames="first")) == 1
+    (note,) = gather([tmp_path / "a.tif"], frames="all").notes
+    assert note.startswith("a.tif: 4 pages are left out")
     names = [h.name for h in read_headers(tmp_path / "a.tif", "a.tif", ReadPolicy(frames="all"))]
     assert names == [f"a.tif#{index}" for index in range(4)]
 
