@@ -73,6 +73,7 @@ class Inverse:
         transform: of the statistics.
         spread: of each pixel, by how far a value of the fit lies from the mean at most, (pixels,).
         dtype: of the source.
+        written: dtype that the values are rounded to when they are written.
         reading: what the numbers of the files mean.
         clipping: whether black and white may be clipped values.
     """
@@ -80,14 +81,15 @@ class Inverse:
     transform: Transform
     spread: Raster
     dtype: np.dtype[Any]
+    written: np.dtype[Any]
     reading: Levels | FloatNumbers
     clipping: bool
 
     @classmethod
     def of(
         cls, statistics: PixelStatistics, gamma: Raster, beta: Raster, unit: float, eps: float,
-        channels: int, dtype: np.dtype[Any], reading: Levels | FloatNumbers, executor: Executor,
-        *, clipping: bool,
+        channels: int, dtype: np.dtype[Any], written: np.dtype[Any],
+        reading: Levels | FloatNumbers, executor: Executor, *, clipping: bool,
     ) -> Self:  # fmt: skip
         """The inverse of what these statistics do.
 
@@ -98,6 +100,7 @@ class Inverse:
             eps: added to the variance.
             channels: of a picture.
             dtype: of the source.
+            written: dtype that the values are rounded to when they are written.
             reading: what the numbers of the files mean.
             executor: where tiles are computed.
             clipping: whether black and white may be clipped values.
@@ -106,7 +109,7 @@ class Inverse:
         survey(statistics, transform, eps, channels, executor)
         mean = transform.mean
         spread = np.maximum(statistics.maximum - mean, mean - statistics.minimum)
-        return cls(transform, spread, dtype, reading, clipping)
+        return cls(transform, spread, dtype, written, reading, clipping)
 
     def restore(self, stored: Raster) -> tuple[Raster, Restored]:
         """The pixel values of one picture.
@@ -147,15 +150,18 @@ class Inverse:
     def _rounded(self, x: Raster, error: Raster, saturated: Raster) -> tuple[Raster, Restored]:
         if self.dtype.kind == "f":
             # Half the distance of neighbours in the dtype that is written comes on top.
-            error = error + np.abs(x) * (np.finfo(self.dtype).eps / 2)
+            coarser = max(np.finfo(self.dtype).eps, np.finfo(self.written).eps)
+            error = error + np.abs(x) * (coarser / 2)
             inexact = int(np.count_nonzero(error))
             return x.astype(self.dtype), Restored(float(error.max()), inexact)
-        white = int(np.iinfo(self.dtype).max)
-        whole = np.clip(np.rint(x), 0, white)
+        ends = np.iinfo(self.dtype)
+        whole = np.clip(np.rint(x), ends.min, ends.max)
         foreign = (np.abs(x - whole) > error) & ~saturated
         wrong = np.floor(error + 0.5)
+        if self.written.kind == "f":  # which does not hold every integer
+            wrong += np.abs(whole.astype(self.written) - whole)
         return whole.astype(self.dtype), Restored(
-            largest_error=float(min(wrong.max(), white)),
+            largest_error=float(min(wrong.max(), ends.max - ends.min)),
             inexact=int(np.count_nonzero(wrong)),
             foreign=int(np.count_nonzero(foreign)),
             saturated=int(np.count_nonzero(saturated)),

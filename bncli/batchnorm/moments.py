@@ -1,7 +1,8 @@
 """Per-pixel sums of a set of pictures, which can be added up.
 
-Two kinds with one face: :class:`Moments` for integers is exact, so that any split of the pictures
-adds up to the same bits in any order; :class:`FloatMoments` is as accurate as two passes over the
+Three kinds with one face: :class:`Moments` for unsigned integers of 8 and 16 bits, and
+:class:`WideMoments` for the other integers, are exact, so that any split of the pictures adds up to
+the same bits in any order; :class:`FloatMoments` is as accurate as two passes over the
 data, and gives the same bits for the same pictures added in the same order.
 """
 
@@ -15,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
 from bncli.batchnorm.tiling import Raster, tile_slices
+from bncli.batchnorm.wide_moments import WideMoments
 from bncli.errors import LimitError
 
 _ROWS_AT_ONCE = 256
@@ -57,19 +59,21 @@ class PixelMoments(PixelStatistics, Protocol):
 
 
 def moments_for(pixels: int, dtype: DTypeLike) -> PixelMoments:
-    """The kind of moments that fits pictures of this dtype: exact for 8 and 16-bit integers."""
-    kind = Moments if np.dtype(dtype) in (np.uint8, np.uint16) else FloatMoments
-    return kind(pixels, np.dtype(dtype))
+    """The kind of moments that fits pictures of this dtype: exact for integers of 8 to 32 bits."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return FloatMoments(pixels, kind)
+    narrow = kind in (np.uint8, np.uint16)
+    return Moments(pixels, kind) if narrow else WideMoments(pixels, kind)
 
 
-def part_for(pixels: int, dtype: DTypeLike) -> Moments | FloatBlocks:
+def part_for(pixels: int, dtype: DTypeLike) -> PixelMoments | FloatBlocks:
     """Sums of some pictures, to be joined to moments of others of this dtype elsewhere.
 
     Parts of integers may be joined in any order. Those of floating-point pictures give the same
     bits as the pictures themselves if they are of the same blocks, joined in the same order.
     """
-    exact = np.dtype(dtype) in (np.uint8, np.uint16)
-    return Moments(pixels, np.dtype(dtype)) if exact else FloatBlocks()
+    return FloatBlocks() if np.dtype(dtype).kind == "f" else moments_for(pixels, dtype)
 
 
 class Moments:

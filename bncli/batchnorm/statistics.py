@@ -10,9 +10,11 @@ from numpy.typing import DTypeLike
 
 from bncli.batchnorm.moments import Moments, PixelMoments, moments_for
 from bncli.batchnorm.tiling import Raster, tile_slices
+from bncli.batchnorm.wide_moments import WideMoments
 from bncli.errors import ArrayError, SinglePictureError
 
 _ALL = slice(None)
+_NEAR = 2.0**-48
 _ROUNDING = 1e-9
 """Relative; what floating-point sums may be off by is far less."""
 
@@ -152,6 +154,8 @@ def restored_moments(count: int, dtype: DTypeLike, planes: Mapping[str, Raster])
         LimitError: there are too many pictures for exact sums.
     """
     moments = moments_for(len(planes["minimum"]), dtype)
+    if isinstance(moments, WideMoments):
+        return _restored_wide(moments, count, planes)
     check = _check_integers if isinstance(moments, Moments) else _check_floats
     for tile in tile_slices(len(planes["minimum"]), 64):
         check(count, {name: plane[tile] for name, plane in planes.items()}, tile.start)
@@ -178,6 +182,41 @@ def _check_integers(count: int, planes: Mapping[str, Raster], start: int) -> Non
     _demand(squares <= ceiling, "square_total", "above what minimum and maximum allow", start)
     even = (squares ^ total) & np.uint64(1) == 0
     _demand(even, "square_total", "odd where the total is even, or even where it is odd", start)
+
+
+def _restored_wide(
+    moments: WideMoments, count: int, planes: Mapping[str, Raster]
+) -> WideMoments:  # fmt: skip
+    """The moments of these planes, found possible: exactly, in 64 bits where that is enough."""
+    moments.restore(count, planes)
+    for tile in tile_slices(len(moments.total), 64):
+        total, start = moments.total[tile], tile.start
+        low, high = (p[tile].astype(np.int64) for p in (moments.minimum, moments.maximum))
+        _demand(low <= high, "minimum", "above the maximum", start)
+        _demand(total >= low * (count - 1) + high, "total", "below what minimum allows", start)
+        _demand(total <= high * (count - 1) + low, "total", "above what maximum allows", start)
+        squares = moments.square_low[tile], moments.square_high[tile]
+        _demand(squares[0] < np.uint64(1 << 32), "square_low", "of more than 32 bits", start)
+        about, rest = np.divmod(total, count)
+        below, above = about - low, high - about
+        near = moments.squares_about(about, rest, tile)
+        far = moments.are_far(tile)
+        # Modulo 2**64 it is exact, and in floating point near enough to tell multiples of that.
+        whole = near + about * (about.astype(np.float64) * count + 2.0 * rest)
+        told = squares[1] * 2.0**32 + squares[0]
+        sound = np.abs(told - whole) <= _NEAR * (told + about.astype(np.float64) ** 2 * count) + 1
+        most = (above - below) * rest + below * above * count
+        sound &= (most >= 0) & (near <= most.astype(np.uint64))
+        sound &= near * np.uint64(count) >= rest.astype(np.uint64) ** 2
+        for place in np.flatnonzero(far):
+            once, ends = int(total[place]), (int(low[place]), int(high[place]))
+            twice = (int(squares[1][place]) << 32) + int(squares[0][place])
+            ceiling = sum(ends) * once - count * ends[0] * ends[1]
+            sound[place] = once * once <= count * twice and twice <= ceiling
+        _demand(sound, "square_low", "not what total, minimum and maximum allow", start)
+        even = (squares[0] ^ total.astype(np.uint64)) & np.uint64(1) == 0
+        _demand(even, "square_low", "odd where the total is even, or even where it is odd", start)
+    return moments
 
 
 def _check_floats(count: int, planes: Mapping[str, Raster], start: int) -> None:

@@ -108,8 +108,8 @@ class Gallery:
     def __init__(self, subject: Subject, statistics: PixelStatistics) -> None:
         unit = subject.transform.unit
         self.subject = subject
-        self.x_shown = _input_range(statistics, subject.dtype)
-        top = (unit + 1) / unit if subject.dtype.kind == "u" else self.x_shown.high
+        self.x_shown = Range(0.0, 1.0) if unit > 1 else _input_range(statistics)
+        top = (unit + 1) / unit if unit > 1 else self.x_shown.high
         self.x = Histogram(self.x_shown.low, top, subject.shape[2])
         self.y = Histogram(*subject.y_range, subject.shape[2])
         self.glimpses: dict[int, Glimpse] = {}
@@ -139,7 +139,7 @@ class Gallery:
         subject, x = self.subject, picture.values
         seen = Glimpse(position, self.x.empty(), self.y.empty())
         for tile in self._tiles():
-            if x.dtype.kind == "u":
+            if subject.transform.unit > 1:
                 seen.x.add_levels(x[tile])
             else:
                 seen.x.add(x[tile].astype(np.float64))
@@ -218,7 +218,7 @@ class Gallery:
     def _alpha(self, picture: Decoded) -> Raster | None:
         if picture.alpha is None:
             return None
-        white = np.iinfo(picture.alpha.dtype).max if picture.alpha.dtype.kind == "u" else 1.0
+        white = np.iinfo(picture.alpha.dtype).max if picture.alpha.dtype.kind != "f" else 1.0
         width, height, _ = self.subject.shape
         plane = picture.alpha.reshape(height, width, 1)
         cells = cell_means(lambda first, end: plane[first:end], (width, height, 1)) / white
@@ -237,9 +237,7 @@ def _rows(plane: Any, shape: Shape) -> Rows:
     return lambda first, end: plane(slice(first * line, end * line)).reshape(-1, width, channels)
 
 
-def _input_range(statistics: PixelStatistics, dtype: np.dtype[Any]) -> Range:
-    if dtype.kind == "u":
-        return Range(0.0, 1.0)
+def _input_range(statistics: PixelStatistics) -> Range:
     low, high = float(statistics.minimum.min()), float(statistics.maximum.max())
     return Range(0.0, 1.0) if low >= 0 and high <= 1 else Range(low, high)
 

@@ -14,7 +14,6 @@ import numpy as np
 import PIL
 
 from bncli.errors import BncliError, DataError, ImageError, LimitError
-from bncli.files import packed_size
 from bncli.images.decode import Decoded, decode
 from bncli.images.folder import Found
 from bncli.images.header import Header, read_headers
@@ -93,7 +92,7 @@ class ImageSet:
         names: what each picture is called.
         policy: how they are read.
         shape: (w, h, c) of the array that each becomes.
-        dtype: of that array: uint8, uint16 or a floating-point type.
+        dtype: of that array: an integer of 8 to 32 bits, or a floating-point type.
         faults: the files that were left out, because they cannot be used.
     """
 
@@ -121,13 +120,40 @@ class ImageSet:
 
     @property
     def largest_file(self) -> int:
-        """Bytes of the largest file."""
-        return max(packed_size(header.state) for header in self.headers)
+        """Bytes of the largest file, or page of one, that is read whole."""
+        return max(header.bytes_read for header in self.headers)
+
+    @property
+    def left_out_pages(self) -> int:
+        """How many pages of the files are masks or overviews of others."""
+        return sum(header.left_out for header in self.headers)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the files, in words."""
+        lines = []
+        if self.left_out_pages:
+            names = [h.name.removesuffix("#0") for h in self.headers if h.left_out]
+            more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+            pages = "page is" if self.left_out_pages == 1 else "pages are"
+            lines.append(
+                f"{names[0]}{more}: {self.left_out_pages:,} {pages} left out: masks or overviews "
+                "are no frames"
+            )
+        short = [header for header in self.headers if header.missing]
+        lines += [
+            f"{header.name.removesuffix('#0')}: it ends {header.missing:,} frames before the last "
+            "that it declares; fetch it anew if it should be whole"
+            for header in short[:_LISTED]
+        ]
+        if len(short) > _LISTED:
+            lines.append(f"and {len(short) - _LISTED:,} more files end before their last frame")
+        return lines
 
     @property
     def unit(self) -> float:
-        """The value that value scale calls 1: 255, 65535, or 1 for floating-point pictures."""
-        return float(np.iinfo(self.dtype).max) if self.dtype.kind == "u" else 1.0
+        """The value that value scale calls 1: 255, 65535, or 1 for all other numbers."""
+        return float(np.iinfo(self.dtype).max) if self.dtype in (np.uint8, np.uint16) else 1.0
 
     def picture(self, index: int) -> Picture:
         """One of the pictures."""

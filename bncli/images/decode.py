@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from bncli.errors import ImageError
+from bncli.files import packed_size
 from bncli.images import deep
+from bncli.images.animations import give, take
+from bncli.images.bmp import check_no_alpha
 from bncli.images.deep import PixelKind
 from bncli.images.header import (
     Header,
@@ -21,6 +24,8 @@ from bncli.images.header import (
     orientation_of,
     sixteen_bit_maximum,
 )  # fmt: skip
+from bncli.images.no_data import TAG as NO_DATA, check_no_data
+from bncli.images.pages import read_page
 from bncli.images.png import check_chunks, check_rows
 from bncli.images.policy import ReadPolicy
 from bncli.images.stores import open_file
@@ -28,7 +33,7 @@ from bncli.images.stores import open_file
 Pixels = NDArray[Any]
 """(h, w, channels) as files hold them, alpha last."""
 
-_WHITE_IS_ZERO, _PHOTOMETRIC_TAG = 0, 262
+_WHITE_IS_ZERO, _BITS_TAG, _PHOTOMETRIC_TAG = 0, 258, 262
 _TWELVE_BIT_WHITE = 4095
 
 _GREY_STEPS = {"L;2": 85, "L;4": 17}
@@ -71,24 +76,43 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
             not name the file.
     """
     with open_file(header.path) as (file, state), decoding():
-        content = file.read()
-    if state.packed() != header.state:
-        raise ImageError("it was changed while bncli was running; run again")
+        if state.packed() != header.state:
+            raise ImageError("it was changed while bncli was running; run again")
+        begun = take(_key(header), header.frame) if header.is_animation else None
+        if begun is not None:
+            content = b""
+        else:
+            content = file.read() if header.page is None else _page_of(file, header)
     if content.startswith(b"\x89PNG"):
         check_chunks(content)
     with decoding():
-        pixels, icc = _read_deep(content, header) if header.deep else _read(content, header)
+        if content.startswith(b"BM") and policy.alpha != "drop":
+            check_no_alpha(content)
+        if header.deep:
+            pixels, icc = _read_deep(content, header)
+        else:
+            pixels, icc = _read(begun or open_picture(io.BytesIO(content)), content, header)
         pixels = _converted(pixels, header.kind.alpha, policy)
     colours, alpha = _split_alpha(pixels, header.kind.alpha, policy)
     if header.kind.mode != policy.mode != "keep":
         icc = None
-    digest = hashlib.sha256(content).hexdigest()
+    digest = header.digest or hashlib.sha256(content).hexdigest()
     return Decoded(colours, alpha, icc, digest)
 
 
-def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
-    image = open_picture(io.BytesIO(content))
-    if header.frame:
+def _page_of(file: BinaryIO, header: Header) -> bytes:
+    assert header.page is not None  # noqa: S101 - it was asked for
+    return read_page(file, packed_size(header.state), header.page)
+
+
+def _key(header: Header) -> tuple[str, bytes]:
+    return header.path, header.state
+
+
+def _read(
+    image: ImageFile.ImageFile, content: bytes, header: Header
+) -> tuple[Pixels, bytes | None]:
+    if header.is_animation:
         image.seek(header.frame)
     profile = image.info.get("icc_profile")
     inverted = image.format == "TIFF" and (
@@ -103,11 +127,35 @@ def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
         check_rows(content)
     orientation = orientation_of(image)
     pixels = _array(image, header.kind, step)
+    if header.is_animation:
+        give(_key(header), header.frame, image)
+    if image.format == "TIFF":
+        _check_no_data(image, pixels, header.kind, inverted=inverted)
     if twelve_bit:
         pixels = deep.at_full_scale(pixels, _TWELVE_BIT_WHITE)
     if inverted and image.mode.startswith("I;16"):  # Pillow inverts the 8-bit ones only
         pixels = np.iinfo(pixels.dtype).max - pixels
     return _upright(pixels, orientation, header), None if coloured else profile
+
+
+def _check_no_data(
+    image: ImageFile.ImageFile, pixels: Pixels, kind: PixelKind, *, inverted: bool
+) -> None:
+    """Look for the declared number among those of the file, whatever became of them."""
+    tags: Any = getattr(image, "tag_v2", {})
+    declared = tags.get(NO_DATA)
+    if declared is None:
+        return
+    if image.mode in {"P", "PA", "CMYK"}:
+        pixels = np.asarray(image.getchannel(0) if image.mode == "PA" else image)
+    elif kind.alpha:
+        pixels = pixels[..., :-1]
+    if inverted and pixels.dtype == np.uint8:  # Pillow has inverted them
+        pixels = np.iinfo(np.uint8).max - pixels
+    if image.mode in {"1", "L"} and kind.dtype == np.uint8:  # and spread those of few bits
+        bits = tags.get(_BITS_TAG, (1,))[0]
+        pixels = pixels // np.uint8(np.iinfo(np.uint8).max // ((1 << min(bits, 8)) - 1))
+    check_no_data(pixels, declared)
 
 
 def _may_lack_rows(image: ImageFile.ImageFile) -> bool:
@@ -119,7 +167,7 @@ def _may_lack_rows(image: ImageFile.ImageFile) -> bool:
 
 def _read_deep(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
     if deep.is_tiff(io.BytesIO(content)):
-        pixels, orientation, icc = deep.decode_tiff(content, header.frame)
+        pixels, orientation, icc = deep.decode_tiff(content)
         return _upright(pixels, orientation, header), icc
     image = open_picture(io.BytesIO(content))
     largest = sixteen_bit_maximum(image)
@@ -200,8 +248,9 @@ def _luma(pixels: Pixels) -> Pixels:
     if pixels.dtype.kind == "f":
         weighted = pixels.astype(np.float64) @ [0.299, 0.587, 0.114]
         return weighted.astype(pixels.dtype)[..., None]
-    wide = pixels.astype(np.uint64) @ np.array([19595, 38470, 7471], np.uint64)
-    return ((wide + np.uint64(1 << 15)) >> np.uint64(16)).astype(pixels.dtype)[..., None]
+    wide = pixels.astype(np.int64) @ np.array([19595, 38470, 7471])
+    luma: Pixels = ((wide + (1 << 15)) >> 16).astype(pixels.dtype)
+    return luma[..., None]
 
 
 def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -211,6 +260,9 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         image = Image.fromarray(np.ascontiguousarray(squeezed))
         resized: Pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
         return resized if resized.ndim == 3 else resized[..., None]  # noqa: PLR2004 - channel axis
+    if pixels.dtype.itemsize > 2 and pixels.dtype.kind != "f":  # noqa: PLR2004 - bytes
+        # Pillow resizes in float32, which would round them.
+        raise ImageError(f"it holds {pixels.dtype}, which --resize would round; resize it before")
     with np.errstate(over="ignore"):  # what overflows is told below
         single = pixels.astype(np.float32)
     planes = [
@@ -218,8 +270,9 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         for k in range(pixels.shape[2])
     ]
     stacked = np.stack(planes, axis=2)
-    if pixels.dtype.kind == "u":
-        stacked = np.clip(np.rint(stacked), 0, np.iinfo(pixels.dtype).max)
+    if pixels.dtype.kind != "f":
+        ends = np.iinfo(pixels.dtype)
+        stacked = np.clip(np.rint(stacked), ends.min, ends.max)
     with np.errstate(over="ignore"):
         resized = stacked.astype(pixels.dtype)
     if _non_finite(resized):

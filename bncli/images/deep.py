@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bncli.errors import ImageError
+from bncli.images.no_data import TAG as NO_DATA, check_no_data
 from bncli.images.tiff import decode_own, own_layout
 
 _REMEDY = "pip install 'bncli[codecs]' reads it whole"
@@ -22,9 +23,11 @@ _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION_TAG = 274
 _ICC_TAG = 34675
 _FIRST_TURNED = 5
-_ASSOCIATED_ALPHA = 1
+_DIFFERENCES = 2
+_UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1
 _QUOTED = 20
-_DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+_DTYPES = ("uint8", "uint16", "float16", "float32", "float64", "int8", "int16", "int32", "uint32")
+_FULL_SCALE = ("uint8", "uint16")
 _COLOURS = {("MINISBLACK", 1): "L", ("MINISWHITE", 1): "L", ("RGB", 3): "RGB"}
 
 
@@ -35,7 +38,7 @@ class PixelKind:
     Attributes:
         mode: ``L`` or ``RGB``.
         alpha: whether there is an alpha channel or a transparent colour.
-        dtype: uint8, uint16 or a floating-point type, in the machine's byte order.
+        dtype: an integer of 8 to 32 bits or a floating-point type, in the machine's byte order.
     """
 
     mode: str
@@ -54,6 +57,7 @@ class TiffHeader:
         inverted: whether 0 is white.
         largest: the value of white, of integers.
         premultiplied: whether the colours are multiplied by alpha.
+        unspecified: whether nothing says that the channel after the colours is alpha.
     """
 
     size: tuple[int, int]
@@ -62,6 +66,7 @@ class TiffHeader:
     inverted: bool
     largest: int
     premultiplied: bool
+    unspecified: bool = False
 
 
 def require(module: str, fact: str) -> None:
@@ -76,39 +81,45 @@ def is_tiff(file: BinaryIO) -> bool:
     return file.read(4) in _TIFF_SIGNATURES
 
 
-def read_tiff_header(file: BinaryIO, frame: int) -> tuple[int, TiffHeader]:
-    """The number of pages and what page *frame* holds.
+def read_tiff_header(file: BinaryIO) -> TiffHeader:
+    """What the first page of a file holds.
 
     Raises:
         ImageError: its pixels have no rule here, or tifffile is not installed.
     """
     layout = own_layout(file)
-    if layout is not None and not frame:
-        return 1, _own_header(*layout)
+    if layout is not None:
+        return _own_header(*layout)
     require("tifffile", "it is a TIFF of more bits or channels than Pillow reads without loss")
     import tifffile
 
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
-        page: Any = tiff.pages[frame]
-        return len(tiff.pages), _page_header(page)
+        return _page_header(tiff.pages[0])
 
 
-def decode_tiff(content: bytes, frame: int) -> tuple[NDArray[Any], int, bytes | None]:
+def decode_tiff(content: bytes) -> tuple[NDArray[Any], int, bytes | None]:
     """Pixels (h, w, channels with alpha last), the EXIF orientation to be applied, and the ICC."""
     own = decode_own(content)
-    if own is not None and not frame:
+    if own is not None:
         return own, 1, None
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(content)) as tiff:
-        page: Any = tiff.pages[frame]
+        page: Any = tiff.pages[0]
         header = _page_header(page)
         # (planes, depth, h, w, channels of a plane), of which planes or channels is 1
         planes: NDArray[Any] = page.asarray(squeeze=False)[:, 0]
         icc = page.tags.valueof(_ICC_TAG)
+        no_data, summed = page.tags.valueof(NO_DATA), page.predictor == _DIFFERENCES
     pixels = np.moveaxis(planes, 0, -1).reshape(*planes.shape[1:3], -1)
-    pixels = at_full_scale(pixels.astype(header.kind.dtype, copy=False), header.largest)
+    pixels = pixels.astype(header.kind.dtype, copy=False)
+    scaled = pixels.dtype.name in _FULL_SCALE and header.largest < np.iinfo(pixels.dtype).max
+    if summed and scaled:  # tifffile leaves what is carried
+        pixels = pixels & pixels.dtype.type(header.largest)
+    check_no_data(pixels[..., :-1] if header.kind.alpha else pixels, no_data)
+    if scaled:
+        pixels = at_full_scale(pixels, header.largest)
     if header.inverted:
         pixels = np.iinfo(pixels.dtype).max - pixels
     if header.premultiplied:
@@ -142,7 +153,7 @@ def at_full_scale(values: NDArray[Any], largest: int) -> NDArray[Any]:
     Raises:
         ImageError: one is above *largest*.
     """
-    if values.dtype.kind != "u" or largest == np.iinfo(values.dtype).max:
+    if largest == np.iinfo(values.dtype).max:
         return values
     if int(values.max()) > largest:
         raise ImageError(f"it holds values above the {largest} that it declares; save it anew")
@@ -168,18 +179,25 @@ def _own_header(width: int, height: int, channels: int) -> TiffHeader:
 
 
 def _page_header(page: Any) -> TiffHeader:
-    extras = len(page.extrasamples)
+    stated = len(page.extrasamples)
+    extras = stated
+    if not stated and page.samplesperpixel in {2, 4}:  # who forgets the tag says nothing either
+        extras = 1
     colours = page.samplesperpixel - extras
     # What is no known one comes as the file has it, which may be anything.
     photometric = getattr(page.photometric, "name", repr(page.photometric)[:_QUOTED])
     mode = _COLOURS.get((photometric, colours))
     inverted = photometric == "MINISWHITE"
     dtype = np.dtype(page.dtype) if page.dtype is not None else np.dtype(object)
-    usable = dtype.name in _DTYPES and not (inverted and dtype.kind == "f")
-    if mode is None or extras > 1 or not usable or page.imagedepth > 1:
+    premultiplied = stated == 1 and page.extrasamples[0] == _ASSOCIATED_ALPHA
+    usable = dtype.name in _DTYPES
+    if dtype.kind != "f" and dtype.name not in _FULL_SCALE:  # numbers that have no white
+        usable = usable and not inverted and not premultiplied
+    if mode is None or extras > 1 or not usable or (inverted and dtype.kind == "f"):
         raise ImageError(
             f"it is a TIFF of {page.samplesperpixel} x {dtype} ({photometric}), "
-            "which has no value scale; convert it to 8 or 16-bit or floating-point grey or RGB"
+            "which is not supported; convert it to integers of at most 32 bits or floating-point "
+            "numbers, grey or RGB, 0 as black"
         )
     orientation = page.tags.valueof(_ORIENTATION_TAG, 1)
     orientation = orientation if orientation in range(1, 9) else 1
@@ -188,5 +206,5 @@ def _page_header(page: Any) -> TiffHeader:
         size = size[::-1]
     kind = PixelKind(mode, extras == 1, dtype.newbyteorder("="))
     largest = (1 << page.bitspersample) - 1
-    premultiplied = extras == 1 and page.extrasamples[0] == _ASSOCIATED_ALPHA
-    return TiffHeader(size, kind, orientation, inverted, largest, premultiplied)
+    unspecified = extras == 1 and (not stated or page.extrasamples[0] == _UNSPECIFIED)
+    return TiffHeader(size, kind, orientation, inverted, largest, premultiplied, unspecified)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
+import hashlib
+import io
 import logging
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from bncli.errors import BncliError, ImageError, LimitError, reason_of
-from bncli.images import deep
+from bncli.files import packed_size
+from bncli.images import deep, tiff_kinds
 from bncli.images.deep import PixelKind
+from bncli.images.pages import Page, Stack, read_page, read_stack
 from bncli.images.png import late_exif
 from bncli.images.policy import PILLOW_FORMATS, ReadPolicy
 from bncli.images.stores import open_file
@@ -57,8 +57,6 @@ _KINDS = {
 
 _ORIENTATION_TAG = 0x0112
 _FIRST_TURNED = 5  # EXIF orientations 5 to 8 swap width and height
-_BITS_TAG, _PHOTOMETRIC_TAG, _SAMPLES_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 277, 339
-_SIGNED, _WHITE_IS_ZERO = 2, 0
 _BYTE_BITS = 8
 
 
@@ -74,6 +72,11 @@ class Header:
         kind: colour mode, alpha and dtype.
         deep: whether Pillow would lose depth, so that the extra ``codecs`` reads it.
         state: of the file when it was looked at, packed.
+        page: where a picture of a TIFF file that holds more than it stands, else None.
+        digest: SHA-256 of a file of several pictures, hexadecimal, so that it is taken once; else
+            None.
+        left_out: pages of the file that are masks or overviews; told with its first picture.
+        missing: pictures that the file declares and does not hold; likewise.
     """
 
     path: str
@@ -83,65 +86,20 @@ class Header:
     kind: PixelKind
     deep: bool
     state: bytes
+    page: Page | None = None
+    digest: str | None = None
+    left_out: int = 0
+    missing: int = 0
 
+    @property
+    def is_animation(self) -> bool:
+        """Whether it is one of several frames of a file that is no TIFF."""
+        return self.digest is not None and self.page is None
 
-@contextmanager
-def pillow_unlimited() -> Iterator[None]:
-    """Silence Pillow's own pixel limit and its warnings; bncli has its own and tells in errors."""
-    _unlimited.enter()
-    try:
-        yield
-    finally:
-        _unlimited.leave()
-
-
-class _Unlimited:
-    """Pillow without its limit, as long as any thread of the process wants it so."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._wanted = 0
-        self._restore = ExitStack()
-
-    def enter(self) -> None:
-        with self._lock:
-            self._wanted += 1
-            if self._wanted == 1:
-                self._restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-                Image.MAX_IMAGE_PIXELS = None
-                self._restore.enter_context(warnings.catch_warnings())
-                warnings.filterwarnings("ignore", module="PIL")
-                self._restore.enter_context(_libtiff_silent())
-
-    def leave(self) -> None:
-        with self._lock:
-            self._wanted -= 1
-            if self._wanted == 0:
-                self._restore.close()
-
-
-@contextmanager
-def _libtiff_silent() -> Iterator[None]:
-    """Keep libtiff from writing to the process's stderr, which it does past Python's."""
-    try:
-        # Pillow offers no way; the library that it has loaded does, where it can be got at.
-        library = ctypes.CDLL(_imaging.__file__)
-        setters = [library.TIFFSetErrorHandler, library.TIFFSetWarningHandler]
-    except (AttributeError, OSError):  # Pillow with its own libtiff inside, as on Windows
-        yield
-        return
-    for setter in setters:
-        setter.restype, setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-    before = [setter(None) for setter in setters]
-    try:
-        yield
-    finally:
-        for setter, handler in zip(setters, before, strict=True):
-            with contextlib.suppress(OSError):
-                setter(handler)
-
-
-_unlimited = _Unlimited()
+    @property
+    def bytes_read(self) -> int:
+        """How much is read to decode it."""
+        return packed_size(self.state) if self.page is None else self.page.size
 
 
 @contextmanager
@@ -171,26 +129,78 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
         LimitError: it has more pixels than the policy allows.
     """
     with open_file(path) as (file, state), decoding():
-        image: ImageFile.ImageFile | None = None
-        try:
-            image = open_picture(file)
-            frames = getattr(image, "n_frames", 1)
-        except UnidentifiedImageError:
-            if not deep.is_tiff(file):
-                raise
-            frames = deep.read_tiff_header(file, 0)[0]
-        facts: list[tuple[tuple[int, int], PixelKind, bool]] = []
-        for frame in range(frames if policy.frames == "all" else 1):
-            facts.append(_shared(*_frame_facts(image, file, frame)))
-            # Before the next frame, for the sake of which Pillow may decode this one.
-            _check_size(facts[-1][0], policy)
-    if frames > 1 and policy.frames == "error":
-        raise ImageError(f"it has {frames} frames; choose --frames first or --frames all")
-    numbered = frames > 1 and policy.frames == "all"
-    return [
-        Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, state.packed())
-        for frame, fact in enumerate(facts)
+        stack = read_stack(file, state.size, first=policy.frames == "first")
+        if stack is not None and stack.pages:
+            frames = len(stack.pages)
+            _check_frames(frames, stack.declared, policy)
+            facts = _page_facts(file, state.size, stack, policy)
+        else:
+            frames, facts = _all_facts(file, policy, one=stack is not None)
+            _check_frames(frames, frames, policy)
+        stack = stack or Stack()
+        several = bool(stack.pages) or frames > 1
+        digest = _digest_of(file) if several else None
+    packed, numbered = state.packed(), frames > 1 and policy.frames == "all"
+    pages: Sequence[Page | None] = stack.pages or [None] * len(facts)
+    headers = [
+        Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, packed, page, digest)
+        for frame, (fact, page) in enumerate(zip(facts, pages, strict=True))
     ]
+    headers[0] = replace(
+        headers[0],
+        left_out=stack.left_out,
+        missing=max(0, stack.declared - frames) if policy.frames == "all" else 0,
+    )
+    return headers
+
+
+def _check_frames(frames: int, declared: int, policy: ReadPolicy) -> None:
+    if frames > 1 and policy.frames == "error":
+        more = f" of the {declared:,} that it declares" if declared > frames else ""
+        raise ImageError(f"it has {frames} frames{more}; choose --frames first or --frames all")
+
+
+_Facts = tuple[tuple[int, int], PixelKind, bool]
+
+
+def _all_facts(file: BinaryIO, policy: ReadPolicy, *, one: bool) -> tuple[int, list[_Facts]]:
+    """The number of pictures in a file that is no stack of TIFF, and what those wanted are.
+
+    Args:
+        file: open for reading.
+        policy: how they are to be read.
+        one: whether it is known that it is one picture.
+    """
+    image: ImageFile.ImageFile | None = None
+    try:
+        image = open_picture(file)
+    except UnidentifiedImageError:
+        if not one:
+            raise
+    frames = 1 if one else getattr(image, "n_frames", 1)
+    facts = []
+    for frame in range(frames if policy.frames == "all" else 1):
+        facts.append(_shared(*_frame_facts(image, file, frame, policy)))
+        # Before the next frame, for the sake of which Pillow may decode this one.
+        _check_size(facts[-1][0], policy)
+    return frames, facts
+
+
+def _page_facts(file: BinaryIO, size: int, stack: Stack, policy: ReadPolicy) -> list[_Facts]:
+    """What the pages of a stack are; those that are alike are looked at once."""
+    facts: list[_Facts] = []
+    for page, like in zip(stack.pages, stack.alike, strict=True):
+        if like < len(facts):
+            facts.append(facts[like])
+            continue
+        alone = io.BytesIO(read_page(file, size, page, pixels=False))
+        facts += _all_facts(alone, policy, one=True)[1]
+    return facts
+
+
+def _digest_of(file: BinaryIO) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def open_picture(file: BinaryIO) -> ImageFile.ImageFile:
@@ -235,17 +245,18 @@ def _shared(
 
 
 def _frame_facts(
-    image: ImageFile.ImageFile | None, file: BinaryIO, frame: int
+    image: ImageFile.ImageFile | None, file: BinaryIO, frame: int, policy: ReadPolicy
 ) -> tuple[tuple[int, int], PixelKind, bool]:
     if image is not None and frame:
         image.seek(frame)
-    if image is None or (image.format == "TIFF" and _tiff_is_deep(image)):
-        found = deep.read_tiff_header(file, frame)[1]
+    if image is None or (image.format == "TIFF" and tiff_kinds.is_deep(image)):
+        found = deep.read_tiff_header(file)
+        if found.unspecified:
+            _check_unspecified(policy)
         return found.size, found.kind, True
     width, height = image.size
     if orientation_of(image) >= _FIRST_TURNED:
         width, height = height, width
-    kind = _KINDS.get(image.mode)
     transparent = "transparency" in image.info
     if sixteen_bit_maximum(image) is not None:
         kind = PixelKind(
@@ -263,11 +274,7 @@ def _frame_facts(
             _rawmode(image), ("RGB", transparent)
         )
         return (width, height), PixelKind(mode, alpha, _GREY_16.dtype), True
-    if kind is None:
-        raise ImageError(
-            f"its pixels are of Pillow's mode {image.mode}, which has no value scale; "
-            "convert it to 8 or 16-bit grey or RGB, or to floating-point grey"
-        )
+    kind = _kind_of(image, policy)
     if image.format == "GIF":
         # Pillow calls it grey where the palette happens to be a ramp, but its later frames colour.
         kind = _COLOUR
@@ -278,21 +285,28 @@ def _rawmode(image: ImageFile.ImageFile) -> str:
     return str(image.tile[0].args) if image.tile else ""
 
 
-def _tiff_is_deep(image: ImageFile.ImageFile) -> bool:
-    tags: Any = getattr(image, "tag_v2", {})
-    if _SIGNED in _as_tuple(tags.get(_SAMPLE_FORMAT_TAG, 1)):
-        raise ImageError("it holds signed integers; convert it to unsigned 8 or 16-bit")
-    if image.mode == "F" and tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:
-        raise ImageError("it is floating-point grey with 0 as white; convert it to 0 as black")
-    if tags.get(_SAMPLES_TAG, 1) > len(image.getbands()):
-        return True
-    return max(_as_tuple(tags.get(_BITS_TAG, 1))) > _BYTE_BITS and image.mode in {
-        "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB",
-    }  # fmt: skip
+def _kind_of(image: ImageFile.ImageFile, policy: ReadPolicy) -> PixelKind:
+    """What a picture of Pillow's mode becomes."""
+    kind = _KINDS.get(image.mode)
+    if image.format == "TIFF":
+        kind = tiff_kinds.integer_kind(image) or kind
+        if tiff_kinds.has_nameless_channel(image):
+            _check_unspecified(policy)
+    if kind is None:
+        raise ImageError(
+            f"its pixels are of Pillow's mode {image.mode}, which has no value scale; "
+            "convert it to 8 or 16-bit grey or RGB, or to floating-point grey"
+        )
+    return kind
 
 
-def _as_tuple(value: Any) -> tuple[int, ...]:
-    return value if isinstance(value, tuple) else (value,)
+def _check_unspecified(policy: ReadPolicy) -> None:
+    """Raise ImageError if a channel of unknown meaning would be copied through as alpha."""
+    if policy.alpha == "keep":
+        raise ImageError(
+            "nothing says that its last channel is transparency (ExtraSamples 0), so that it can "
+            "be near infrared or anything; choose --alpha normalize or --alpha drop"
+        )
 
 
 def _check_size(size: tuple[int, int], policy: ReadPolicy) -> None:

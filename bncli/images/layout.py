@@ -43,7 +43,7 @@ def to_picture(raster: NDArray[Any], alpha: NDArray[Any] | None, shape: Shape) -
 
 
 def _in_dtype(alpha: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1
+    opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind != "f" else 1
     if dtype.kind != "u":
         return (alpha / np.float64(opaque)).astype(dtype)
     white = np.iinfo(dtype).max

@@ -30,8 +30,8 @@ from bncli.engines.work import Lazily
 from bncli.errors import LimitError, OptionError, OutputError
 from bncli.images.batch import Fault, faults_error
 from bncli.images.folder import Selection
-from bncli.images.header import pillow_unlimited
 from bncli.images.layout import to_array
+from bncli.images.pillow import pillow_unlimited
 from bncli.images.png import encode_png
 from bncli.images.policy import ReadPolicy
 from bncli.machine import allowed_cores, allowed_memory

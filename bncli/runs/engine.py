@@ -12,7 +12,7 @@ from typing import Any, Self
 from bncli.engines.threads import Threads
 from bncli.engines.work import Engine
 from bncli.errors import MissingExtraError, OptionError
-from bncli.images.header import pillow_unlimited
+from bncli.images.pillow import pillow_unlimited
 from bncli.machine import allowed_cores
 from bncli.runs.options import ENGINES
 

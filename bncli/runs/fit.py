@@ -81,6 +81,7 @@ def fit_folder(
             out=str(asked.out),
             ignored=run.found.ignored,
             excluded=run.found.excluded,
+            left_out_pages=run.source.left_out_pages,
             seed=asked.seed,
             shard=None if asked.shard is None else str(asked.shard),
             added=len(batch.indexes),

@@ -214,7 +214,7 @@ def _numbers_of(
     """
     name = source.names[0]
     stored = source.rows.dtype if isinstance(source, ArrayBatch) else source.dtype
-    if stored.kind == "f" or isinstance(source, ArrayBatch):
+    if stored not in (np.uint8, np.uint16) or isinstance(source, ArrayBatch):
         if stored.kind != "f":
             raise DataError(f"{name}: it holds {stored}; y is floating-point", paths=(name,))
         if asked.scale is not None:
@@ -256,7 +256,8 @@ def _inverse(
     run: Run, fitted: Fitted, numbers: Levels | FloatNumbers, *, clipping: bool
 ) -> Inverse:
     facts = fitted.facts
+    dtype, written = np.dtype(facts.dtype), np.dtype(run.format.stores or facts.dtype)
     return Inverse.of(
         fitted.statistics(), fitted.gamma.values, fitted.beta.values, facts.unit, facts.eps,
-        facts.shape[2], np.dtype(facts.dtype), numbers, run.engine.threads, clipping=clipping,
+        facts.shape[2], dtype, written, numbers, run.engine.threads, clipping=clipping,
     )  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 
 from bncli.batchnorm.float_moments import FloatMoments
 from bncli.batchnorm.moments import Moments, PixelMoments
+from bncli.batchnorm.wide_moments import WideMoments
 from bncli.errors import ArrayError, BncliError, DataError, OptionError, ShapeError
 from bncli.machine import allowed_cores
 from bncli.runs.asked import statistics_path
@@ -139,6 +140,8 @@ def joined(one: Fitted, other: Fitted) -> Fitted:
 
 def _sum(one: PixelMoments, other: PixelMoments) -> PixelMoments:
     if isinstance(one, Moments) and isinstance(other, Moments):
+        return one + other
+    if isinstance(one, WideMoments) and isinstance(other, WideMoments):
         return one + other
     assert isinstance(one, FloatMoments)  # noqa: S101 - their facts are alike
     assert isinstance(other, FloatMoments)  # noqa: S101 - likewise

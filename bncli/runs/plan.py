@@ -139,7 +139,7 @@ def normalize_needs(asked: Asked, source: Source) -> Needs:
     """
     value, written = source.dtype.itemsize, FORMATS[asked.format]
     backward = asked.backward is not None
-    moments, parameters = _moments_bytes(value), _parameters_bytes(asked)
+    moments, parameters = _moments_bytes(source.dtype), _parameters_bytes(asked)
     sums = 8 * 3 * backward
     levels = _LEVELS_BYTES * bool(written.levels)
     emitting = written.working_bytes(value) + 32 * backward
@@ -159,7 +159,7 @@ def normalize_needs(asked: Asked, source: Source) -> Needs:
     array = np.dtype(asked.dtype).itemsize
     plain, packed = _picture_bytes(source, written, normalized_dtype(asked, source.dtype))
     plain += pixels * (array * (count + 4) + 16) * backward
-    packed += pixels * ({1: 18, 2: 20}.get(value, 32) + 16 + 16)  # and gamma and beta twice
+    packed += pixels * (min(32, moments) + 16 + 16)  # and gamma and beta twice
     local = asked.engine.kind == "local"
     return Needs(pixel_bytes, plain, packed, passes=2, may_keep=local)
 
@@ -167,7 +167,7 @@ def normalize_needs(asked: Asked, source: Source) -> Needs:
 def fit_needs(asked: Asked, source: Source) -> Needs:
     """What fit needs."""
     value = source.dtype.itemsize
-    moments, parameters = _moments_bytes(value), _parameters_bytes(asked)
+    moments, parameters = _moments_bytes(source.dtype), _parameters_bytes(asked)
     # Running statistics: two planes, two for the step, and the moments of a batch.
     running = 0 if asked.running is None else 32 + moments
     old = 0 if asked.update_from is None else 2 * moments
@@ -183,7 +183,7 @@ def apply_needs(asked: Asked, source: Source, facts: Facts) -> Needs:
     """What apply needs, with statistics of these facts."""
     value, written = source.dtype.itemsize, FORMATS[asked.format]
     kept = _saved_bytes(facts) + _TRANSFORM_BYTES
-    loading = 2 * _moments_bytes(value) + 8
+    loading = 2 * _moments_bytes(source.dtype) + 8
     levels = _LEVELS_BYTES * bool(written.levels)
 
     def pixel_bytes(jobs: int, _block: int) -> int:
@@ -197,7 +197,7 @@ def invert_needs(asked: Asked, source: Source, facts: Facts) -> Needs:
     """What invert needs, with statistics of these facts."""
     value, restored = source.dtype.itemsize, np.dtype(facts.dtype)
     kept = _saved_bytes(facts) + _TRANSFORM_BYTES + 8
-    loading, restoring = 2 * _moments_bytes(restored.itemsize), 9 * value + 8 * restored.itemsize
+    loading, restoring = 2 * _moments_bytes(restored), 9 * value + 8 * restored.itemsize
 
     def pixel_bytes(jobs: int, _block: int) -> int:
         return kept + max(loading, jobs * restoring)
@@ -221,8 +221,12 @@ def _picture_bytes(source: Source, written: Format, dtype: np.dtype[np.generic])
     return (0, size) if written.compressed else (size, 0)
 
 
-def _moments_bytes(value_bytes: int) -> int:
-    return {1: 18, 2: 20}.get(value_bytes, 40)
+def _moments_bytes(dtype: np.dtype[np.generic]) -> int:
+    if dtype.kind == "f":
+        return 40
+    # Sums, of squares too, and both ends.
+    sums = 16 if dtype in (np.uint8, np.uint16) else 24
+    return sums + 2 * dtype.itemsize
 
 
 def _decoding_bytes(value_bytes: int, block: int, jobs: int) -> int:

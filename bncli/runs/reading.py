@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
 from bncli.batchnorm.gradients import GradientSums
-from bncli.batchnorm.moments import Moments, PixelMoments, moments_for, part_for
+from bncli.batchnorm.moments import PixelMoments, moments_for, part_for
 from bncli.engines.work import Item, Lazily
 from bncli.images.batch import Fault, faults_error
 from bncli.images.decode import Decoded
@@ -130,7 +130,7 @@ class Sums:
         gradients: behind the gradients, where there is a delta.
     """
 
-    moments: PixelMoments | Moments | FloatBlocks
+    moments: PixelMoments | FloatBlocks
     block: int
     delta: DeltaRows | None = None
     watch: BlockWatcher | None = None

@@ -13,7 +13,7 @@ from bncli.engines.work import Engine
 from bncli.errors import SinglePictureError
 from bncli.images.folder import Found
 from bncli.images.formats import FORMATS, Format, check_writable, picture_names
-from bncli.images.header import pillow_unlimited
+from bncli.images.pillow import pillow_unlimited
 from bncli.runs.asked import Asked
 from bncli.runs.drawn import Drawn
 from bncli.runs.engine import open_engine
@@ -96,6 +96,7 @@ class Run:
             "dtype": self.source.dtype.name,
             "ignored": self.found.ignored,
             "excluded": self.found.excluded,
+            "left_out_pages": self.source.left_out_pages,
             "alpha": self.source.policy.alpha,
             "with_alpha": self.source.with_alpha,
             "faults": self.source.faults,
@@ -242,6 +243,9 @@ def opened(
         open_engine(asked.engine, asked.jobs, warn) as engine,
     ):
         source, found = open_source(asked.selection, asked.policy, engine, asked.shard)
+        if warn is not None:
+            for note in source.notes:
+                warn(note)
         run = Run(asked, engine, source, found, progress, tell)
         if file:
             check_file_apart(asked.out, found.roots, run.read)

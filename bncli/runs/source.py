@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bncli.engines.work import Engine, Item, Lazily
-from bncli.errors import DataError, LimitError, NoPicturesError, OptionError
+from bncli.errors import DataError, ImageError, LimitError, NoPicturesError, OptionError
 from bncli.images.batch import Fault, faults_error, preflight
 from bncli.images.decode import Decoded
 from bncli.images.folder import Found, Selection, find_pictures
@@ -21,6 +22,7 @@ from bncli.images.policy import ReadPolicy
 from bncli.storage.arrays import ArrayRows, open_rows
 
 _BATCH_AXES = "(batch, w, h, c)"
+_EXACT = 1 << 53
 
 
 Files = TypeVar("Files", bound=Sequence[Any])
@@ -72,7 +74,7 @@ class Source(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint8, uint16 or a floating-point type."""
+        """An integer of 8 to 32 bits, or a floating-point type."""
 
     @property
     def unit(self) -> float:
@@ -93,6 +95,14 @@ class Source(Protocol):
     @property
     def with_alpha(self) -> int:
         """How many pictures have an alpha channel."""
+
+    @property
+    def left_out_pages(self) -> int:
+        """How many pages of the files are masks or overviews of others."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know of the files, in words."""
 
     @property
     def largest_file(self) -> int:
@@ -122,6 +132,11 @@ class Row:
     def read(self) -> Decoded:
         """Read it; its digest is that of its numbers in C order."""
         numbers = np.ascontiguousarray(self.rows.row(self.index))
+        if numbers.dtype.kind != self.dtype.kind and not _are_exact(numbers):
+            raise ImageError(
+                f"it holds {numbers.dtype} numbers past 2**53, which floating-point numbers do not "
+                "hold exactly; make them smaller, or save them as float64"
+            )
         digest = hashlib.sha256(numbers.data).hexdigest()
         return Decoded(to_raster(numbers, self.dtype), None, None, digest)
 
@@ -145,6 +160,8 @@ class ArrayBatch:
     unit: ClassVar[float] = 1.0
     alpha_kept: ClassVar[bool] = False
     with_alpha: ClassVar[int] = 0
+    left_out_pages: ClassVar[int] = 0
+    notes: ClassVar[Sequence[str]] = ()
     largest_file: ClassVar[int] = 0
     faults: ClassVar[tuple[Fault, ...]] = ()
     policy: ClassVar[ReadPolicy] = ReadPolicy()
@@ -169,6 +186,10 @@ class ArrayBatch:
         """One picture, still in its file."""
         rows = replace(self.rows, path=self.rows.path.absolute())
         return Row(rows, self.places[index], self.names[index], self.dtype)
+
+
+def _are_exact(numbers: NDArray[Any]) -> bool:
+    return int(numbers.max()) <= _EXACT and int(numbers.min()) >= -_EXACT
 
 
 def open_source(
@@ -209,7 +230,8 @@ def open_source(
     places = range(len(rows)) if shard is None else shard.of(range(len(rows)))
     names = [f"{path.name}#{index}" for index in places]  # as of frames
     native = rows.dtype.newbyteorder("=")
-    dtype = native if native in (np.uint8, np.uint16) else np.dtype(np.float64)
+    kept = native.kind in "iu" and native.itemsize <= 4  # noqa: PLR2004 - as sums are exact
+    dtype = native if kept else np.dtype(np.float64)
     found = Found(((str(path), path.name),), 0, 0, (), (path.parent,))
     return ArrayBatch(rows, names, dtype, places), found
 

@@ -88,6 +88,7 @@ class FitSummary(Timed):
         report: of what was written, or would be.
         out: the file that was written.
         ignored, excluded: files that were not taken for pictures, or left out by a glob.
+        left_out_pages: of the files, that are masks or overviews of others.
         seed: of random gamma and beta.
         shard: ``I/N``, or None.
         added: pictures of this run, where an old fit was updated fewer than the count.
@@ -100,6 +101,7 @@ class FitSummary(Timed):
     out: str
     ignored: int
     excluded: int
+    left_out_pages: int
     seed: int
     shard: str | None
     added: int
@@ -124,6 +126,7 @@ class FitSummary(Timed):
             "added": self.added,
             "ignored_files": self.ignored,
             "excluded_files": self.excluded,
+            "left_out_pages": self.left_out_pages,
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
             "output": None if not self.sha256 else {"path": self.out, "sha256": self.sha256},
         }

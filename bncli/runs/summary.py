@@ -108,6 +108,7 @@ class Summary(Timed):
         version: of bncli.
         count, shape, dtype: of the batch; shape is (w, h, c).
         ignored, excluded: files that were not taken for pictures, or left out by a glob.
+        left_out_pages: of the files, that are masks or overviews of others.
         alpha: what is made of alpha channels.
         with_alpha: how many pictures have one.
         faults: pictures that were skipped at the user's wish.
@@ -124,6 +125,7 @@ class Summary(Timed):
     dtype: str
     ignored: int
     excluded: int
+    left_out_pages: int
     alpha: str
     with_alpha: int
     faults: tuple[Fault, ...] = ()
@@ -179,6 +181,7 @@ class Summary(Timed):
                 "with_alpha": self.with_alpha,
                 "ignored_files": self.ignored,
                 "excluded_files": self.excluded,
+                "left_out_pages": self.left_out_pages,
             },
             **self.own_facts(),
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],

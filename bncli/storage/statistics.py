@@ -29,6 +29,10 @@ _DIGEST_BYTES = 32
 _PLANES = {
     "uint8": ("total", "square_total", "minimum", "maximum"),
     "uint16": ("total", "square_total", "minimum", "maximum"),
+    **dict.fromkeys(
+        ("int8", "int16", "int32", "uint32"),
+        ("total", "square_low", "square_high", "minimum", "maximum"),
+    ),
     "float16": ("mean", "square_deviation", "minimum", "maximum"),
     "float32": ("mean", "square_deviation", "minimum", "maximum"),
     "float64": ("mean", "square_deviation", "minimum", "maximum"),
@@ -188,9 +192,11 @@ def _pictures(digests: NDArray[Any], names: NDArray[Any]) -> list[Picture]:
 
 
 def _check_dtype(name: str, dtype: np.dtype[Any], pictures: str) -> None:
-    if name in {"total", "square_total"}:
-        allowed: tuple[str, ...] = ("uint32", "uint64")
-    elif name in {"minimum", "maximum"} and pictures in _UNITS:
+    if name == "total" and pictures not in _UNITS:
+        allowed: tuple[str, ...] = ("int64",)
+    elif name in {"total", "square_total", "square_low", "square_high"}:
+        allowed = ("uint32", "uint64")
+    elif name in {"minimum", "maximum"} and "float" not in pictures:
         allowed = (pictures,)
     else:
         allowed = ("float64",)

@@ -25,8 +25,8 @@ def inverse(x, gamma, beta, reading, *, clipping=False):
     unit = float(np.iinfo(x.dtype).max) if x.dtype.kind == "u" else 1.0
     with ThreadPoolExecutor(2) as pool:
         found = Inverse.of(
-            moments, gamma.ravel(), beta.ravel(), unit, 1e-8, x.shape[3], x.dtype, reading, pool,
-            clipping=clipping,
+            moments, gamma.ravel(), beta.ravel(), unit, 1e-8, x.shape[3], x.dtype, x.dtype, reading,
+            pool, clipping=clipping,
         )  # fmt: skip
     return pickle.loads(pickle.dumps(found))  # noqa: S301 - our own
 

@@ -19,7 +19,8 @@ from PIL import Image
 from bncli import normalize_folder
 from bncli.errors import DataError
 from bncli.images.decode import decode
-from bncli.images.header import pillow_unlimited, read_headers
+from bncli.images.header import read_headers
+from bncli.images.pillow import pillow_unlimited
 from bncli.images.policy import ReadPolicy
 
 

@@ -8,7 +8,8 @@ import pytest
 from bncli.images.batch import preflight
 from bncli.images.decode import decode
 from bncli.images.folder import Found
-from bncli.images.header import pillow_unlimited, read_headers
+from bncli.images.header import read_headers
+from bncli.images.pillow import pillow_unlimited
 from bncli.images.policy import ReadPolicy
 
 

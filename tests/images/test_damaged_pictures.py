@@ -15,7 +15,8 @@ from PIL import Image
 
 from bncli.errors import DataError, ImageError, LimitError
 from bncli.images.decode import decode
-from bncli.images.header import pillow_unlimited, read_headers
+from bncli.images.header import read_headers
+from bncli.images.pillow import pillow_unlimited
 from bncli.images.policy import ReadPolicy
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (6, 9, 3), dtype=np.uint8)

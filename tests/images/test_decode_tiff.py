@@ -6,6 +6,8 @@ import tifffile
 from images.handmade import grey_tiff, tiff
 from PIL import Image
 
+from bncli.errors import ImageError
+
 DEEP = ["uint16", "float16", "float32", "float64"]
 
 
@@ -73,20 +75,17 @@ def test_thin_deep_tiff(tmp_path, read_one, rng, shape):
     assert np.array_equal(read_one(tmp_path / "a.tif"), values)
 
 
-@pytest.mark.parametrize("extra", ["unassalpha", "unspecified"])
 @pytest.mark.parametrize("colours", [1, 3])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_one_channel_more_is_alpha(tmp_path, read_one, rng, dtype, colours, extra):
-    """The channel after the colours is copied through as alpha, also where the file leaves open
-    what it means: it is not lost.
-    """  # fmt: skip
+def test_one_channel_more_is_alpha(tmp_path, read_one, rng, dtype, colours):
+    """The channel after the colours that the file calls alpha is copied through."""
     values = numbers(rng, dtype, (5, 7, colours + 1))
     tifffile.imwrite(
         tmp_path / "a.tif",
         values,
         photometric="rgb" if colours == 3 else "minisblack",
         planarconfig="contig",
-        extrasamples=[extra],
+        extrasamples=["unassalpha"],
     )
 
     assert np.array_equal(read_one(tmp_path / "a.tif"), values)
@@ -157,3 +156,62 @@ def test_deep_tiff_keeps_its_profile(tmp_path, gather, rng):
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", iccprofile=b"profile")
 
     assert gather([tmp_path / "a.tif"]).picture(0).read().icc == b"profile"
+
+
+def test_twelve_bit_differences_are_added_up(write, read_one, rng):
+    """12-bit grey stored as differences is what they add up to, without what is carried."""
+    values = rng.integers(0, 4096, (5, 8))
+    values[0, :2] = 0, 4095
+    stored = np.diff(values, axis=1, prepend=0) % 4096
+    bits = (stored[..., None] >> np.arange(11, -1, -1)) & 1
+    data = np.packbits(bits.reshape(5, -1).astype(np.uint8), axis=1).tobytes()
+    path = write(tiff(data, grey_tiff(8, 5, 12, t317=(3, (2,)))), "a.tif")
+
+    assert np.array_equal(tifffile.imread(path) % 4096, values)
+    assert np.array_equal(read_one(path)[..., 0], np.rint(values / 4095 * 65535))
+
+
+def test_tiles_that_are_called_strips(write, read_one, rng):
+    """Tiles whose places stand where those of strips do are tiles, and no strips."""
+    values = rng.integers(0, 256, (12, 10), dtype=np.uint8)
+    tile = np.pad(values, ((0, 4), (0, 6)))
+    tags = grey_tiff(10, 12, 8, t322=(3, (16,)), t323=(3, (16,)))
+    path = write(tiff(tile.tobytes(), tags), "a.tif")
+
+    assert np.array_equal(tifffile.imread(path), values)
+    assert np.array_equal(read_one(path)[..., 0], values)
+
+
+@pytest.mark.parametrize("sampling", [None, (2, 2), (2, 1), (1, 1)])
+def test_uncompressed_ycbcr(write, read, sampling):
+    """Subsampled colours that are not compressed are refused: they are no whole pixels."""
+    values = np.full((4, 6, 3), 128, np.uint8)
+    tags = {**grey_tiff(6, 4, 8, photometric=6), 258: (3, (8, 8, 8)), 277: (3, (3,))}
+    if sampling is not None:
+        tags[530] = (3, sampling)
+    path = write(tiff(values.tobytes(), tags), "a.tif")
+
+    if sampling == (1, 1):
+        assert (read(path)[0] == 128).all()
+    else:
+        with pytest.raises(ImageError, match="subsampled colours"):
+            read(path)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint32"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_other_integers_are_taken_as_they_are(tmp_path, read_one, rng, dtype, colour):
+    """Signed and 32-bit integers keep every number."""
+    ends = np.iinfo(dtype)
+    shape = (5, 7, 3) if colour else (5, 7, 1)
+    values = rng.integers(ends.min, ends.max, shape, dtype, endpoint=True)
+    values.flat[:2] = ends.min, ends.max
+    tifffile.imwrite(
+        tmp_path / "a.tif", values if colour else values[..., 0],
+        photometric="rgb" if colour else "minisblack",
+    )  # fmt: skip
+
+    pixels = read_one(tmp_path / "a.tif")
+
+    assert pixels.dtype == dtype
+    assert np.array_equal(pixels, values)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 from oracle import bncli, tree
 from PIL import Image
 
@@ -49,6 +50,18 @@ def test_same_as_local(local, tmp_path, recursive):
     assert tree(tmp_path / "there") == tree(tmp_path / "here")
     fit_folder("memory://set/", tmp_path / "stats.npz", recursive=recursive)
     assert (tmp_path / "stats.npz").read_bytes() == (tmp_path / "here/stats.npz").read_bytes()
+
+
+def test_a_stack_in_a_store(store, local, tmp_path, rng):
+    """The frames of one file in a store are those of the same file here."""
+    tifffile.imwrite(
+        local / "stack.tif", rng.integers(0, 999, (5, 6, 7), np.uint16), photometric="minisblack"
+    )
+    store.pipe("/set/stack.tif", (local / "stack.tif").read_bytes())
+    normalize_folder(local / "stack.tif", tmp_path / "here", frames="all")
+    normalize_folder("memory://set/stack.tif", tmp_path / "there", frames="all")
+
+    assert tree(tmp_path / "there") == tree(tmp_path / "here")
 
 
 @pytest.mark.usefixtures("store")

@@ -1,0 +1,53 @@
+"""The number by which a TIFF file of GDAL says that there is no picture in a place."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bncli.errors import ImageError
+
+TAG = 42113
+_CLOSE = 4
+"""Distances of neighbouring numbers by which a decimal text may miss the number it stands for."""
+
+
+def check_no_data(numbers: NDArray[Any], declared: object) -> None:
+    """Raise ImageError, with value and count, if the declared number occurs.
+
+    Args:
+        numbers: as the file holds them, without alpha, of any shape.
+        declared: the value of the tag, or None; what is no number says nothing.
+    """
+    text = declared.decode("ascii", "replace") if isinstance(declared, bytes) else str(declared)
+    text = text.strip(" \0")
+    try:
+        value = float(text)
+    except ValueError:
+        return
+    if math.isnan(value):  # NaN is refused wherever it occurs
+        return
+    count = int(np.count_nonzero(_equal(numbers, value)))
+    if count:
+        raise ImageError(
+            f"it holds {text[:40]}, which it declares to stand for no data (GDAL_NODATA), in "
+            f"{count:,} places; replace them, or take the declaration out of the file"
+        )
+
+
+def _equal(numbers: NDArray[Any], value: float) -> Any:
+    if numbers.dtype.kind != "f":
+        ends = np.iinfo(numbers.dtype)
+        possible = value.is_integer() and ends.min <= value <= ends.max
+        return numbers == numbers.dtype.type(int(value)) if possible else False
+    # Texts of too few digits round the largest number of a type to one that it does not have.
+    ends_of_floats = np.finfo(numbers.dtype)
+    number = numbers.dtype.type(min(max(value, ends_of_floats.min), ends_of_floats.max))
+    slack = _CLOSE * abs(float(number)) * float(ends_of_floats.eps)
+    close = numbers == number
+    if slack and math.isfinite(slack):
+        close |= np.abs(numbers.astype(np.float64) - float(number)) <= slack
+    return close
