@@ -21,6 +21,7 @@ from bncli.images.header import (
     orientation_of,
     sixteen_bit_maximum,
 )  # fmt: skip
+from bncli.images.jpeg import watch
 from bncli.images.png import check_chunks, check_rows
 from bncli.images.policy import ReadPolicy
 from bncli.images.stores import open_file
@@ -87,7 +88,8 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
 
 
 def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
-    image = open_picture(io.BytesIO(content))
+    file = io.BytesIO(content)
+    image = open_picture(file)
     if header.frame:
         image.seek(header.frame)
     profile = image.info.get("icc_profile")
@@ -98,6 +100,8 @@ def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
     rawmode = str(image.tile[0].args) if image.tile else ""
     twelve_bit = image.format == "TIFF" and "I;12" in rawmode
     step = _GREY_STEPS.get(rawmode, 1)
+    if image.format in {"JPEG", "MPO"}:
+        watch(image, file)
     image.load()
     if image.format == "PNG" and not header.frame and _may_lack_rows(image):
         check_rows(content)
