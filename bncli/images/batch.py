@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import PIL
@@ -58,6 +58,9 @@ class Picture:
         return decode(self.header, self.policy)
 
 
+Look = TypeVar("Look")
+
+
 @dataclass(frozen=True, slots=True)
 class Unread:
     """A file that was not yet looked at."""
@@ -78,9 +81,7 @@ class Unread:
 class Looker(Protocol):
     """What looks at many files at once, such as an Executor of concurrent.futures."""
 
-    def map(
-        self, fn: Callable[[Unread], list[Header] | Fault], files: Sequence[Unread], /
-    ) -> Iterator[list[Header] | Fault]:
+    def map(self, fn: Callable[[Any], Look], files: Sequence[Any], /) -> Iterator[Look]:
         """What *fn* makes of each, in order."""
 
 
@@ -172,7 +173,13 @@ def preflight(found: Found, policy: ReadPolicy, looker: Looker, *, skip: bool = 
             faults.append(result)
         else:
             headers.extend(result)
-    faults += _disagreements(headers, policy)
+    odd = _disagreements(headers, policy)
+    if odd:  # where it is the damage that makes the difference, the damage is what is told
+        damaged = _damaged(headers, odd, policy, looker)
+        faults += damaged.values()
+        headers = [header for header in headers if header.name not in damaged]
+        odd = _disagreements(headers, policy) if damaged else odd
+    faults += odd
     if faults and not skip:
         raise faults_error(faults, len(found.files) + len(found.unreadable))
     left_out = {fault.name for fault in faults}
@@ -188,6 +195,26 @@ def _look(file: Unread) -> list[Header] | Fault:
         return file.read()
     except (DataError, LimitError) as error:
         return Fault(file.name, str(error), isinstance(error, LimitError))
+
+
+def _damaged(
+    headers: Sequence[Header], odd: Sequence[Fault], policy: ReadPolicy, looker: Looker
+) -> dict[str, Fault]:
+    """Those pictures that cannot be decoded, of the odd ones, or of all where none is usual."""
+    names = {fault.name for fault in odd}
+    few = 2 * len(names) < len(headers)
+    suspects = [Picture(h, policy) for h in headers if h.name in names or not few]
+    found = looker.map(fault_of, suspects)
+    return {fault.name: fault for fault in found if fault is not None}
+
+
+def fault_of(picture: Any) -> Fault | None:
+    """Why a picture, or whatever stands for it, cannot be read; None if it can."""
+    try:
+        picture.read()
+    except (DataError, LimitError) as error:
+        return Fault(picture.name, str(error), isinstance(error, LimitError))
+    return None
 
 
 def faults_error(faults: Sequence[Fault], total: int) -> BncliError:

@@ -14,6 +14,7 @@ from PIL import Image, ImageFile
 from bncli.errors import ImageError
 from bncli.images import deep
 from bncli.images.deep import PixelKind
+from bncli.images.foreign import CONVERT, unpacks
 from bncli.images.header import (
     Header,
     decoding,
@@ -102,7 +103,7 @@ def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
     step = _GREY_STEPS.get(rawmode, 1)
     if image.format in {"JPEG", "MPO"}:
         watch(image, file)
-    image.load()
+    _load(image)
     if image.format == "PNG" and not header.frame and _may_lack_rows(image):
         check_rows(content)
     orientation = orientation_of(image)
@@ -112,6 +113,18 @@ def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
     if inverted and image.mode.startswith("I;16"):  # Pillow inverts the 8-bit ones only
         pixels = np.iinfo(pixels.dtype).max - pixels
     return _upright(pixels, orientation, header), None if coloured else profile
+
+
+def _load(image: ImageFile.ImageFile) -> None:
+    compression = str(image.info.get("compression", "raw")) if image.format == "TIFF" else "raw"
+    try:
+        image.load()
+    except OSError as error:
+        if unpacks(compression):
+            raise
+        raise ImageError(
+            f"its compression, {compression}, is not supported: {CONVERT} of another"
+        ) from error
 
 
 def _may_lack_rows(image: ImageFile.ImageFile) -> bool:

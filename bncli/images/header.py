@@ -16,9 +16,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 
-from bncli.errors import BncliError, ImageError, LimitError, reason_of
+from bncli.errors import BncliError, ImageError, LimitError
 from bncli.images import deep
 from bncli.images.deep import PixelKind
+from bncli.images.foreign import refuse_raw, undecodable, unidentified
 from bncli.images.png import late_exif
 from bncli.images.policy import PILLOW_FORMATS, ReadPolicy
 from bncli.images.stores import open_file
@@ -153,14 +154,8 @@ def decoding() -> Iterator[None]:
         raise
     except MemoryError as error:
         raise LimitError("there is not enough memory to decode it; use smaller pictures") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            "it is no picture of a known format (PNG JPEG TIFF BMP GIF WEBP PNM), or it is damaged"
-        ) from error
     except Exception as error:  # decoders raise nearly every kind there is on damaged files
-        raise ImageError(
-            f"it cannot be decoded ({reason_of(error)}): it is damaged or incomplete"
-        ) from error
+        raise undecodable(error) from error
 
 
 def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
@@ -174,10 +169,11 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
         image: ImageFile.ImageFile | None = None
         try:
             image = open_picture(file)
+            refuse_raw(path, file, getattr(image, "tag_v2", {}))
             frames = getattr(image, "n_frames", 1)
-        except UnidentifiedImageError:
+        except UnidentifiedImageError as error:
             if not deep.is_tiff(file):
-                raise
+                raise unidentified(file, path) from error
             frames = deep.read_tiff_header(file, 0)[0]
         facts: list[tuple[tuple[int, int], PixelKind, bool]] = []
         for frame in range(frames if policy.frames == "all" else 1):

@@ -80,6 +80,7 @@ def fit_folder(
             report=report_on(fitted, run.engine.threads),
             out=str(asked.out),
             ignored=run.found.ignored,
+            unread=run.found.unread,
             excluded=run.found.excluded,
             seed=asked.seed,
             shard=None if asked.shard is None else str(asked.shard),

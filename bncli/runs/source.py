@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
@@ -13,9 +13,10 @@ import numpy as np
 
 from bncli.engines.work import Engine, Item, Lazily
 from bncli.errors import DataError, LimitError, NoPicturesError, OptionError
-from bncli.images.batch import Fault, faults_error, preflight
+from bncli.images.batch import Fault, fault_of, faults_error, preflight
 from bncli.images.decode import Decoded
 from bncli.images.folder import Found, Selection, find_pictures
+from bncli.images.foreign import unread_words
 from bncli.images.layout import Shape, to_raster
 from bncli.images.policy import ReadPolicy
 from bncli.storage.arrays import ArrayRows, open_rows
@@ -172,8 +173,9 @@ class ArrayBatch:
 
 
 def open_source(
-    selection: Selection, policy: ReadPolicy, engine: Engine, shard: Shard | None = None
-) -> tuple[Source, Found]:
+    selection: Selection, policy: ReadPolicy, engine: Engine, shard: Shard | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> tuple[Source, Found]:  # fmt: skip
     """Find the pictures and look at them all; those that cannot be used are its faults.
 
     Args:
@@ -181,6 +183,7 @@ def open_source(
         policy: how they are read.
         engine: where the headers are read.
         shard: which of the files, or rows of a .npy batch, are taken; None is all.
+        warn: is told of pictures of kinds that are not read.
 
     Raises:
         BncliError: nothing is found, or nothing of it can be used.
@@ -188,6 +191,8 @@ def open_source(
     batches = [source for source in selection.sources if source.lower().endswith(".npy")]
     if not batches:
         found = find_pictures(selection)
+        if found.unread and warn is not None:
+            warn(unread_words(found.unread))
         if shard is not None:
             found = replace(found, files=shard.of(found.files))
         if found.files:
@@ -210,7 +215,7 @@ def open_source(
     names = [f"{path.name}#{index}" for index in places]  # as of frames
     native = rows.dtype.newbyteorder("=")
     dtype = native if native in (np.uint8, np.uint16) else np.dtype(np.float64)
-    found = Found(((str(path), path.name),), 0, 0, (), (path.parent,))
+    found = Found(((str(path), path.name),), 0, {}, 0, (), (path.parent,))
     return ArrayBatch(rows, names, dtype, places), found
 
 
@@ -221,12 +226,6 @@ def read_or_fault(picture: Item) -> Decoded | Fault:
     except (DataError, LimitError) as error:
         return Fault(picture.name, str(error), isinstance(error, LimitError))
     return decoded
-
-
-def fault_of(picture: Item) -> Fault | None:
-    """Why a picture cannot be decoded, or None."""
-    result = read_or_fault(picture)
-    return result if isinstance(result, Fault) else None
 
 
 def refuse(source: Source, engine: Engine) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -88,6 +89,7 @@ class FitSummary(Timed):
         report: of what was written, or would be.
         out: the file that was written.
         ignored, excluded: files that were not taken for pictures, or left out by a glob.
+        unread: how many of those ignored are of each kind of picture that is not read.
         seed: of random gamma and beta.
         shard: ``I/N``, or None.
         added: pictures of this run, where an old fit was updated fewer than the count.
@@ -99,6 +101,7 @@ class FitSummary(Timed):
     report: StatisticsReport
     out: str
     ignored: int
+    unread: Mapping[str, int]
     excluded: int
     seed: int
     shard: str | None
@@ -123,6 +126,7 @@ class FitSummary(Timed):
             "shard": self.shard,
             "added": self.added,
             "ignored_files": self.ignored,
+            "unread_files": dict(self.unread),
             "excluded_files": self.excluded,
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
             "output": None if not self.sha256 else {"path": self.out, "sha256": self.sha256},

@@ -108,6 +108,7 @@ class Summary(Timed):
         version: of bncli.
         count, shape, dtype: of the batch; shape is (w, h, c).
         ignored, excluded: files that were not taken for pictures, or left out by a glob.
+        unread: how many of those ignored are of each kind of picture that is not read.
         alpha: what is made of alpha channels.
         with_alpha: how many pictures have one.
         faults: pictures that were skipped at the user's wish.
@@ -123,6 +124,7 @@ class Summary(Timed):
     shape: Shape
     dtype: str
     ignored: int
+    unread: Mapping[str, int]
     excluded: int
     alpha: str
     with_alpha: int
@@ -178,6 +180,7 @@ class Summary(Timed):
                 "alpha": self.alpha,
                 "with_alpha": self.with_alpha,
                 "ignored_files": self.ignored,
+                "unread_files": dict(self.unread),
                 "excluded_files": self.excluded,
             },
             **self.own_facts(),
