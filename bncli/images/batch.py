@@ -19,6 +19,7 @@ from bncli.images.decode import Decoded, decode
 from bncli.images.folder import Found
 from bncli.images.header import Header, read_headers
 from bncli.images.layout import Shape
+from bncli.images.metadata import KINDS
 from bncli.images.policy import ReadPolicy
 from bncli.images.stores import is_url
 
@@ -119,6 +120,12 @@ class ImageSet:
     def with_alpha(self) -> int:
         """How many pictures have an alpha channel."""
         return sum(header.kind.alpha for header in self.headers)
+
+    @property
+    def metadata(self) -> dict[str, int]:
+        """How many pictures have metadata of each kind."""
+        found = Counter(kind for header in self.headers for kind in header.metadata)
+        return {kind: found[kind] for kind in KINDS}
 
     @property
     def largest_file(self) -> int:

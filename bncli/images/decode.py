@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from bncli.errors import ImageError
 from bncli.images import deep
@@ -23,6 +24,7 @@ from bncli.images.header import (
     sixteen_bit_maximum,
 )  # fmt: skip
 from bncli.images.jpeg import watch
+from bncli.images.metadata import Metadata, metadata_of
 from bncli.images.png import check_chunks, check_rows
 from bncli.images.policy import ReadPolicy
 from bncli.images.stores import open_file
@@ -32,6 +34,7 @@ Pixels = NDArray[Any]
 
 _WHITE_IS_ZERO, _PHOTOMETRIC_TAG = 0, 262
 _TWELVE_BIT_WHITE = 4095
+_XMP = b"XML:com.adobe.xmp"
 
 _GREY_STEPS = {"L;2": 85, "L;4": 17}
 """Pillow's name of a low-depth grey -> the 8-bit distance of its neighbouring values."""
@@ -57,12 +60,14 @@ class Decoded:
         alpha: the alpha channel that is copied through, (h * w,), or None.
         icc: the colour profile, where the values are still of its colours, or None.
         digest: SHA-256 of the file's bytes, hexadecimal.
+        metadata: what else is copied to what is made of it, or None.
     """
 
     values: NDArray[Any]
     alpha: NDArray[Any] | None
     icc: bytes | None
     digest: str
+    metadata: Metadata | None = None
 
 
 def decode(header: Header, policy: ReadPolicy) -> Decoded:
@@ -85,7 +90,8 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
     if header.kind.mode != policy.mode != "keep":
         icc = None
     digest = hashlib.sha256(content).hexdigest()
-    return Decoded(colours, alpha, icc, digest)
+    metadata = _metadata(content, header, policy) if policy.keep_metadata else None
+    return Decoded(colours, alpha, icc, digest, metadata)
 
 
 def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
@@ -113,6 +119,21 @@ def _read(content: bytes, header: Header) -> tuple[Pixels, bytes | None]:
     if inverted and image.mode.startswith("I;16"):  # Pillow inverts the 8-bit ones only
         pixels = np.iinfo(pixels.dtype).max - pixels
     return _upright(pixels, orientation, header), None if coloured else profile
+
+
+def _metadata(content: bytes, header: Header, policy: ReadPolicy) -> Metadata:
+    file = io.BytesIO(content)
+    image: ImageFile.ImageFile | None = None
+    with decoding(), contextlib.suppress(UnidentifiedImageError):  # a TIFF for others to read
+        image = open_picture(file)
+        if header.frame:
+            image.seek(header.frame)
+        if image.format == "PNG" and _XMP in content and not image.info.get("xmp"):
+            image.load()  # it stands after the pixels
+    orientation = 1 if image is None else orientation_of(image)
+    wide, high = policy.resize or header.size
+    shrunk = wide / header.size[0], high / header.size[1]
+    return metadata_of(image, file, orientation, shrunk)
 
 
 def _load(image: ImageFile.ImageFile) -> None:

@@ -20,6 +20,7 @@ from bncli.errors import BncliError, ImageError, LimitError
 from bncli.images import deep
 from bncli.images.deep import PixelKind
 from bncli.images.foreign import refuse_raw, undecodable, unidentified
+from bncli.images.metadata import kinds_of
 from bncli.images.png import late_exif
 from bncli.images.policy import PILLOW_FORMATS, ReadPolicy
 from bncli.images.stores import open_file
@@ -75,6 +76,7 @@ class Header:
         kind: colour mode, alpha and dtype.
         deep: whether Pillow would lose depth, so that the extra ``codecs`` reads it.
         state: of the file when it was looked at, packed.
+        metadata: what the file says besides, of ``metadata.KINDS``.
     """
 
     path: str
@@ -84,6 +86,7 @@ class Header:
     kind: PixelKind
     deep: bool
     state: bytes
+    metadata: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -167,10 +170,12 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
     """
     with open_file(path) as (file, state), decoding():
         image: ImageFile.ImageFile | None = None
+        metadata: tuple[str, ...] = ()
         try:
             image = open_picture(file)
             refuse_raw(path, file, getattr(image, "tag_v2", {}))
             frames = getattr(image, "n_frames", 1)
+            metadata = _alike(kinds_of(image))
         except UnidentifiedImageError as error:
             if not deep.is_tiff(file):
                 raise unidentified(file, path) from error
@@ -184,7 +189,9 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
         raise ImageError(f"it has {frames} frames; choose --frames first or --frames all")
     numbered = frames > 1 and policy.frames == "all"
     return [
-        Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, state.packed())
+        Header(
+            path, f"{name}#{frame}" if numbered else name, frame, *fact, state.packed(), metadata
+        )
         for frame, fact in enumerate(facts)
     ]
 
@@ -220,6 +227,12 @@ def sixteen_bit_maximum(image: ImageFile.ImageFile) -> int | None:
     if isinstance(arguments, tuple) and isinstance(arguments[-1], int):
         return arguments[-1] if arguments[-1] >= 1 << _BYTE_BITS else None
     return (1 << 16) - 1 if str(arguments).startswith("I;16") else None
+
+
+@functools.lru_cache
+def _alike(metadata: tuple[str, ...]) -> tuple[str, ...]:
+    """The same kinds, in memory once for all files that have them."""
+    return metadata
 
 
 @functools.lru_cache

@@ -103,6 +103,8 @@ class Run:
             "excluded": self.found.excluded,
             "alpha": self.source.policy.alpha,
             "with_alpha": self.source.with_alpha,
+            "metadata": self.source.metadata,
+            "metadata_kept": self.source.policy.keep_metadata,
             "faults": self.source.faults,
             "plan": plan,
         }

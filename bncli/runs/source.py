@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
@@ -18,6 +18,7 @@ from bncli.images.decode import Decoded
 from bncli.images.folder import Found, Selection, find_pictures
 from bncli.images.foreign import unread_words
 from bncli.images.layout import Shape, to_raster
+from bncli.images.metadata import KINDS
 from bncli.images.policy import ReadPolicy
 from bncli.storage.arrays import ArrayRows, open_rows
 
@@ -96,6 +97,10 @@ class Source(Protocol):
         """How many pictures have an alpha channel."""
 
     @property
+    def metadata(self) -> Mapping[str, int]:
+        """How many pictures have metadata of each kind."""
+
+    @property
     def largest_file(self) -> int:
         """Bytes of the largest file that is read whole."""
 
@@ -146,6 +151,7 @@ class ArrayBatch:
     unit: ClassVar[float] = 1.0
     alpha_kept: ClassVar[bool] = False
     with_alpha: ClassVar[int] = 0
+    metadata: ClassVar[Mapping[str, int]] = dict.fromkeys(KINDS, 0)
     largest_file: ClassVar[int] = 0
     faults: ClassVar[tuple[Fault, ...]] = ()
     policy: ClassVar[ReadPolicy] = ReadPolicy()
@@ -203,8 +209,8 @@ def open_source(
     searching = Selection(selection.sources) != selection
     if searching or policy != ReadPolicy(max_pixels=policy.max_pixels):
         raise OptionError(
-            f"{batches[0]}: -r, --include, --exclude, --mode, --alpha, --frames and --resize are "
-            "for picture files, not for .npy"
+            f"{batches[0]}: -r, --include, --exclude, --mode, --alpha, --frames and --resize and "
+            "--keep-metadata are for picture files, not for .npy"
         )
     path = Path(batches[0])
     if not os.path.lexists(path):

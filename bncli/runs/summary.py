@@ -111,6 +111,8 @@ class Summary(Timed):
         unread: how many of those ignored are of each kind of picture that is not read.
         alpha: what is made of alpha channels.
         with_alpha: how many pictures have one.
+        metadata: how many pictures have metadata of each kind.
+        metadata_kept: whether it is copied to the results.
         faults: pictures that were skipped at the user's wish.
         outputs: one for each picture.
         arrays: name of each array written -> SHA-256 of the file.
@@ -128,6 +130,8 @@ class Summary(Timed):
     excluded: int
     alpha: str
     with_alpha: int
+    metadata: Mapping[str, int]
+    metadata_kept: bool
     faults: tuple[Fault, ...] = ()
     outputs: Sequence[Output] = ()
     arrays: dict[str, str] = field(default_factory=dict)
@@ -182,6 +186,10 @@ class Summary(Timed):
                 "ignored_files": self.ignored,
                 "unread_files": dict(self.unread),
                 "excluded_files": self.excluded,
+                "metadata": {
+                    "kept": self.metadata_kept,
+                    **{kind.lower(): count for kind, count in self.metadata.items()},
+                },
             },
             **self.own_facts(),
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
