@@ -25,6 +25,8 @@ _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _SHORT = 3
 _XMP_TURNED = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[2-8]")
 _FIRST_TURNED = 5
+_LEAST, _MOST = 0.1, 1e7
+"""Pixels per inch: less or more is no resolution, and does not fit a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,5 @@ def _dpi(image: ImageFile.ImageFile, tags: Mapping[int, Any]) -> tuple[float, fl
         across, down = map(float, image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-    sound = 0 < across < _MOST and 0 < down < _MOST
+    sound = all(_LEAST < number < _MOST for number in (across, down))
     return (across, down) if sound and (told or _X_RESOLUTION in tags) else None
-
-
-_MOST = 1e7
-"""Pixels per inch: more is no resolution, and does not fit a PNG."""

@@ -28,7 +28,7 @@ _END_BYTES = 1024
 _CODES = {_SHORT: "H", _LONG: "I"}
 _NOTHING = Metadata(b"", b"", None)
 _XMP, _INCH = 700, 2
-_PARTS = 1_000_000
+_PARTS = 400
 """Of a pixel per inch, in which resolution is told."""
 
 _TELLING = frozenset({270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 316, 33432, 34665, 34853})
