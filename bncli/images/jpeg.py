@@ -79,8 +79,6 @@ def watch(image: ImageFile.ImageFile, file: io.BytesIO) -> None:
     layout = _layout(file.getvalue(), tile.offset)
     if layout is None:
         return
-    if layout.missing:
-        _premature()
     file.seek(layout.end)
     file.write(_AHEAD * layout.filler)
     file.truncate()
@@ -103,9 +101,11 @@ class _WholeJpeg:
     def decode(self, data: bytes) -> tuple[int, int]:
         """Decode a whole file without its end mark; as PyDecoder.decode."""
         result: tuple[int, int] = self._decoder.decode(data)
-        if result[0] < 0:
+        missing, over = self._layout.missing, result[0] < 0
+        if over and (not missing or result[1] < 0):
             return result
-        if not (self._layout.several and result[0] == len(data) and self._between_scans()):
+        waits = result[0] == len(data) and self._layout.several and self._between_scans()
+        if missing or not waits:
             _premature()
         done: tuple[int, int] = self._decoder.decode(_END_MARK)
         return done
