@@ -47,6 +47,7 @@ _KINDS = {f".{suffix}": kind for kind, suffixes in _SUFFIXES.items() for suffix 
 
 _DNG_VERSION = 50706
 _MARK_OF_CANON = 8
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n....IHDR.."
 _HEAD = 132
 """Bytes in which every kind shows."""
 
@@ -89,7 +90,7 @@ _PYTHONS_OWN = (ArithmeticError, AssertionError, AttributeError, LookupError, Na
                 EOFError, UnicodeError, RecursionError)  # fmt: skip
 _PYTHONS_WORDS = (
     r"values to unpack|invalid literal|could not convert|reshape|requires a buffer|broadcast"
-    r"|NoneType|out of range|argument|buffer"
+    r"|NoneType|out of range|argument|buffer|operand|not identified by this driver|\bb'"
 )
 _DAMAGED = "it is damaged or incomplete; fetch or save it anew"
 _KNOWN = "PNG JPEG TIFF BMP GIF WEBP PNM"
@@ -145,6 +146,8 @@ def unidentified(file: BinaryIO, path: str) -> ImageError:
             factory(BytesIO(head + file.read()), "")
         except Exception as error:  # noqa: BLE001 - whatever it says is the answer
             return undecodable(error)
+    if b"IHDR" in head[: len(_PNG_HEAD)]:
+        return ImageError(f"it is no PNG any more, by its first bytes: {_DAMAGED}")
     called = foreign_kind(path)
     if called is not None:
         return ImageError(_not_read(called, path))
@@ -153,7 +156,7 @@ def unidentified(file: BinaryIO, path: str) -> ImageError:
 
 def undecodable(error: Exception) -> ImageError:
     """Why a file of a known format cannot be decoded, by what was raised: its fault, or ours."""
-    words = reason_of(error)
+    words = re.sub(r"\bb'(\w*)'", r"\1", reason_of(error))
     if isinstance(error, NotImplementedError) or re.search(_LACKING, words):
         return ImageError(f"its kind is not supported ({words}): {CONVERT}")
     if isinstance(error, _PYTHONS_OWN) or re.search(_PYTHONS_WORDS, words):
