@@ -12,7 +12,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from PIL import Image, ImageFile, _imaging
 
@@ -49,23 +49,33 @@ _LEAST = 6
 """Bytes of a frame or scan of one component."""
 
 
+class _Scan(NamedTuple):
+    """One scan.
+
+    Attributes:
+        end: where its data end, from the start of the picture.
+        filler: eight bits, of which many make up little of a picture.
+        restart: the restart marker that would come next in it, or empty.
+    """
+
+    end: int
+    filler: bytes
+    restart: bytes
+
+
 @dataclass(slots=True)
 class _Layout:
     """What the markers of one picture say.
 
     Attributes:
-        end: where the data of its last scan end.
-        several: whether it has several scans, so that they are kept until the end mark.
-        filler: eight bits, of which many make up little of a picture.
-        restart: the restart marker that would come next in the last scan, or empty.
+        scans: at least one.
+        several: whether there are more, so that all are kept until the end mark.
         missing: whether scans are missing, or restart markers within one.
     """
 
-    end: int
+    scans: list[_Scan]
     several: bool
-    filler: bytes
-    restart: bytes
-    missing: bool
+    missing: bool = False
 
 
 def watch(image: ImageFile.ImageFile, file: io.BytesIO) -> None:
@@ -79,12 +89,10 @@ def watch(image: ImageFile.ImageFile, file: io.BytesIO) -> None:
     layout = _layout(file.getvalue(), tile.offset)
     if layout is None:
         return
-    file.seek(layout.end)
-    file.write(_AHEAD * layout.filler)
-    file.truncate()
+    file.truncate(tile.offset + layout.scans[-1].end)
     arguments = (layout, *tile.args)
     image.tile = [tile._replace(codec_name=_CODEC, args=arguments)]
-    image.decodermaxblock = file.tell()  # all at once: then whoever waits has all
+    image.decodermaxblock = len(file.getbuffer())  # all at once: then whoever waits has all
 
 
 class _WholeJpeg:
@@ -100,21 +108,27 @@ class _WholeJpeg:
 
     def decode(self, data: bytes) -> tuple[int, int]:
         """Decode a whole file without its end mark; as PyDecoder.decode."""
-        result: tuple[int, int] = self._decoder.decode(data)
-        missing, over = self._layout.missing, result[0] < 0
-        if over and (not missing or result[1] < 0):
+        result, start = (0, 0), 0
+        for scan in self._layout.scans:
+            part = data[start : scan.end] + _AHEAD * scan.filler
+            result, start = self._decoder.decode(part), scan.end
+            if result[0] < 0:
+                break
+            waits = result[0] == len(part) and self._layout.several and self._between_scans(scan)
+            if not waits:
+                _premature()
+        if result[1] < 0:
             return result
-        waits = result[0] == len(data) and self._layout.several and self._between_scans()
-        if missing or not waits:
+        if self._layout.missing:
             _premature()
-        done: tuple[int, int] = self._decoder.decode(_END_MARK)
+        done: tuple[int, int] = result if result[0] < 0 else self._decoder.decode(_END_MARK)
         return done
 
-    def _between_scans(self) -> bool:
+    def _between_scans(self, scan: _Scan) -> bool:
         """Whether it looks for a marker, and so passes over all else; within a scan it waits."""
-        probes = [self._layout.filler] * _PROBES
-        if self._layout.restart:  # which is what it may look for
-            probes += [self._layout.restart, *probes]
+        probes = [scan.filler] * _PROBES
+        if scan.restart:  # which is what it may look for
+            probes += [scan.restart, *probes]
         return all(self._decoder.decode(probe)[0] == len(probe) for probe in probes)
 
 
@@ -130,7 +144,7 @@ def _premature() -> NoReturn:
 def _layout(content: bytes, start: int) -> _Layout | None:
     """What the markers of the picture at *start* say; None: nothing that is known here."""
     depths: dict[int, list[int | None]] = {}
-    interval, several, layout, position = 0, False, None, start
+    interval, position, layout = 0, start, _Layout([], several=False)
     zeros: dict[int, int] = {}
     while (segment := _segment(content, position)) is not None:
         kind, body, position = segment
@@ -139,7 +153,7 @@ def _layout(content: bytes, start: int) -> _Layout | None:
         if kind in _HUFFMAN:
             components = {body[place] for place in range(6, len(body) - 2, 3)}
             depths = {component: [None] * _COEFFICIENTS for component in components}
-            several = kind == _HUFFMAN[-1]
+            layout.several = kind == _HUFFMAN[-1]
         elif kind == _DRI:
             interval = int.from_bytes(body[:2], "big")
         elif kind == _DHT:
@@ -149,14 +163,14 @@ def _layout(content: bytes, start: int) -> _Layout | None:
             for component in scanned:
                 coefficients = depths.setdefault(component, [None] * _COEFFICIENTS)
                 coefficients[first : last + 1] = [depth & 15] * (last + 1 - first)
-            several = several or len(scanned) < len(depths)
-            layout = _scan(content, position, interval, several, _filler(zeros))
-            if layout.missing or not several:
+            layout.several |= len(scanned) < len(depths)
+            scan, layout.missing = _scan(content, position, interval, _filler(zeros))
+            layout.scans.append(scan._replace(end=scan.end - start))
+            if layout.missing or not layout.several:
                 return layout
-            position = layout.end
-    if layout is not None:
-        layout.missing = any(depth != 0 for each in depths.values() for depth in each)
-    return layout
+            position = scan.end
+    layout.missing = any(depth != 0 for each in depths.values() for depth in each)
+    return layout if layout.scans else None
 
 
 def _segment(content: bytes, start: int) -> tuple[int, bytes, int] | None:
@@ -191,13 +205,13 @@ def _filler(zeros: Mapping[int, int]) -> bytes:
     return _ZEROS if all(1 <= symbol < _RUN for symbol in zeros.values()) else _ONES
 
 
-def _scan(content: bytes, start: int, interval: int, several: bool, filler: bytes) -> _Layout:
-    """One scan, whose entropy-coded data begin at *start*."""
+def _scan(content: bytes, start: int, interval: int, filler: bytes) -> tuple[_Scan, bool]:
+    """One scan, whose data begin at *start*; and whether restart markers are missing."""
     match = (_MARKER if interval else _MARKER_OR_RESTART).search(content, start)
     end = len(content) if match is None else match.start()
     if not interval:
-        return _Layout(end, several, filler, b"", missing=False)
+        return _Scan(end, filler, b""), False
     found = b"".join(_RESTART.findall(content, start, end))
     wanted = bytes(_RESTARTS) * (len(found) // len(_RESTARTS) + 1)
     following = b"\xff" + bytes([_RESTARTS[len(found) % len(_RESTARTS)]])
-    return _Layout(end, several, filler, following, missing=not wanted.startswith(found))
+    return _Scan(end, filler, following), not wanted.startswith(found)

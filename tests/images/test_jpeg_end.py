@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from itertools import pairwise
 
 import imagecodecs
 import numpy as np
@@ -129,6 +130,21 @@ def test_scans_are_missing(write, read, kind):
 
     for start in starts[1:]:
         assert_premature(read, write(content[:start] + END, "a.jpg"))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "prog" in kind or "one" in kind])
+def test_a_scan_before_the_last_is_short(write, read, kind):
+    """So is one of which a scan before the last one stops early."""
+    content = KINDS[kind]
+    starts = [at for at in range(len(content) - 1) if content[at : at + 2] == b"\xff\xda"]
+    start = starts[0] + 2 + content[starts[0] + 3]
+    end = next(
+        start + at
+        for at, (first, second) in enumerate(pairwise(content[start:]))
+        if first == 0xFF and second not in {0, *range(0xD0, 0xD8)}
+    )
+
+    assert_premature(read, write(content[: (start + end) // 2] + content[end:], "a.jpg"))
 
 
 def test_an_interval_is_missing(write, read):
