@@ -153,6 +153,10 @@ def _input_rows(summary: Summary) -> Rows:
         done = {"keep": "copied through", "drop": "dropped", "normalize": "normalized"}
         counted = f"{summary.with_alpha} of {summary.count} pictures have it"
         rows.append(("alpha", f"{done[summary.alpha]}; {counted}"))
+    there = [f"{kind} of {count:,}" for kind, count in summary.metadata.items() if count]
+    if there:
+        kept = "copied" if summary.metadata_kept else "not copied; --keep-metadata copies it"
+        rows.append(("metadata", f"{', '.join(there)}: {kept}"))
     if summary.faults:
         rows.append(("skipped", f"{len(summary.faults)} pictures that cannot be used"))
     return rows

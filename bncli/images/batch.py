@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import PIL
@@ -18,6 +18,7 @@ from bncli.images.decode import Decoded, decode
 from bncli.images.folder import Found
 from bncli.images.header import Header, read_headers
 from bncli.images.layout import Shape
+from bncli.images.metadata import KINDS
 from bncli.images.policy import ReadPolicy
 from bncli.images.stores import is_url
 
@@ -57,6 +58,9 @@ class Picture:
         return decode(self.header, self.policy)
 
 
+Look = TypeVar("Look")
+
+
 @dataclass(frozen=True, slots=True)
 class Unread:
     """A file that was not yet looked at."""
@@ -77,9 +81,7 @@ class Unread:
 class Looker(Protocol):
     """What looks at many files at once, such as an Executor of concurrent.futures."""
 
-    def map(
-        self, fn: Callable[[Unread], list[Header] | Fault], files: Sequence[Unread], /
-    ) -> Iterator[list[Header] | Fault]:
+    def map(self, fn: Callable[[Any], Look], files: Sequence[Any], /) -> Iterator[Look]:
         """What *fn* makes of each, in order."""
 
 
@@ -117,6 +119,12 @@ class ImageSet:
     def with_alpha(self) -> int:
         """How many pictures have an alpha channel."""
         return sum(header.kind.alpha for header in self.headers)
+
+    @property
+    def metadata(self) -> dict[str, int]:
+        """How many pictures have metadata of each kind."""
+        found = Counter(kind for header in self.headers for kind in header.metadata)
+        return {kind: found[kind] for kind in KINDS}
 
     @property
     def largest_file(self) -> int:
@@ -198,7 +206,13 @@ def preflight(found: Found, policy: ReadPolicy, looker: Looker, *, skip: bool = 
             faults.append(result)
         else:
             headers.extend(result)
-    faults += _disagreements(headers, policy)
+    odd = _disagreements(headers, policy)
+    if odd:  # where it is the damage that makes the difference, the damage is what is told
+        damaged = _damaged(headers, odd, policy, looker)
+        faults += damaged.values()
+        headers = [header for header in headers if header.name not in damaged]
+        odd = _disagreements(headers, policy) if damaged else odd
+    faults += odd
     if faults and not skip:
         raise faults_error(faults, len(found.files) + len(found.unreadable))
     left_out = {fault.name for fault in faults}
@@ -214,6 +228,26 @@ def _look(file: Unread) -> list[Header] | Fault:
         return file.read()
     except (DataError, LimitError) as error:
         return Fault(file.name, str(error), isinstance(error, LimitError))
+
+
+def _damaged(
+    headers: Sequence[Header], odd: Sequence[Fault], policy: ReadPolicy, looker: Looker
+) -> dict[str, Fault]:
+    """Those pictures that cannot be decoded, of the odd ones, or of all where none is usual."""
+    names = {fault.name for fault in odd}
+    few = 2 * len(names) < len(headers)
+    suspects = [Picture(h, policy) for h in headers if h.name in names or not few]
+    found = looker.map(fault_of, suspects)
+    return {fault.name: fault for fault in found if fault is not None}
+
+
+def fault_of(picture: Any) -> Fault | None:
+    """Why a picture, or whatever stands for it, cannot be read; None if it can."""
+    try:
+        picture.read()
+    except (DataError, LimitError) as error:
+        return Fault(picture.name, str(error), isinstance(error, LimitError))
+    return None
 
 
 def faults_error(faults: Sequence[Fault], total: int) -> BncliError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from bncli.errors import ImageError
 from bncli.files import packed_size
@@ -17,6 +18,7 @@ from bncli.images import deep
 from bncli.images.animations import give, take
 from bncli.images.bmp import check_no_alpha
 from bncli.images.deep import PixelKind
+from bncli.images.foreign import CONVERT, unpacks
 from bncli.images.header import (
     Header,
     decoding,
@@ -24,6 +26,8 @@ from bncli.images.header import (
     orientation_of,
     sixteen_bit_maximum,
 )  # fmt: skip
+from bncli.images.jpeg import watch
+from bncli.images.metadata import Metadata, metadata_of
 from bncli.images.no_data import TAG as NO_DATA, check_no_data
 from bncli.images.pages import read_page
 from bncli.images.png import check_chunks, check_rows
@@ -35,6 +39,7 @@ Pixels = NDArray[Any]
 
 _WHITE_IS_ZERO, _BITS_TAG, _PHOTOMETRIC_TAG = 0, 258, 262
 _TWELVE_BIT_WHITE = 4095
+_XMP = b"XML:com.adobe.xmp"
 
 _GREY_STEPS = {"L;2": 85, "L;4": 17}
 """Pillow's name of a low-depth grey -> the 8-bit distance of its neighbouring values."""
@@ -60,12 +65,14 @@ class Decoded:
         alpha: the alpha channel that is copied through, (h * w,), or None.
         icc: the colour profile, where the values are still of its colours, or None.
         digest: SHA-256 of the file's bytes, hexadecimal.
+        metadata: what else is copied to what is made of it, or None.
     """
 
     values: NDArray[Any]
     alpha: NDArray[Any] | None
     icc: bytes | None
     digest: str
+    metadata: Metadata | None = None
 
 
 def decode(header: Header, policy: ReadPolicy) -> Decoded:
@@ -78,7 +85,9 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
     with open_file(header.path) as (file, state), decoding():
         if state.packed() != header.state:
             raise ImageError("it was changed while bncli was running; run again")
-        begun = take(_key(header), header.frame) if header.is_animation else None
+        # Metadata is not kept with the frames before.
+        goes_on = header.is_animation and not policy.keep_metadata
+        begun = take(_key(header), header.frame) if goes_on else None
         if begun is not None:
             content = b""
         else:
@@ -97,7 +106,8 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
     if header.kind.mode != policy.mode != "keep":
         icc = None
     digest = header.digest or hashlib.sha256(content).hexdigest()
-    return Decoded(colours, alpha, icc, digest)
+    metadata = _metadata(content, header, policy) if policy.keep_metadata else None
+    return Decoded(colours, alpha, icc, digest, metadata)
 
 
 def _page_of(file: BinaryIO, header: Header) -> bytes:
@@ -122,12 +132,14 @@ def _read(
     rawmode = str(image.tile[0].args) if image.tile else ""
     twelve_bit = image.format == "TIFF" and "I;12" in rawmode
     step = _GREY_STEPS.get(rawmode, 1)
-    image.load()
+    if image.format in {"JPEG", "MPO"}:
+        watch(image, image.fp)
+    _load(image)
     if image.format == "PNG" and not header.frame and _may_lack_rows(image):
         check_rows(content)
     orientation = orientation_of(image)
     pixels = _array(image, header.kind, step)
-    if header.is_animation:
+    if header.is_animation and image.format != "MPO":  # whose file ends after this frame now
         give(_key(header), header.frame, image)
     if image.format == "TIFF":
         _check_no_data(image, pixels, header.kind, inverted=inverted)
@@ -156,6 +168,33 @@ def _check_no_data(
         bits = tags.get(_BITS_TAG, (1,))[0]
         pixels = pixels // np.uint8(np.iinfo(np.uint8).max // ((1 << min(bits, 8)) - 1))
     check_no_data(pixels, declared)
+
+
+def _metadata(content: bytes, header: Header, policy: ReadPolicy) -> Metadata:
+    file = io.BytesIO(content)
+    image: ImageFile.ImageFile | None = None
+    with decoding(), contextlib.suppress(UnidentifiedImageError):  # a TIFF for others to read
+        image = open_picture(file)
+        if header.is_animation:
+            image.seek(header.frame)
+        if image.format == "PNG" and _XMP in content and not image.info.get("xmp"):
+            image.load()  # it stands after the pixels
+    orientation = 1 if image is None else orientation_of(image)
+    wide, high = policy.resize or header.size
+    shrunk = wide / header.size[0], high / header.size[1]
+    return metadata_of(image, file, orientation, shrunk)
+
+
+def _load(image: ImageFile.ImageFile) -> None:
+    compression = str(image.info.get("compression", "raw")) if image.format == "TIFF" else "raw"
+    try:
+        image.load()
+    except OSError as error:
+        if unpacks(compression):
+            raise
+        raise ImageError(
+            f"its compression, {compression}, is not supported: {CONVERT} of another"
+        ) from error
 
 
 def _may_lack_rows(image: ImageFile.ImageFile) -> bool:

@@ -7,11 +7,13 @@ import functools
 import glob
 import os
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bncli.errors import ImageError, NoPicturesError
+from bncli.images.foreign import foreign_kind, unread_words
 from bncli.images.policy import SUFFIXES
 from bncli.images.stores import find_remote, is_url
 
@@ -44,6 +46,7 @@ class Found:
         files: (path, name) in natural order of the names; a name is the path relative to its
             source, with forward slashes.
         ignored: how many files in the folders are hidden, or no pictures by their suffix.
+        unread: how many of those are, by their suffix, of each kind of picture that is not read.
         excluded: how many the include and exclude globs left out.
         roots: the folders that were searched.
         parents: the folders of the files that were named one by one.
@@ -52,6 +55,7 @@ class Found:
 
     files: tuple[tuple[str, str], ...]
     ignored: int
+    unread: Mapping[str, int]
     excluded: int
     roots: tuple[Path, ...]
     parents: tuple[Path, ...]
@@ -79,7 +83,7 @@ def find_pictures(selection: Selection) -> Found:
         lines = [f"{name}: {reason}" for name, reason in search.unreadable]
         raise ImageError(*lines, paths=tuple(name for name, _ in search.unreadable))
     if not search.files:
-        raise NoPicturesError(_nothing_found(selection, search.ignored))
+        raise NoPicturesError(_nothing_found(selection, search.ignored, search.unread))
     kept = [pair for pair in search.files if _wanted(pair[1], selection)]
     if not kept:
         raise NoPicturesError(
@@ -89,6 +93,7 @@ def find_pictures(selection: Selection) -> Found:
     return Found(
         files=tuple(kept),
         ignored=search.ignored,
+        unread=dict(sorted(search.unread.items())),
         excluded=len(search.files) - len(kept),
         roots=tuple(search.roots),
         parents=tuple({path.parent for path in single}),
@@ -116,6 +121,7 @@ class _Search:
         self.recursive = recursive
         self.files: list[tuple[str, str]] = []
         self.ignored = 0
+        self.unread: Counter[str] = Counter()
         self.roots: list[Path] = []
         self.unreadable: list[tuple[str, str]] = []
         self._visited: set[tuple[int, int]] = set()
@@ -140,13 +146,19 @@ class _Search:
                 elif PurePosixPath(entry.name).suffix.lower() in SUFFIXES:
                     self.files.append((entry.path, str(below / entry.name)))
                 else:
-                    self.ignored += 1
+                    self._ignore([entry.name])
 
     def take_remote(self, source: str) -> None:
         """Take the pictures of a folder, glob or file in a store."""
-        files, ignored = find_remote(source, recursive=self.recursive)
+        files, others = find_remote(source, recursive=self.recursive)
         self.files += files
-        self.ignored += ignored
+        self._ignore(others)
+
+    def _ignore(self, names: Iterable[str]) -> None:
+        """Count files that are no pictures by their suffix, and those that are of other kinds."""
+        kinds = [None if "/." in f"/{name}" else foreign_kind(name) for name in names]
+        self.ignored += len(kinds)
+        self.unread.update(kind for kind in kinds if kind is not None)
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
         """What is in a folder, by name; nothing where it was visited before."""
@@ -226,8 +238,10 @@ def _wanted(name: str, selection: Selection) -> bool:
     return (not selection.include or matches(selection.include)) and not matches(selection.exclude)
 
 
-def _nothing_found(selection: Selection, ignored: int) -> str:
+def _nothing_found(selection: Selection, ignored: int, unread: Mapping[str, int]) -> str:
     where = ", ".join(selection.sources) or "the list of files"
     also = f" ({ignored} other file{'s' * (ignored > 1)})" if ignored else ""
+    if unread:
+        return f"{where}: no pictures found{also}: {unread_words(unread)}"
     hint = "" if selection.recursive else "; -r searches the folders inside it"
     return f"{where}: no pictures found{also}{hint}"

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bncli.images.layout import Shape
+    from bncli.images.metadata import Metadata
 
-Encode = Callable[["NDArray[Any]", "NDArray[Any] | None", "Shape", bytes | None], bytes]
-"""Values (pixels,), alpha (h * w,) or None, shape (w, h, c) and colour profile to a whole file."""
+Encode = Callable[
+    ["NDArray[Any]", "NDArray[Any] | None", "Shape", bytes | None, "Metadata | None"], bytes
+]
+"""Values (pixels,), alpha (h * w,) or None, shape (w, h, c), colour profile and metadata to a
+whole file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +71,26 @@ class Format:
 
 
 def png_bytes(
-    values: NDArray[Any], alpha: NDArray[Any] | None, shape: Shape, icc: bytes | None
-) -> bytes:
+    values: NDArray[Any], alpha: NDArray[Any] | None, shape: Shape, icc: bytes | None = None,
+    metadata: Metadata | None = None,
+) -> bytes:  # fmt: skip
     """A PNG file of the depth of the values, uint8 or uint16."""
     from bncli.images.layout import to_picture
     from bncli.images.png import encode_png
 
-    return encode_png(to_picture(values, alpha, shape), icc)
+    return encode_png(to_picture(values, alpha, shape), icc, metadata)
 
 
 def tiff_bytes(
-    values: NDArray[Any], alpha: NDArray[Any] | None, shape: Shape, icc: bytes | None
-) -> bytes:
+    values: NDArray[Any], alpha: NDArray[Any] | None, shape: Shape, icc: bytes | None = None,
+    metadata: Metadata | None = None,
+) -> bytes:  # fmt: skip
     """A float32 TIFF file; a colour profile does not fit numbers that are no colours."""
     from bncli.images.layout import to_picture
     from bncli.images.tiff import encode_tiff
 
     del icc
-    return encode_tiff(to_picture(values, alpha, shape))
+    return encode_tiff(to_picture(values, alpha, shape), metadata)
 
 
 def _png_packer() -> str:

@@ -14,10 +14,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from bncli.errors import BncliError, ImageError, LimitError, reason_of
+from bncli.errors import BncliError, ImageError, LimitError
 from bncli.files import packed_size
 from bncli.images import deep, tiff_kinds
 from bncli.images.deep import PixelKind
+from bncli.images.foreign import refuse_raw, undecodable, unidentified
+from bncli.images.metadata import kinds_of
 from bncli.images.pages import Page, Stack, read_page, read_stack
 from bncli.images.png import late_exif
 from bncli.images.policy import PILLOW_FORMATS, ReadPolicy
@@ -77,6 +79,7 @@ class Header:
             None.
         left_out: pages of the file that are masks or overviews; told with its first picture.
         missing: pictures that the file declares and does not hold; likewise.
+        metadata: what the file says besides, of ``metadata.KINDS``.
     """
 
     path: str
@@ -90,6 +93,7 @@ class Header:
     digest: str | None = None
     left_out: int = 0
     missing: int = 0
+    metadata: tuple[str, ...] = ()
 
     @property
     def is_animation(self) -> bool:
@@ -111,14 +115,8 @@ def decoding() -> Iterator[None]:
         raise
     except MemoryError as error:
         raise LimitError("there is not enough memory to decode it; use smaller pictures") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            "it is no picture of a known format (PNG JPEG TIFF BMP GIF WEBP PNM), or it is damaged"
-        ) from error
     except Exception as error:  # decoders raise nearly every kind there is on damaged files
-        raise ImageError(
-            f"it cannot be decoded ({reason_of(error)}): it is damaged or incomplete"
-        ) from error
+        raise undecodable(error) from error
 
 
 def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
@@ -129,21 +127,35 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
         LimitError: it has more pixels than the policy allows.
     """
     with open_file(path) as (file, state), decoding():
+        image = _opened(file, path)
+        if image is not None:
+            refuse_raw(path, file, getattr(image, "tag_v2", {}))
         stack = read_stack(file, state.size, first=policy.frames == "first")
         if stack is not None and stack.pages:
             frames = len(stack.pages)
             _check_frames(frames, stack.declared, policy)
             facts = _page_facts(file, state.size, stack, policy)
         else:
-            frames, facts = _all_facts(file, policy, one=stack is not None)
+            frames = 1 if stack is not None else getattr(image, "n_frames", 1)
+            facts = _all_facts(image, file, frames, policy)
             _check_frames(frames, frames, policy)
         stack = stack or Stack()
         several = bool(stack.pages) or frames > 1
         digest = _digest_of(file) if several else None
     packed, numbered = state.packed(), frames > 1 and policy.frames == "all"
     pages: Sequence[Page | None] = stack.pages or [None] * len(facts)
+    metadata = () if image is None else _alike(kinds_of(image))
     headers = [
-        Header(path, f"{name}#{frame}" if numbered else name, frame, *fact, packed, page, digest)
+        Header(
+            path,
+            f"{name}#{frame}" if numbered else name,
+            frame,
+            *fact,
+            packed,
+            page,
+            digest,
+            metadata=metadata,
+        )
         for frame, (fact, page) in enumerate(zip(facts, pages, strict=True))
     ]
     headers[0] = replace(
@@ -163,27 +175,26 @@ def _check_frames(frames: int, declared: int, policy: ReadPolicy) -> None:
 _Facts = tuple[tuple[int, int], PixelKind, bool]
 
 
-def _all_facts(file: BinaryIO, policy: ReadPolicy, *, one: bool) -> tuple[int, list[_Facts]]:
-    """The number of pictures in a file that is no stack of TIFF, and what those wanted are.
-
-    Args:
-        file: open for reading.
-        policy: how they are to be read.
-        one: whether it is known that it is one picture.
-    """
-    image: ImageFile.ImageFile | None = None
+def _opened(file: BinaryIO, path: str) -> ImageFile.ImageFile | None:
+    """A picture as Pillow opens it; None for a TIFF that it does not know."""
     try:
-        image = open_picture(file)
-    except UnidentifiedImageError:
-        if not one:
-            raise
-    frames = 1 if one else getattr(image, "n_frames", 1)
+        return open_picture(file)
+    except UnidentifiedImageError as error:
+        if not deep.is_tiff(file):
+            raise unidentified(file, path) from error
+        return None
+
+
+def _all_facts(
+    image: ImageFile.ImageFile | None, file: BinaryIO, frames: int, policy: ReadPolicy
+) -> list[_Facts]:
+    """What those pictures are that are wanted of a file that is no stack of TIFF."""
     facts = []
     for frame in range(frames if policy.frames == "all" else 1):
         facts.append(_shared(*_frame_facts(image, file, frame, policy)))
         # Before the next frame, for the sake of which Pillow may decode this one.
         _check_size(facts[-1][0], policy)
-    return frames, facts
+    return facts
 
 
 def _page_facts(file: BinaryIO, size: int, stack: Stack, policy: ReadPolicy) -> list[_Facts]:
@@ -194,7 +205,7 @@ def _page_facts(file: BinaryIO, size: int, stack: Stack, policy: ReadPolicy) -> 
             facts.append(facts[like])
             continue
         alone = io.BytesIO(read_page(file, size, page, pixels=False))
-        facts += _all_facts(alone, policy, one=True)[1]
+        facts += _all_facts(_opened(alone, ""), alone, 1, policy)
     return facts
 
 
@@ -234,6 +245,12 @@ def sixteen_bit_maximum(image: ImageFile.ImageFile) -> int | None:
     if isinstance(arguments, tuple) and isinstance(arguments[-1], int):
         return arguments[-1] if arguments[-1] >= 1 << _BYTE_BITS else None
     return (1 << 16) - 1 if str(arguments).startswith("I;16") else None
+
+
+@functools.lru_cache
+def _alike(metadata: tuple[str, ...]) -> tuple[str, ...]:
+    """The same kinds, in memory once for all files that have them."""
+    return metadata
 
 
 @functools.lru_cache

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bncli.errors import ImageError
+from bncli.images.metadata import Metadata
 
 try:  # the extra `fast`: Intel's ISA-L, four to eight times as fast as zlib at the same size
     import isal
@@ -31,19 +32,23 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
           (0, 1, 1, 2))  # fmt: skip
 """First column, first row and the steps of both, of each pass of an interlaced PNG."""
 
+_METRES_PER_INCH = 0.0254
 _PIECE = 1 << 20
 _SUB, _UP, _AVERAGE = 1, 2, 3
 _SAMPLE_ROWS = 16
 _SAMPLE_BANDS = 4
 
 
-def encode_png(pixels: NDArray[Any], icc: bytes | None = None) -> bytes:
+def encode_png(
+    pixels: NDArray[Any], icc: bytes | None = None, metadata: Metadata | None = None
+) -> bytes:
     """The bytes of a PNG file.
 
     Args:
         pixels: (h, w, channels), uint8 or uint16; 1 to 4 channels are grey, grey with alpha, RGB,
             RGBA.
         icc: a colour profile to carry along.
+        metadata: what else is to be carried along.
     """
     height, width, channels = pixels.shape
     depth = 8 * pixels.dtype.itemsize
@@ -55,8 +60,20 @@ def encode_png(pixels: NDArray[Any], icc: bytes | None = None) -> bytes:
     chunks = [_chunk(b"IHDR", header)]
     if icc is not None:
         chunks.append(_chunk(b"iCCP", b"icc\0\0" + zlib.compress(icc)))
+    if metadata is not None:
+        chunks += _metadata_chunks(metadata)
     chunks += [_chunk(b"IDAT", _deflate(filtered)), _chunk(b"IEND", b"")]
     return b"".join([_SIGNATURE, *chunks])
+
+
+def _metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
+    if metadata.dpi is not None:
+        across, down = (round(dpi / _METRES_PER_INCH) for dpi in metadata.dpi)
+        yield _chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
+    if metadata.exif:
+        yield _chunk(b"eXIf", metadata.exif)
+    if metadata.xmp:
+        yield _chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + metadata.xmp)
 
 
 def encoder_name() -> str:

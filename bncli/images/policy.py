@@ -31,6 +31,7 @@ class ReadPolicy:
         frames: ``error`` (a file with several frames is refused), ``first`` or ``all``.
         resize: (width, height) that every picture is brought to, or None.
         max_pixels: width times height above which a file is refused unread.
+        keep_metadata: whether EXIF, XMP and resolution are read, to be copied.
     """
 
     mode: str = "keep"
@@ -38,3 +39,4 @@ class ReadPolicy:
     frames: str = "error"
     resize: tuple[int, int] | None = None
     max_pixels: int = MAX_PIXELS
+    keep_metadata: bool = False

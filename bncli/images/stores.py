@@ -45,11 +45,11 @@ def open_file(path: str | Path) -> Iterator[tuple[BinaryIO, FileState]]:
         yield file, state
 
 
-def find_remote(source: str, *, recursive: bool) -> tuple[list[tuple[str, str]], int]:
+def find_remote(source: str, *, recursive: bool) -> tuple[list[tuple[str, str]], list[str]]:
     """The pictures of one folder, glob or file in a store.
 
     Returns:
-        (URL, name) of each, the name relative to the folder; and how many other files there are.
+        (URL, name) of each, the name relative to the folder; and the names of all other files.
 
     Raises:
         OptionError: bncli does not read from stores of that kind.
@@ -72,7 +72,7 @@ def find_remote(source: str, *, recursive: bool) -> tuple[list[tuple[str, str]],
         )
     pairs = [(path, path.removeprefix(base).lstrip("/")) for path in sorted(found)]
     kept = [(system.unstrip_protocol(path), name) for path, name in pairs if _is_picture(name)]
-    return kept, len(pairs) - len(kept)
+    return kept, [name for _, name in pairs if not _is_picture(name)]
 
 
 def _is_picture(name: str) -> bool:

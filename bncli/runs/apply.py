@@ -74,7 +74,7 @@ def apply_folder(
     path = Path(statistics)
     asked = ask(ApplyOptions, sources, local_path(out, "folder"), options, path)
     fitted = load_fitted(path)
-    policy = fitted.policy(asked.policy.frames, asked.policy.max_pixels)
+    policy = fitted.policy(asked.policy)
     with opened(replace(asked, policy=policy), progress, tell, warn) as run:
         _check_goes_with(fitted.facts, run.source, path)
         run.settle_plan(apply_needs(run.asked, run.source, fitted.facts))

@@ -26,7 +26,7 @@ _STEP = {"lr": 0.01, "momentum": 0.0, "decay": 0.0, "lr_decay": 1.0}
 _MOMENTUM = 0.1
 """PyTorch's, of running statistics."""
 
-_READING = ("mode", "alpha", "frames", "resize", "max_pixels")
+_READING = ("mode", "alpha", "frames", "resize", "max_pixels", "keep_metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +222,7 @@ def _check_rules(asked: Asked, options: Mapping[str, Any]) -> None:
             )
     if "format" in options and asked.format != "auto":
         check_one_writer(asked.engine, asked.format)
+        check_place_for_metadata(asked.policy, asked.format)
     if asked.running is None:
         return
     for name, value in (("--shard", asked.shard), ("--update-from", asked.update_from)):
@@ -241,6 +242,14 @@ def check_one_writer(engine: EngineAsked, name: str) -> None:
     """Raise OptionError if an array would be written by several processes."""
     if not FORMATS[name].suffix:
         engine.must_be_local(f"--format {name}", "one array has one writer")
+
+
+def check_place_for_metadata(policy: ReadPolicy, name: str) -> None:
+    """Raise OptionError if metadata is to be kept in one array."""
+    if policy.keep_metadata and not FORMATS[name].suffix:
+        raise OptionError(
+            f"--keep-metadata does not go with --format {name}: one array has no place for it"
+        )
 
 
 def _selection(sources: str | Path | Sequence[str | Path], options: Mapping[str, Any]) -> Selection:

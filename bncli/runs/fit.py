@@ -80,6 +80,7 @@ def fit_folder(
             report=report_on(fitted, run.engine.threads),
             out=str(asked.out),
             ignored=run.found.ignored,
+            unread=run.found.unread,
             excluded=run.found.excluded,
             left_out_pages=run.source.left_out_pages,
             seed=asked.seed,

@@ -91,10 +91,10 @@ class Fitted:
         transform = Transform.blank(self.gamma.values, self.beta.values, facts.unit)
         return transform, survey(statistics, transform, facts.eps, facts.shape[2], executor)
 
-    def policy(self, frames: str, max_pixels: int) -> ReadPolicy:
-        """How further pictures are to be read so that they go with these."""
+    def policy(self, asked: ReadPolicy) -> ReadPolicy:
+        """How further pictures are to be read so that they go with these, and as is asked."""
         facts = self.facts
-        return ReadPolicy(facts.mode, facts.alpha, frames, facts.resize, max_pixels)
+        return replace(asked, mode=facts.mode, alpha=facts.alpha, resize=facts.resize)
 
     def write(self, file: BinaryIO) -> None:
         """Write it as a stats.npz; the same content gives the same bytes."""

@@ -13,8 +13,7 @@ from bncli.batchnorm.inverse import FloatNumbers, Inverse, Restored
 from bncli.batchnorm.levels import Levels
 from bncli.errors import DataError, ImageError, OptionError
 from bncli.images.formats import FORMATS, format_holding
-from bncli.images.policy import ReadPolicy
-from bncli.runs.asked import Asked, ask, check_one_writer, local_path
+from bncli.runs.asked import Asked, ask, check_one_writer, check_place_for_metadata, local_path
 from bncli.runs.changes import Restoring
 from bncli.runs.fitted import Fitted, load_fitted
 from bncli.runs.identity import key_of
@@ -138,7 +137,7 @@ def _as_normalized(asked: Asked, facts: Facts) -> Asked:
     alpha = "normalize" if facts.alpha == "normalize" else "keep"
     if all(name.lower().endswith(".npy") for name in asked.selection.sources):
         alpha = "keep"  # an array has none
-    return replace(asked, policy=ReadPolicy(alpha=alpha, max_pixels=asked.policy.max_pixels))
+    return replace(asked, policy=replace(asked.policy, alpha=alpha))
 
 
 def _with_format(asked: Asked, facts: Facts) -> Asked:
@@ -155,6 +154,7 @@ def _with_format(asked: Asked, facts: Facts) -> Asked:
             f"--format {name} does not hold the {facts.dtype} values that were fitted"
         )
     check_one_writer(asked.engine, name)
+    check_place_for_metadata(asked.policy, name)
     return replace(asked, format=name)
 
 

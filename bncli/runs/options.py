@@ -181,6 +181,14 @@ class Writing(TypedDict, total=False):
     dtype: Annotated[str, Opt("Of all arrays.", DTYPES, "float64", decides=True)]
 
 
+class Carrying(TypedDict, total=False):
+    """Output: what is copied from each file."""
+
+    keep_metadata: Annotated[bool, Opt(
+        "Copy EXIF (saying upright), XMP and resolution to PNG and TIFF results.",
+        decides=True)]  # fmt: skip
+
+
 class Restoring(TypedDict, total=False):
     """Output: how pixel values are restored."""
 
@@ -244,8 +252,8 @@ class Drawing(TypedDict, total=False):
     command: str
 
 
-class NormalizeOptions(Input, Reading, Frames, Layer, Writing, Training, Skipping, Running,
-                       Resuming, Drawing, total=False):  # fmt: skip
+class NormalizeOptions(Input, Reading, Frames, Layer, Writing, Carrying, Training, Skipping,
+                       Running, Resuming, Drawing, total=False):  # fmt: skip
     """The options of ``bncli normalize``, by the names they have on the command line."""
 
 
@@ -253,11 +261,13 @@ class FitOptions(Input, Reading, Frames, Layer, Fitting, Parts, Skipping, Runnin
     """The options of ``bncli fit``, by the names they have on the command line."""
 
 
-class ApplyOptions(Input, Frames, Writing, Skipping, Running, Resuming, Drawing, total=False):
+class ApplyOptions(
+    Input, Frames, Writing, Carrying, Skipping, Running, Resuming, Drawing, total=False
+):
     """The options of ``bncli apply``, by the names they have on the command line."""
 
 
-class InvertOptions(Input, Restoring, Skipping, Running, Resuming, total=False):
+class InvertOptions(Input, Restoring, Carrying, Skipping, Running, Resuming, total=False):
     """The options of ``bncli invert``, by the names they have on the command line."""
 
 
@@ -373,8 +383,8 @@ class Config(TypedDict):
 
 _GROUPS: tuple[Any, ...] = (
     Statistics, Merged, Inspected, CheckTarget, Shell, Sources, Input, Reading, Frames, Layer,
-    Training, Fitting, OutFolder, OutFile, MergeOptions, Parts, Writing, Restoring, Skipping,
-    Running, Resuming, Drawing, Question, Calling, CheckFiles, Streams, Config,
+    Training, Fitting, OutFolder, OutFile, MergeOptions, Parts, Writing, Restoring, Carrying,
+    Skipping, Running, Resuming, Drawing, Question, Calling, CheckFiles, Streams, Config,
 )  # fmt: skip
 """In the order of every help page."""
 

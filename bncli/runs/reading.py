@@ -15,10 +15,10 @@ from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
 from bncli.batchnorm.gradients import GradientSums
 from bncli.batchnorm.moments import PixelMoments, moments_for, part_for
 from bncli.engines.work import Item, Lazily
-from bncli.images.batch import Fault, faults_error
+from bncli.images.batch import Fault, fault_of, faults_error
 from bncli.images.decode import Decoded
 from bncli.runs.run import Run
-from bncli.runs.source import fault_of, read_or_fault
+from bncli.runs.source import read_or_fault
 
 Raster = NDArray[Any]
 
@@ -79,7 +79,7 @@ def read_all(
         check_faults(run, batch.faults, len(batch.indexes), skip=False)
         batch.faults = faults
     if several:
-        run.check_several(batch.indexes)
+        run.check_several(batch.indexes, batch.faults)
     return batch
 
 

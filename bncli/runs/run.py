@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bncli.engines.work import Engine
 from bncli.errors import SinglePictureError
+from bncli.images.batch import Fault
 from bncli.images.folder import Found
 from bncli.images.formats import FORMATS, Format, check_writable, picture_names
 from bncli.images.pillow import pillow_unlimited
@@ -29,6 +30,9 @@ from bncli.version import __version__
 
 if TYPE_CHECKING:  # most runs draw nothing
     from bncli.drawing.gallery import Gallery
+
+_LISTED = 20
+"""Faults that are told beside the one picture that is left."""
 
 NORMALIZED, RESTORED = "normalized.npy", "restored.npy"
 
@@ -95,21 +99,26 @@ class Run:
             "shape": self.source.shape,
             "dtype": self.source.dtype.name,
             "ignored": self.found.ignored,
+            "unread": self.found.unread,
             "excluded": self.found.excluded,
             "left_out_pages": self.source.left_out_pages,
             "alpha": self.source.policy.alpha,
             "with_alpha": self.source.with_alpha,
+            "metadata": self.source.metadata,
+            "metadata_kept": self.source.policy.keep_metadata,
             "faults": self.source.faults,
             "plan": plan,
         }
 
-    def check_several(self, indexes: Sequence[int]) -> None:
-        """Raise SinglePictureError if these pictures of the source are one alone."""
+    def check_several(self, indexes: Sequence[int], found: Sequence[Fault] = ()) -> None:
+        """Raise SinglePictureError, with the faults, if these pictures are one alone."""
+        faults = [*self.source.faults, *found][:_LISTED]
         if len(indexes) == 1:
             name = self.source.names[indexes[0]]
             raise SinglePictureError(
+                *map(str, faults),
                 f"{name}: it is the only picture, so every output would be beta; give two or more",
-                paths=(name,),
+                paths=(*(fault.name for fault in faults), name),
             )
 
     def settle_plan(self, needs: Needs) -> None:
@@ -242,7 +251,7 @@ def opened(
         limits_of(asked).told(),
         open_engine(asked.engine, asked.jobs, warn) as engine,
     ):
-        source, found = open_source(asked.selection, asked.policy, engine, asked.shard)
+        source, found = open_source(asked.selection, asked.policy, engine, asked.shard, warn)
         if warn is not None:
             for note in source.notes:
                 warn(note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from bncli.engines.work import Engine, Item, Lazily
 from bncli.errors import DataError, ImageError, LimitError, NoPicturesError, OptionError
-from bncli.images.batch import Fault, faults_error, preflight
+from bncli.images.batch import Fault, fault_of, faults_error, preflight
 from bncli.images.decode import Decoded
 from bncli.images.folder import Found, Selection, find_pictures
+from bncli.images.foreign import unread_words
 from bncli.images.layout import Shape, to_raster
+from bncli.images.metadata import KINDS
 from bncli.images.policy import ReadPolicy
 from bncli.storage.arrays import ArrayRows, open_rows
 
@@ -105,6 +107,10 @@ class Source(Protocol):
         """What the user should know of the files, in words."""
 
     @property
+    def metadata(self) -> Mapping[str, int]:
+        """How many pictures have metadata of each kind."""
+
+    @property
     def largest_file(self) -> int:
         """Bytes of the largest file that is read whole."""
 
@@ -162,6 +168,7 @@ class ArrayBatch:
     with_alpha: ClassVar[int] = 0
     left_out_pages: ClassVar[int] = 0
     notes: ClassVar[Sequence[str]] = ()
+    metadata: ClassVar[Mapping[str, int]] = dict.fromkeys(KINDS, 0)
     largest_file: ClassVar[int] = 0
     faults: ClassVar[tuple[Fault, ...]] = ()
     policy: ClassVar[ReadPolicy] = ReadPolicy()
@@ -193,8 +200,9 @@ def _are_exact(numbers: NDArray[Any]) -> bool:
 
 
 def open_source(
-    selection: Selection, policy: ReadPolicy, engine: Engine, shard: Shard | None = None
-) -> tuple[Source, Found]:
+    selection: Selection, policy: ReadPolicy, engine: Engine, shard: Shard | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> tuple[Source, Found]:  # fmt: skip
     """Find the pictures and look at them all; those that cannot be used are its faults.
 
     Args:
@@ -202,6 +210,7 @@ def open_source(
         policy: how they are read.
         engine: where the headers are read.
         shard: which of the files, or rows of a .npy batch, are taken; None is all.
+        warn: is told of pictures of kinds that are not read.
 
     Raises:
         BncliError: nothing is found, or nothing of it can be used.
@@ -209,6 +218,8 @@ def open_source(
     batches = [source for source in selection.sources if source.lower().endswith(".npy")]
     if not batches:
         found = find_pictures(selection)
+        if found.unread and warn is not None:
+            warn(unread_words(found.unread))
         if shard is not None:
             found = replace(found, files=shard.of(found.files))
         if found.files:
@@ -219,8 +230,8 @@ def open_source(
     searching = Selection(selection.sources) != selection
     if searching or policy != ReadPolicy(max_pixels=policy.max_pixels):
         raise OptionError(
-            f"{batches[0]}: -r, --include, --exclude, --mode, --alpha, --frames and --resize are "
-            "for picture files, not for .npy"
+            f"{batches[0]}: -r, --include, --exclude, --mode, --alpha, --frames and --resize and "
+            "--keep-metadata are for picture files, not for .npy"
         )
     path = Path(batches[0])
     if not os.path.lexists(path):
@@ -232,7 +243,7 @@ def open_source(
     native = rows.dtype.newbyteorder("=")
     kept = native.kind in "iu" and native.itemsize <= 4  # noqa: PLR2004 - as sums are exact
     dtype = native if kept else np.dtype(np.float64)
-    found = Found(((str(path), path.name),), 0, 0, (), (path.parent,))
+    found = Found(((str(path), path.name),), 0, {}, 0, (), (path.parent,))
     return ArrayBatch(rows, names, dtype, places), found
 
 
@@ -243,12 +254,6 @@ def read_or_fault(picture: Item) -> Decoded | Fault:
     except (DataError, LimitError) as error:
         return Fault(picture.name, str(error), isinstance(error, LimitError))
     return decoded
-
-
-def fault_of(picture: Item) -> Fault | None:
-    """Why a picture cannot be decoded, or None."""
-    result = read_or_fault(picture)
-    return result if isinstance(result, Fault) else None
 
 
 def refuse(source: Source, engine: Engine) -> NoReturn:

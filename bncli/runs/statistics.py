@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,6 +90,7 @@ class FitSummary(Timed):
         out: the file that was written.
         ignored, excluded: files that were not taken for pictures, or left out by a glob.
         left_out_pages: of the files, that are masks or overviews of others.
+        unread: how many of those ignored are of each kind of picture that is not read.
         seed: of random gamma and beta.
         shard: ``I/N``, or None.
         added: pictures of this run, where an old fit was updated fewer than the count.
@@ -100,6 +102,7 @@ class FitSummary(Timed):
     report: StatisticsReport
     out: str
     ignored: int
+    unread: Mapping[str, int]
     excluded: int
     left_out_pages: int
     seed: int
@@ -125,6 +128,7 @@ class FitSummary(Timed):
             "shard": self.shard,
             "added": self.added,
             "ignored_files": self.ignored,
+            "unread_files": dict(self.unread),
             "excluded_files": self.excluded,
             "left_out_pages": self.left_out_pages,
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],

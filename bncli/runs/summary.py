@@ -109,8 +109,11 @@ class Summary(Timed):
         count, shape, dtype: of the batch; shape is (w, h, c).
         ignored, excluded: files that were not taken for pictures, or left out by a glob.
         left_out_pages: of the files, that are masks or overviews of others.
+        unread: how many of those ignored are of each kind of picture that is not read.
         alpha: what is made of alpha channels.
         with_alpha: how many pictures have one.
+        metadata: how many pictures have metadata of each kind.
+        metadata_kept: whether it is copied to the results.
         faults: pictures that were skipped at the user's wish.
         outputs: one for each picture.
         arrays: name of each array written -> SHA-256 of the file.
@@ -124,10 +127,13 @@ class Summary(Timed):
     shape: Shape
     dtype: str
     ignored: int
+    unread: Mapping[str, int]
     excluded: int
     left_out_pages: int
     alpha: str
     with_alpha: int
+    metadata: Mapping[str, int]
+    metadata_kept: bool
     faults: tuple[Fault, ...] = ()
     outputs: Sequence[Output] = ()
     arrays: dict[str, str] = field(default_factory=dict)
@@ -180,8 +186,13 @@ class Summary(Timed):
                 "alpha": self.alpha,
                 "with_alpha": self.with_alpha,
                 "ignored_files": self.ignored,
+                "unread_files": dict(self.unread),
                 "excluded_files": self.excluded,
                 "left_out_pages": self.left_out_pages,
+                "metadata": {
+                    "kept": self.metadata_kept,
+                    **{kind.lower(): count for kind, count in self.metadata.items()},
+                },
             },
             **self.own_facts(),
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],

@@ -161,7 +161,7 @@ class FilePut:
         self, place: Place, values: Raster, picture: Decoded, facts: dict[str, Any]
     ) -> str:
         """Write one picture."""
-        content = self.encode(values, picture.alpha, self.shape, picture.icc)
+        content = self.encode(values, picture.alpha, self.shape, picture.icc, picture.metadata)
         return self.write(place.output, content, facts)
 
 

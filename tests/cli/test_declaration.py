@@ -272,7 +272,7 @@ DECIDE = {
     "state": "the step", "ddof": "stats.npz, and so y", "batch_size": "stats.npz",
     "shard": "which pictures are in stats.npz, and what it says of them",
     "update_from": "what else is in stats.npz", "scale": "pixel values", "format": "the files",
-    "depth": "PNG", "dtype": "arrays",
+    "depth": "PNG", "dtype": "arrays", "keep_metadata": "what is copied into files",
 }  # fmt: skip
 """Option -> what of a result depends on it."""
 

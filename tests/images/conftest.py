@@ -65,7 +65,7 @@ def gather():
     """Preflight files as one batch."""
 
     def image_set(paths, *, skip=False, **policy):
-        found = Found(tuple((path, path.name) for path in paths), 0, 0, (), ())
+        found = Found(tuple((path, path.name) for path in paths), 0, {}, 0, (), ())
         with ThreadPoolExecutor(2) as executor:
             return preflight(found, ReadPolicy(**policy), executor, skip=skip)
 

@@ -186,7 +186,7 @@ def test_unlisted_formats_are_not_opened(tmp_path, read):
     """Only the listed formats are opened, however sound a file of another one is."""
     for name in ("TGA", "SGI", "ICO", "PCX"):
         Image.fromarray(PIXELS).save(tmp_path / "a.png", name)
-        assert_refused(read, tmp_path / "a.png", "known format")
+        assert_refused(read, tmp_path / "a.png", "convert it to PNG or TIFF")
 
 
 def test_header_bomb_is_never_decoded(write, read, monkeypatch):
