@@ -28,7 +28,7 @@ from bncli.images.header import (
 )  # fmt: skip
 from bncli.images.jpeg import watch
 from bncli.images.metadata import Metadata, metadata_of
-from bncli.images.no_data import TAG as NO_DATA, check_no_data
+from bncli.images.no_data import check_decoded
 from bncli.images.pages import read_page
 from bncli.images.png import check_chunks, check_rows
 from bncli.images.policy import ReadPolicy
@@ -37,7 +37,7 @@ from bncli.images.stores import open_file
 Pixels = NDArray[Any]
 """(h, w, channels) as files hold them, alpha last."""
 
-_WHITE_IS_ZERO, _BITS_TAG, _PHOTOMETRIC_TAG = 0, 258, 262
+_WHITE_IS_ZERO, _PHOTOMETRIC_TAG = 0, 262
 _TWELVE_BIT_WHITE = 4095
 _XMP = b"XML:com.adobe.xmp"
 
@@ -133,6 +133,7 @@ def _read(
     twelve_bit = image.format == "TIFF" and "I;12" in rawmode
     step = _GREY_STEPS.get(rawmode, 1)
     if image.format in {"JPEG", "MPO"}:
+        assert isinstance(image.fp, io.BytesIO)  # noqa: S101 - it was opened from one
         watch(image, image.fp)
     _load(image)
     if image.format == "PNG" and not header.frame and _may_lack_rows(image):
@@ -142,32 +143,12 @@ def _read(
     if header.is_animation and image.format != "MPO":  # whose file ends after this frame now
         give(_key(header), header.frame, image)
     if image.format == "TIFF":
-        _check_no_data(image, pixels, header.kind, inverted=inverted)
+        check_decoded(image, pixels, header.kind, inverted=inverted)
     if twelve_bit:
         pixels = deep.at_full_scale(pixels, _TWELVE_BIT_WHITE)
     if inverted and image.mode.startswith("I;16"):  # Pillow inverts the 8-bit ones only
         pixels = np.iinfo(pixels.dtype).max - pixels
     return _upright(pixels, orientation, header), None if coloured else profile
-
-
-def _check_no_data(
-    image: ImageFile.ImageFile, pixels: Pixels, kind: PixelKind, *, inverted: bool
-) -> None:
-    """Look for the declared number among those of the file, whatever became of them."""
-    tags: Any = getattr(image, "tag_v2", {})
-    declared = tags.get(NO_DATA)
-    if declared is None:
-        return
-    if image.mode in {"P", "PA", "CMYK"}:
-        pixels = np.asarray(image.getchannel(0) if image.mode == "PA" else image)
-    elif kind.alpha:
-        pixels = pixels[..., :-1]
-    if inverted and pixels.dtype == np.uint8:  # Pillow has inverted them
-        pixels = np.iinfo(np.uint8).max - pixels
-    if image.mode in {"1", "L"} and kind.dtype == np.uint8:  # and spread those of few bits
-        bits = tags.get(_BITS_TAG, (1,))[0]
-        pixels = pixels // np.uint8(np.iinfo(np.uint8).max // ((1 << min(bits, 8)) - 1))
-    check_no_data(pixels, declared)
 
 
 def _metadata(content: bytes, header: Header, policy: ReadPolicy) -> Metadata:

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ImageFile
 
 from bncli.errors import ImageError
+from bncli.images.deep import PixelKind
 
 TAG = 42113
+_BITS_TAG = 258
 _CLOSE = 4
 """Distances of neighbouring numbers by which a decimal text may miss the number it stands for."""
 
@@ -36,6 +39,36 @@ def check_no_data(numbers: NDArray[Any], declared: object) -> None:
             f"it holds {text[:40]}, which it declares to stand for no data (GDAL_NODATA), in "
             f"{count:,} places; replace them, or take the declaration out of the file"
         )
+
+
+def check_decoded(
+    image: ImageFile.ImageFile, pixels: NDArray[Any], kind: PixelKind, *, inverted: bool
+) -> None:
+    """Look for the declared number among those of a file, whatever became of them in decoding.
+
+    Args:
+        image: of Pillow, loaded.
+        pixels: what was made of it, (h, w, channels).
+        kind: of the picture.
+        inverted: whether the file says that white is 0.
+
+    Raises:
+        ImageError: it occurs.
+    """
+    tags: Any = getattr(image, "tag_v2", {})
+    declared = tags.get(TAG)
+    if declared is None:
+        return
+    if image.mode in {"P", "PA", "CMYK"}:
+        pixels = np.asarray(image.getchannel(0) if image.mode == "PA" else image)
+    elif kind.alpha:
+        pixels = pixels[..., :-1]
+    if inverted and pixels.dtype == np.uint8:  # Pillow has inverted them
+        pixels = np.iinfo(np.uint8).max - pixels
+    if image.mode in {"1", "L"} and kind.dtype == np.uint8:  # and spread those of few bits
+        bits = tags.get(_BITS_TAG, (1,))[0]
+        pixels = pixels // np.uint8(np.iinfo(np.uint8).max // ((1 << min(bits, 8)) - 1))
+    check_no_data(pixels, declared)
 
 
 def _equal(numbers: NDArray[Any], value: float) -> Any:

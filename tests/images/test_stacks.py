@@ -388,7 +388,7 @@ def test_a_page_beyond_the_end(tmp_path, read):
 
 
 def test_the_walk_reads_directories_only(tmp_path, monkeypatch):
-    """Pages of one kind are opened by a decoder once, however many there are."""
+    """A file and one page of each kind are opened by a decoder, however many there are."""
     tifffile.imwrite(tmp_path / "a.tif", ramp((200, 5, 7)), photometric="minisblack")
     opened = []
     real = looking.open_picture
@@ -397,6 +397,6 @@ def test_the_walk_reads_directories_only(tmp_path, monkeypatch):
     headers = read_headers(tmp_path / "a.tif", "a.tif", ReadPolicy(frames="all"))
 
     assert len(headers) == 200
-    assert len(opened) == 1
+    assert len(opened) == 2
     assert len({header.page.directory for header in headers}) == 200
     assert paging.read_stack(io.BytesIO(b"GIF89a"), 6, first=False) is None
