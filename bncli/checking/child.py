@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -22,7 +23,7 @@ import numpy as np
 from bncli.checking.examine import QUANTITIES, Examination, Progress
 from bncli.checking.question import Array, Request
 from bncli.checking.report import GradcheckReport
-from bncli.checking.target import Caller
+from bncli.checking.target import Caller, TargetFailure, describe, own_trace
 from bncli.errors import BncliError
 
 _ROOT = str(Path(__file__).resolve().parent.parent.parent)
@@ -30,6 +31,7 @@ _ROOT = str(Path(__file__).resolve().parent.parent.parent)
 _START = f"import sys; sys.path.append({_ROOT!r}); from bncli.checking.child import main; main()"
 _START_SECONDS = 120.0
 _GRACE_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 1.0
 _ITEM = np.dtype(np.float64).itemsize
 
 
@@ -84,7 +86,7 @@ def _run(order: dict[str, Any], arrays: dict[str, Any], out: BinaryIO) -> None:
     for name in ("shape", "only"):
         facts[name] = facts[name] and tuple(facts[name])
     try:
-        examination = Examination(Request(**facts), Caller(announce), progress)
+        examination = Examination(Request(**facts), _OwnCaller(announce), progress)
         report = examination.run(order["target"], arrays.get("x"), arrays.get("delta"))
     except BncliError as error:
         kind = type(error).__name__
@@ -126,13 +128,38 @@ def guarded_check(
     """
     arrays = {name: a for name, a in (("x", x), ("delta", delta)) if a is not None}
     order = {"target": target, "request": dataclasses.asdict(request), "maps": maps}
-    with subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
-        [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    # Not in a with block, which would wait for whoever else holds the pipes.
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
+        [sys.executable, "-P", "-c", _START],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # so that what the target starts can be ended with it
+    )
+    try:
+        return _follow(process, order, arrays, timeout, progress)
+    finally:
+        _end_all(process)
+
+
+class _OwnCaller(Caller):
+    """Runs the user's code where no interrupt comes from outside: one that it raises is its own."""
+
+    def __call__(self, stage: str, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        """What *function* returns."""
         try:
-            return _follow(process, order, arrays, timeout, progress)
-        finally:
-            process.kill()
+            return super().__call__(stage, function, *args, **named)
+        except KeyboardInterrupt as error:
+            trace = own_trace(error.__traceback__)
+            raise TargetFailure(f"{stage} raised {describe(error)}", trace, ended=True) from None
+
+
+def _end_all(process: subprocess.Popen[bytes]) -> None:
+    """End a process and those that it started; whoever left its group may keep the pipes."""
+    with contextlib.suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def _follow(
@@ -140,7 +167,9 @@ def _follow(
     timeout: float, progress: Progress | None,
 ) -> GradcheckReport:  # fmt: skip
     messages: queue.Queue[tuple[dict[str, Any], dict[str, Array]] | None] = queue.Queue()
-    threading.Thread(target=_listen, args=(process, messages), daemon=True).start()
+    listener = threading.Thread(target=_listen, args=(process, messages), daemon=True)
+    listener.start()
+    threading.Thread(target=_outlive, args=(process, listener, messages), daemon=True).start()
     threading.Thread(target=_order, args=(process, order, arrays), daemon=True).start()
     stage, began = "start", time.monotonic()
     calls: dict[str, int] = {}
@@ -182,12 +211,22 @@ def _error_kinds(root: type[BncliError]) -> dict[str, type[BncliError]]:
 def _listen(process: subprocess.Popen[bytes], messages: queue.Queue[Any]) -> None:
     assert process.stdout is not None  # noqa: S101 - it was asked for
     received: Any = True
-    while received is not None:
-        try:
-            received = receive(process.stdout)  # type: ignore[arg-type]
-        except (OSError, ValueError):
-            received = None
-        messages.put(received)
+    with process.stdout:
+        while received is not None:
+            try:
+                received = receive(process.stdout)  # type: ignore[arg-type]
+            except (OSError, ValueError):
+                received = None
+            messages.put(received)
+
+
+def _outlive(
+    process: subprocess.Popen[bytes], listener: threading.Thread, messages: queue.Queue[Any]
+) -> None:
+    """Tell the end of a process also where one that it started holds its output open."""
+    process.wait()
+    listener.join(_LAST_WORDS_SECONDS)
+    messages.put(None)
 
 
 def _order(

@@ -143,7 +143,7 @@ def _read(
     if header.is_animation and image.format != "MPO":  # whose file ends after this frame now
         give(_key(header), header.frame, image)
     if image.format == "TIFF":
-        check_decoded(image, pixels, header.kind, inverted=inverted)
+        check_decoded(image, pixels, alpha=header.kind.alpha, inverted=inverted)
     if twelve_bit:
         pixels = deep.at_full_scale(pixels, _TWELVE_BIT_WHITE)
     if inverted and image.mode.startswith("I;16"):  # Pillow inverts the 8-bit ones only

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import ImageFile
 
 from bncli.errors import ImageError
-from bncli.images.deep import PixelKind
 
 TAG = 42113
 _BITS_TAG = 258
@@ -42,14 +41,14 @@ def check_no_data(numbers: NDArray[Any], declared: object) -> None:
 
 
 def check_decoded(
-    image: ImageFile.ImageFile, pixels: NDArray[Any], kind: PixelKind, *, inverted: bool
+    image: ImageFile.ImageFile, pixels: NDArray[Any], *, alpha: bool, inverted: bool
 ) -> None:
     """Look for the declared number among those of a file, whatever became of them in decoding.
 
     Args:
         image: of Pillow, loaded.
         pixels: what was made of it, (h, w, channels).
-        kind: of the picture.
+        alpha: whether its last channel is transparency.
         inverted: whether the file says that white is 0.
 
     Raises:
@@ -59,13 +58,14 @@ def check_decoded(
     declared = tags.get(TAG)
     if declared is None:
         return
+    eight_bit = pixels.dtype == np.uint8
     if image.mode in {"P", "PA", "CMYK"}:
         pixels = np.asarray(image.getchannel(0) if image.mode == "PA" else image)
-    elif kind.alpha:
+    elif alpha:
         pixels = pixels[..., :-1]
     if inverted and pixels.dtype == np.uint8:  # Pillow has inverted them
         pixels = np.iinfo(np.uint8).max - pixels
-    if image.mode in {"1", "L"} and kind.dtype == np.uint8:  # and spread those of few bits
+    if image.mode in {"1", "L"} and eight_bit:  # and spread those of few bits
         bits = tags.get(_BITS_TAG, (1,))[0]
         pixels = pixels // np.uint8(np.iinfo(np.uint8).max // ((1 << min(bits, 8)) - 1))
     check_no_data(pixels, declared)

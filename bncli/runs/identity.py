@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +44,7 @@ def key_of(
         "command": name,
         "bncli": __version__,
         "numpy": np.__version__,
+        "machine": platform.machine(),
         **run.source.decoders,
         **encoder,
         "shape": run.source.shape,

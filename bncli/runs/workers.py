@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from bncli.engines.work import Engine
 from bncli.errors import EngineError, ImageError, OutputError
 from bncli.images.codecs import codec_versions
+from bncli.images.png import encoder_version
 from bncli.images.stores import is_url
 from bncli.storage.output import RunFolder
 from bncli.storage.staging import SharedStaging
@@ -43,7 +45,7 @@ def check_workers(engine: Engine, files: Sequence[str | Path]) -> None:
             if theirs.get(name) != value:
                 raise EngineError(
                     f"worker {worker}: its {name} is {theirs.get(name)}, here it is {value}; "
-                    "install the same"
+                    "install the same there, on the same kind of processor"
                 )
         for path, here, found in zip(sample, seen, there, strict=True):
             if found != here:
@@ -95,7 +97,13 @@ def _report(sample: list[Path]) -> tuple[Facts, list[tuple[int, int] | None]]:
 
 
 def _versions() -> Facts:
-    return {"bncli": __version__, "numpy": np.__version__, **codec_versions()}
+    return {
+        "bncli": __version__,
+        "numpy": np.__version__,
+        **codec_versions(),
+        "machine": platform.machine(),
+        "PNG encoder": encoder_version(),
+    }
 
 
 def _states(paths: Sequence[Path]) -> list[tuple[int, int] | None]:

@@ -152,6 +152,8 @@ def test_printed_command_reproduces_the_document(folder):
     ("name", "reason"),
     [
         ("CallsExit", "backward called sys.exit(7)"),
+        ("Interrupts", "backward raised KeyboardInterrupt: all by myself"),
+        ("LeavesProcess", "the target ended its process during backward with exit code 9"),
         ("EndsProcess", "the target ended its process during backward with exit code 9"),
         ("Crashes", "the target's process crashed during backward (SIGABRT)"),
         ("IntegerForward", "forward gives int64"),
@@ -168,11 +170,11 @@ def test_inconclusive_targets(name, reason):
     assert "Traceback" not in ran.out + ran.err
 
 
-@pytest.mark.parametrize("target", ["troubled.py:Hangs", "troubled.py:HangsInForward"])
+@pytest.mark.parametrize("target", ["Hangs", "HangsInForward", "HangsWithProcess"])
 def test_hanging_target_is_stopped_in_time(target):
     """Exit 3 a second or two after its time is up, with a whole document."""
     began = time.monotonic()
-    ran = bncli("gradcheck", TARGETS / target, "--timeout", 1, "--json")
+    ran = bncli("gradcheck", f"{TROUBLED}:{target}", "--timeout", 1, "--json")
 
     assert ran.code == 3
     assert time.monotonic() - began < 15

@@ -130,7 +130,8 @@ def test_what_a_worker_lacks_is_named(pictures, dask_cluster, tmp_path):
     )
     assert done.returncode == 2
     assert re.fullmatch(
-        r"Error: worker tcp://\S+: its numpy is \S+, here it is 1.0; install the same\n",
+        r"Error: worker tcp://\S+: its numpy is \S+, here it is 1.0; "
+        r"install the same there, on the same kind of processor\n",
         done.stderr,
     )
     assert {path.name for path in tmp_path.iterdir()} == {"unseen"}

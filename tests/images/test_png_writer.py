@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+import threading
 import zlib
 
 import imagecodecs
@@ -17,7 +18,7 @@ from PIL import Image
 
 from bncli.errors import ImageError
 from bncli.images import png as writer
-from bncli.images.png import check_chunks, check_rows, encode_png, encoder_name
+from bncli.images.png import check_chunks, check_rows, encode_png, encoder_name, encoder_version
 
 PICTURES = tuples(
     sampled_from([np.uint8, np.uint16]), integers(1, 40), integers(1, 40), integers(1, 4)
@@ -166,3 +167,39 @@ def test_pngcheck_agrees(tmp_path, rng, dtype, channels):
 
     checked = subprocess.run([shutil.which("pngcheck"), "-q", tmp_path / "a.png"], check=False)
     assert checked.returncode == 0
+
+
+def test_bytes_do_not_hang_on_the_stack_of_the_thread(compressor):
+    """Equal rows give equal bytes wherever a thread has its stack, and a fault would be seen.
+
+    Stacks of these sizes lie at ever other places. Of a compressor that looks at its own address,
+    twenty or more of these streams come out in two ways.
+    """
+    rng = np.random.default_rng(7)
+    streams = [np.tile(rng.integers(0, 256, (1, 5), np.uint8), (8, 1)) for _ in range(500)]
+    found = [set() for _ in streams]
+
+    def encode():
+        for contents, stream in zip(found, streams, strict=True):
+            contents.add(writer._deflate(stream))
+
+    before = threading.stack_size()
+    try:
+        for number in range(80):
+            threading.stack_size((4 + number * 7919 % 8191) << 16)
+            thread = threading.Thread(target=encode)
+            thread.start()
+            thread.join()
+    finally:
+        threading.stack_size(before)
+
+    assert {len(contents) for contents in found} == {1}
+
+
+def test_the_version_tells_another_compressor(monkeypatch):
+    """What names the encoder differs where the same version would write other bytes."""
+    here = encoder_version()
+
+    assert encoder_version() == here
+    monkeypatch.setattr(writer, "_deflate", lambda data: zlib.compress(data.tobytes(), 9))
+    assert encoder_version() != here

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import subprocess
 import sys
 import time
 
@@ -76,6 +77,24 @@ class HangsInForward(Right):
     def forward(self, x):
         while True:
             pass
+
+
+class LeavesProcess(Right):
+    """Ends, and leaves one behind that holds its output open."""
+
+    def backward(self, dout):
+        subprocess.Popen(["sleep", "60"])
+        os._exit(9)
+
+
+class HangsWithProcess(Right):
+    def backward(self, dout):
+        subprocess.run(["sleep", "60"], check=False)
+
+
+class Interrupts(Right):
+    def backward(self, dout):
+        raise KeyboardInterrupt("all by myself")
 
 
 class CallsExit(Right):
