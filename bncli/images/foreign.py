@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from bncli.errors import ImageError, reason_of
+from bncli.errors import DataError, ImageError, reason_of
+from bncli.files import open_regular
 from bncli.images.policy import PILLOW_FORMATS
 
 CONVERT = "convert it to PNG or TIFF"
@@ -99,6 +100,15 @@ _KNOWN = "PNG JPEG TIFF BMP GIF WEBP PNM"
 def foreign_kind(name: str) -> str | None:
     """The kind that a file of this name is, of those that are not read; None: of no such."""
     return _KINDS.get(PurePosixPath(name).suffix.lower())
+
+
+def is_dicom(path: str) -> bool:
+    """Whether a local file is DICOM by its content: such files often have no suffix."""
+    try:
+        with open_regular(path) as (file, _):
+            return re.match(_SIGNATURES["DICOM"], file.read(_HEAD), re.DOTALL) is not None
+    except (DataError, OSError):
+        return False
 
 
 def counted(kinds: Mapping[str, int]) -> str:

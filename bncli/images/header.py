@@ -175,11 +175,12 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
             image = open_picture(file)
             refuse_raw(path, file, getattr(image, "tag_v2", {}))
             frames = getattr(image, "n_frames", 1)
-            metadata = _alike(kinds_of(image))
+            metadata = _alike(kinds_of(image, file))
         except UnidentifiedImageError as error:
             if not deep.is_tiff(file):
                 raise unidentified(file, path) from error
             frames = deep.read_tiff_header(file, 0)[0]
+            metadata = _alike(kinds_of(None, file))
         facts: list[tuple[tuple[int, int], PixelKind, bool]] = []
         for frame in range(frames if policy.frames == "all" else 1):
             facts.append(_shared(*_frame_facts(image, file, frame)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 
 import imagecodecs
@@ -215,6 +216,18 @@ def test_unread_pictures_are_counted_by_kind(tmp_path, folder, command):
         "not read; convert them"
     )
     assert "ffmpeg -i VIDEO" in line
+
+
+def test_dicom_without_suffix(tmp_path, folder):
+    """DICOM files are known without a suffix, which they often lack; others are not looked for."""
+    (folder / "IM0001").write_bytes(FOREIGN["DICOM"])
+    (folder / "README").write_bytes(b"read me")
+    (folder / "empty").write_bytes(b"")
+    os.mkfifo(folder / "pipe")
+
+    summary = normalize_folder(folder, tmp_path / "out")
+
+    assert (summary.unread, summary.ignored) == ({"DICOM": 1}, 4)
 
 
 def test_nothing_but_unread_pictures(tmp_path):
