@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bncli.errors import ImageError, NoPicturesError
-from bncli.images.foreign import foreign_kind, unread_words
+from bncli.images.foreign import foreign_kind, is_dicom, unread_words
 from bncli.images.policy import SUFFIXES
 from bncli.images.stores import find_remote, is_url
 
@@ -147,6 +147,8 @@ class _Search:
                     self.files.append((entry.path, str(below / entry.name)))
                 else:
                     self._ignore([entry.name])
+                    if "." not in entry.name and is_dicom(entry.path):
+                        self.unread["DICOM"] += 1
 
     def take_remote(self, source: str) -> None:
         """Take the pictures of a folder, glob or file in a store."""

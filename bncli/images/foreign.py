@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from bncli.errors import ImageError, reason_of
+from bncli.errors import DataError, ImageError, reason_of
+from bncli.files import open_regular
 from bncli.images.policy import PILLOW_FORMATS
 
 CONVERT = "convert it to PNG or TIFF"
@@ -46,6 +47,7 @@ _SUFFIXES = {
 _KINDS = {f".{suffix}": kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 
 _DNG_VERSION = 50706
+_SUBFILE_TYPE, _SUB_DIRECTORIES = 254, 330
 _MARK_OF_CANON = 8
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n....IHDR.."
 _HEAD = 132
@@ -101,6 +103,15 @@ def foreign_kind(name: str) -> str | None:
     return _KINDS.get(PurePosixPath(name).suffix.lower())
 
 
+def is_dicom(path: str) -> bool:
+    """Whether a local file is DICOM by its content: such files often have no suffix."""
+    try:
+        with open_regular(path) as (file, _):
+            return re.match(_SIGNATURES["DICOM"], file.read(_HEAD), re.DOTALL) is not None
+    except (DataError, OSError):
+        return False
+
+
 def counted(kinds: Mapping[str, int]) -> str:
     """How many of each kind there are, in words."""
     files = [f"{count:,} {kind}" for kind, count in sorted(kinds.items())]
@@ -122,10 +133,18 @@ def unread_words(kinds: Mapping[str, int]) -> str:
 
 
 def refuse_raw(path: str, file: BinaryIO, tags: Mapping[int, object]) -> None:
-    """Raise ImageError for a TIFF that is a camera's own: what is read in it is a preview."""
+    """Raise ImageError for a TIFF that is a camera's own: what is read in it is a preview.
+
+    Args:
+        path, file: of a picture.
+        tags: of the TIFF that it is, or none.
+    """
+    if not tags:
+        return
     file.seek(_MARK_OF_CANON)
     marked = file.read(2) == b"CR"
-    if marked or foreign_kind(path) == _RAW or _DNG_VERSION in tags:
+    reduced = tags.get(_SUBFILE_TYPE) == 1 and _SUB_DIRECTORIES in tags
+    if marked or reduced or foreign_kind(path) == _RAW or _DNG_VERSION in tags:
         raise ImageError(_not_read(_RAW, path))
 
 

@@ -140,11 +140,11 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
             facts = _all_facts(image, file, frames, policy)
             _check_frames(frames, frames, policy)
         stack = stack or Stack()
+        metadata = _alike(kinds_of(image, file))
         several = bool(stack.pages) or frames > 1
         digest = _digest_of(file) if several else None
     packed, numbered = state.packed(), frames > 1 and policy.frames == "all"
     pages: Sequence[Page | None] = stack.pages or [None] * len(facts)
-    metadata = () if image is None else _alike(kinds_of(image))
     headers = [
         Header(
             path,

@@ -15,7 +15,14 @@ from PIL import Image, ImageFile
 
 KINDS = ("EXIF", "GPS", "XMP", "resolution")
 
-_ORIENTATION, _X_RESOLUTION = 274, 282
+_ORIENTATION, _XMP = 274, 700
+_RESOLUTION, _RESOLUTION_UNIT = (282, 283), 296
+_INCHES = {2: 1.0, 3: 2.54}
+"""Unit of resolution -> how many of it are an inch."""
+
+_BIG = (b"\x2b\0", b"\0\x2b")
+"""Of a TIFF above 4 GB."""
+
 _EXIF_DIRECTORY, _GPS_DIRECTORY = 0x8769, 0x8825
 _DESCRIBING = (270, 271, 272, 305, 306, 315, 316, 33432)
 """Tags of a TIFF that tell of the picture, and not of its pixels."""
@@ -45,13 +52,18 @@ class Metadata:
     dpi: tuple[float, float] | None
 
 
-def kinds_of(image: ImageFile.ImageFile) -> tuple[str, ...]:
-    """Which of KINDS the file of an open picture has, as far as is known before it is decoded."""
-    tags = _tags(image)
+def kinds_of(image: ImageFile.ImageFile | None, file: BinaryIO) -> tuple[str, ...]:
+    """Which of KINDS a file has, as far as is known before it is decoded.
+
+    Args:
+        image: open, or None for a TIFF that Pillow does not open.
+        file: that it is in.
+    """
+    tags = _tags(image, file)
     found = (
         bool(_block(image)) or _EXIF_DIRECTORY in tags,
         _GPS_DIRECTORY in tags,
-        bool(_packet(image)),
+        bool(_packet(image, tags)),
         _dpi(image, tags) is not None,
     )
     return tuple(kind for kind, there in zip(KINDS, found, strict=True) if there)
@@ -70,13 +82,12 @@ def metadata_of(
     """
     is_tiff = image is None or image.format == "TIFF"
     block = _block_of_tiff(file) if is_tiff else _block(image)
-    if image is None:
-        return Metadata(_upright(block), b"", None)
-    dpi = _dpi(image, _tags(image))
+    tags = _tags(image, file)
+    dpi = _dpi(image, tags)
     if dpi is not None:
         across, down = dpi[::-1] if orientation >= _FIRST_TURNED else dpi
         dpi = across * shrunk[0], down * shrunk[1]
-    packet = _XMP_TURNED.sub(rb"\g<1>1", _packet(image))
+    packet = _XMP_TURNED.sub(rb"\g<1>1", _packet(image, tags))
     return Metadata(_upright(block), packet, dpi)
 
 
@@ -105,7 +116,9 @@ def _upright(block: bytes) -> bytes:
     return bytes(changed)
 
 
-def _tags(image: ImageFile.ImageFile) -> Mapping[int, Any]:
+def _tags(image: ImageFile.ImageFile | None, file: BinaryIO) -> Mapping[int, Any]:
+    if image is None:
+        return _directory_of_tiff(file)
     if image.format == "TIFF":
         tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
         return tags
@@ -114,6 +127,22 @@ def _tags(image: ImageFile.ImageFile) -> Mapping[int, Any]:
     try:
         return image.getexif()
     except Exception:  # noqa: BLE001 - a mangled block says nothing
+        return {}
+
+
+def _directory_of_tiff(file: BinaryIO) -> Mapping[int, Any]:
+    """What the first directory of a TIFF holds of all this, as far as it can be read."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2  # most runs read none
+
+    wanted = (_EXIF_DIRECTORY, _GPS_DIRECTORY, _XMP, *_RESOLUTION, _RESOLUTION_UNIT)
+    try:
+        file.seek(0)
+        head = file.read(8)
+        tags = ImageFileDirectory_v2(head + file.read(8) if head[2:4] in _BIG else head)
+        file.seek(tags.next)
+        tags.load(file)
+        return {tag: tags[tag] for tag in wanted if tag in tags}
+    except Exception:  # noqa: BLE001 - a mangled directory says nothing
         return {}
 
 
@@ -139,19 +168,25 @@ def _block_of_tiff(file: BinaryIO) -> bytes:
         return b""
 
 
-def _packet(image: ImageFile.ImageFile) -> bytes:
-    packet = image.info.get("xmp", image.info.get("XML:com.adobe.xmp", b""))
+def _packet(image: ImageFile.ImageFile | None, tags: Mapping[int, Any]) -> bytes:
+    info = {"xmp": tags.get(_XMP)} if image is None else image.info
+    packet = info.get("xmp", info.get("XML:com.adobe.xmp", b""))
     if isinstance(packet, str):
         return packet.encode()
     return packet if isinstance(packet, bytes) else b""
 
 
-def _dpi(image: ImageFile.ImageFile, tags: Mapping[int, Any]) -> tuple[float, float] | None:
-    # Where a JPEG with EXIF says nothing of it, Pillow says 72.
-    told = image.format not in {"JPEG", "MPO"} or image.info.get("jfif_unit") in {1, 2}
+def _dpi(image: ImageFile.ImageFile | None, tags: Mapping[int, Any]) -> tuple[float, float] | None:
+    told = True
     try:
-        across, down = map(float, image.info["dpi"])
+        if image is None:
+            unit = _INCHES[tags.get(_RESOLUTION_UNIT, 2)]
+            across, down = (float(tags[tag]) * unit for tag in _RESOLUTION)
+        else:
+            # Where a JPEG with EXIF says nothing of it, Pillow says 72.
+            told = image.format not in {"JPEG", "MPO"} or image.info.get("jfif_unit") in {1, 2}
+            across, down = map(float, image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
     sound = all(_LEAST < number < _MOST for number in (across, down))
-    return (across, down) if sound and (told or _X_RESOLUTION in tags) else None
+    return (across, down) if sound and (told or _RESOLUTION[0] in tags) else None

@@ -109,13 +109,15 @@ def plan_for(source: Source, asked: Asked, needs: Needs) -> Plan:
             )
     cache = count * pixels * value_bytes
     cached = needs.may_keep and memory + cache <= limits.memory
+    # What is copied of a file is no more than the file.
+    metadata = count * source.largest_file * source.policy.keep_metadata
     return Plan(
         jobs=jobs,
         block=block,
         cached=cached,
         memory=memory + cache * cached,
         limit=limits.memory,
-        disk=needs.plain + needs.packed,
+        disk=needs.plain + needs.packed + metadata,
         disk_least=needs.plain,
         decodes=1 if cached else needs.passes,
     )

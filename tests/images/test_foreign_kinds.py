@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from images.handmade import grey_tiff, tiff
 from oracle import bncli
 from PIL import Image
 
@@ -127,6 +129,23 @@ def test_compressed_with_webp(tmp_path, read):
         assert np.array_equal(found, tifffile.imread(tmp_path / "a.tif"))
 
 
+def test_a_preview_is_known_without_suffix(write, read):
+    """So is a first page that says to be a reduced one, with the picture itself below it."""
+    grey = PIXELS[..., 0]
+    for subfile in (0, 1):
+        tags = grey_tiff(24, 16, 8, t254=(4, (subfile,)), t330=(4, (8,)))
+        path = write(tiff(grey.tobytes(), tags), "a")
+        if subfile:
+            assert "camera raw, is not supported" in refusal(read, path)
+        else:
+            assert np.array_equal(read(path)[0][..., 0], grey)
+
+
+def test_a_jpeg_called_raw_is_a_jpeg(write, read):
+    """Only what is a TIFF can be a camera's own."""
+    assert len(read(write(pillowed("JPEG"), "a.nef"))) == 1
+
+
 @pytest.mark.parametrize("suffix", ["dng", "nef", "cr2", "tif"])
 def test_the_preview_in_a_raw_is_no_picture(tmp_path, read, suffix):
     """Cameras' own files are TIFF with a small preview first: it is not taken for the picture."""
@@ -145,9 +164,9 @@ def test_empty_and_text(write, read):
 
 def test_damaged_is_called_damaged(write, read):
     """What is of a known kind and does not hold together is damaged, in no words of Python's."""
-    tiff = io.BytesIO()
-    Image.fromarray(PIXELS).save(tiff, "TIFF")
-    spoilt = bytearray(tiff.getvalue())
+    paper = io.BytesIO()
+    Image.fromarray(PIXELS).save(paper, "TIFF")
+    spoilt = bytearray(paper.getvalue())
     place = spoilt.index(struct.pack("<HHI", 277, 3, 1))
     for content in (
         pillowed("PNG")[:40],
@@ -215,6 +234,18 @@ def test_unread_pictures_are_counted_by_kind(tmp_path, folder, command):
         "not read; convert them"
     )
     assert "ffmpeg -i VIDEO" in line
+
+
+def test_dicom_without_suffix(tmp_path, folder):
+    """DICOM files are known without a suffix, which they often lack; others are not looked for."""
+    (folder / "IM0001").write_bytes(FOREIGN["DICOM"])
+    (folder / "README").write_bytes(b"read me")
+    (folder / "empty").write_bytes(b"")
+    os.mkfifo(folder / "pipe")
+
+    summary = normalize_folder(folder, tmp_path / "out")
+
+    assert (summary.unread, summary.ignored) == ({"DICOM": 1}, 4)
 
 
 def test_nothing_but_unread_pictures(tmp_path):

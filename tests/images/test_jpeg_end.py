@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from itertools import pairwise
 
 import imagecodecs
@@ -201,6 +202,18 @@ def test_pictures_of_one_file(tmp_path, read):
     read(tmp_path / "a.mpo", frames="first")
     with pytest.raises(ImageError, match="premature end"):
         read(tmp_path / "a.mpo", frames="all")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_the_extra(write, read, read_one, monkeypatch, kind):
+    """All this needs no codecs but Pillow's: verdicts and pixels are the same."""
+    expected = read_one(write(KINDS[kind], "a.jpg"))
+    for module in ("imagecodecs", "tifffile"):
+        monkeypatch.setitem(sys.modules, module, None)
+    start, end = data_of(KINDS[kind])
+
+    assert np.array_equal(read_one(write(KINDS[kind], "a.jpg")), expected)
+    assert_premature(read, write(KINDS[kind][: (start + end) // 2] + END, "a.jpg"))
 
 
 @pytest.mark.parametrize("engine", ["local", "processes"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -163,6 +164,19 @@ def test_apply_and_invert(tmp_path, photos):
     with Image.open(photos / "p2.jpg") as image:
         upright = np.rot90(np.asarray(image.convert("L")), -1)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "back" / "p2.png")), upright)
+
+
+def test_without_the_extra(tmp_path, photos, monkeypatch):
+    """bncli reads its own TIFF files with metadata, colour too, where no codecs are installed."""
+    for module in ("imagecodecs", "tifffile"):
+        monkeypatch.setitem(sys.modules, module, None)
+    normalize_folder(photos, tmp_path / "out", format="tiff", keep_metadata=True)
+    summary = invert_folder(
+        tmp_path / "out" / "stats.npz", tmp_path / "out", tmp_path / "back", keep_metadata=True
+    )
+
+    assert summary.exact
+    assert exif_of(tmp_path / "back" / "p1.png") == WHOLE
 
 
 def test_a_tiff_is_a_source_too(tmp_path):
