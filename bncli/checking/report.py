@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bncli.checking.compare import Quantity
 from bncli.checking.diagnosis import Diagnosis
 from bncli.checking.identities import Finding
+from bncli.checking.wording import count_of
 from bncli.checking.words import (
     diagnosis_words,
     extent,
@@ -264,7 +265,9 @@ def _cause_rows(report: GradcheckReport) -> list[tuple[str, str]]:
 def formula_lines(report: GradcheckReport) -> list[str]:
     """The formula as the target has it, after ``-``, and as it should be, after ``+``."""
     for found in diagnoses(report)[:1]:
-        was, should = formulas(found, int((report.conformance or {}).get("ddof") or 0))
+        model = report.conformance or {}
+        axes = tuple(model.get("axes") or ())
+        was, should = formulas(found, int(model.get("ddof") or 0), count_of(axes))
         if was != should:
             return [f"{sign} {words}" for sign, words in (("-", was), ("+", should)) if words]
     return []

@@ -325,7 +325,4 @@ def symbols_of(
 
 def _ratios_first(item: tuple[str, float]) -> int:
     name = item[0]
-    if name in {"1", "0", "2", "1/2"}:
-        return 0
-    # N over the batch is better told by what the batch lacks: (w*h).
-    return 1 if name.startswith("N/") and name != "N/B" else 2
+    return 0 if name in {"1", "0", "2", "1/2"} else 1 if name.startswith("N/") else 2

@@ -34,6 +34,11 @@ OVER = {
 """How means over these axes are called: in names, and in sentences."""
 
 
+def count_of(axes: tuple[int, ...]) -> str:
+    """What the number of values that are normalized together over these axes is called."""
+    return _COUNTS.get(axes, "the number of values")
+
+
 def words_of(model: ForwardModel, summed: tuple[int, ...] = PIXEL) -> dict[str, str]:
     """What stands in braces in messages and lines, for such a forward.
 
@@ -42,7 +47,7 @@ def words_of(model: ForwardModel, summed: tuple[int, ...] = PIXEL) -> dict[str, 
         summed: the axes over which a parameter's gradient is summed.
     """
     axes = PIXEL if model.axes is None else model.axes
-    count = _COUNTS.get(axes, "the number of values") if model.groups == 1 else "values of a group"
+    count = count_of(axes) if model.groups == 1 else "values of a group"
     # Where channels are normalized together, gamma may differ among them.
     inside = axes not in {PIXEL, CHANNEL, (1, 2)}
     return {

@@ -93,18 +93,21 @@ def diagnosis_words(found: Diagnosis) -> list[str]:
     return [*lines, f"  change: {found.change}"] if found.change else lines
 
 
-def formulas(found: Diagnosis, ddof: int) -> tuple[str, str]:
+def formulas(found: Diagnosis, ddof: int, count: str) -> tuple[str, str]:
     """The formula as the target has it, and as it should be; empty where it is not known.
 
     Args:
         found: what is wrong.
         ddof: what the forward subtracts from the count that it divides the variance by.
+        count: what that count is called, ``batch`` or ``N*H*W``, say.
     """
     if found.coefficients is None or found.quantity != "grad_input":
         return found.was, found.change
     numbers = [f"{number:.6g}" for number in found.coefficients]
     symbols = found.symbols or tuple(numbers)
     known = [number if s == "?" else s for s, number in zip(symbols, numbers, strict=True)]
+    if "*" in count:  # where N is the number of pictures, as in the sentence beside it
+        known = [re.sub(r"\bB\b", "N", re.sub(r"\bN\b", f"({count})", s)) for s in known]
     return _formula(known, found.powers or (1, 1), ddof), _formula(("1",) * 3, (1, 1), ddof)
 
 
