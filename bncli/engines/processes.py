@@ -15,7 +15,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +36,7 @@ from bncli.engines.work import (
     interpreter,
 )
 from bncli.errors import EngineError
+from bncli.pool import Pool
 
 Result = TypeVar("Result")
 
@@ -63,8 +63,8 @@ class Processes:
         self, jobs: int, timeout: float, around: Callable[[], AbstractContextManager[Any]]
     ) -> None:
         self.jobs = jobs
-        self.threads = ThreadPoolExecutor(jobs, thread_name_prefix="bncli")
-        self._drivers = ThreadPoolExecutor(jobs, thread_name_prefix="bncli-driver")
+        self.threads = Pool(jobs, thread_name_prefix="bncli")
+        self._drivers = Pool(jobs, thread_name_prefix="bncli-driver")
         self._timeout = timeout
         self._children = [_Child(around, timeout) for _ in range(jobs)]
         self._idle: SimpleQueue[_Child] = SimpleQueue()

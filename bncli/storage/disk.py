@@ -11,11 +11,12 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from bncli.errors import OutputError
+from bncli.pool import Pool
 
 try:
     import fcntl
@@ -184,7 +185,7 @@ class Flusher:
     """Flushes files in the background; what the disk refuses is raised by a later call."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="bncli-flush")
+        self._pool = Pool(_FLUSHERS, thread_name_prefix="bncli-flush")
         self._waiting: deque[Future[None]] = deque()
 
     def add(self, path: Path) -> None:
