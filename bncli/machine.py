@@ -171,3 +171,13 @@ def share_heap() -> None:
     if sys.platform == "linux" and address_space() is not None:
         with contextlib.suppress(OSError, AttributeError):  # not glibc
             ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
+
+
+def limit_own_memory(size: int) -> None:
+    """Let the system refuse this process more than *size* bytes of memory; never raises a limit."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    known = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    with contextlib.suppress(OSError, ValueError):  # a system that has no such limit
+        resource.setrlimit(resource.RLIMIT_DATA, (min([size, *known]), hard))

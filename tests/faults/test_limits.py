@@ -120,6 +120,35 @@ def test_threads_in_little_address_space(tmp_path, folder, jobs):
     assert (run.returncode, run.stderr) == (0, "")
 
 
+def test_a_process_limits_its_own_memory():
+    """What is over the limit that a process sets itself is refused to it, and to it alone."""
+    code = (
+        "from bncli.machine import limit_own_memory\nlimit_own_memory(200 << 20)\n"
+        "limit_own_memory(900 << 20)\n"
+        "bytearray(50 << 20)\n"
+        "try: bytearray(400 << 20)\nexcept MemoryError: print('refused')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stdout == "refused\n"
+
+
+def test_too_few_open_files_for_a_process(tmp_path, folder):
+    """Where no process can be started it is a limit, told with its remedy, and no bug."""
+    code = "import sys\nfrom bncli.cli.entry import main\nmain(sys.argv[1:])"
+    run = subprocess.run(
+        [sys.executable, "-c", code, "normalize", folder, "-o", tmp_path / "out",
+         "--engine", "processes"],
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9)),
+    )  # fmt: skip
+
+    assert run.returncode == 7
+    assert "no process for the pictures can be started: Too many open files" in run.stderr
+    assert "ulimit -n" in run.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_address_space_is_memory(tmp_path):
     """Under `ulimit -v` a batch that cannot fit is refused with both numbers, not half read."""
     source = tmp_path / "source"
