@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ except ImportError:  # Windows, which has no such limits
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 _OWN_PAGES = Path("/proc/self/statm")
+_ARENA_MAX = -8
+"""The parameter of mallopt() that says how many heaps there may be."""
+
+_STACK_BYTES = 8 << 20
+"""Of a thread, where no limit says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +80,9 @@ def core_limits() -> dict[str, int]:
 def allowed_memory() -> int:
     """Bytes this process may use: the least of memory available, cgroup limits and ulimit."""
     limits = [_available_memory(), *_cgroup_limits()]
-    address_space = _address_space()
-    if address_space is not None:
-        limits.append(address_space)
+    addresses = address_space(resident=True)
+    if addresses is not None:
+        limits.append(addresses)
     return min(limits)
 
 
@@ -97,16 +103,29 @@ def _cgroup_limits() -> Iterator[int]:
                 yield int(text)
 
 
-def _address_space() -> int | None:
-    """What `ulimit -v` leaves: reserved addresses count there, whether memory is behind them."""
+def address_space(*, resident: bool = False) -> int | None:
+    """What `ulimit -v` leaves: reserved addresses count there, whether memory is behind them.
+
+    Args:
+        resident: count what this process already uses as left: a plan has it in its sum.
+    """
     if resource is None:
         return None
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     pages = _read(_OWN_PAGES).split()
     if limit == resource.RLIM_INFINITY or len(pages) < 2:  # noqa: PLR2004 - reserved and resident
         return None
-    reserved, resident = int(pages[0]), int(pages[1])
-    return max(0, limit - (reserved - resident) * resource.getpagesize())
+    taken = int(pages[0]) - resident * int(pages[1])
+    return max(0, limit - taken * resource.getpagesize())
+
+
+def stack_bytes() -> int:
+    """Addresses that the stack of a thread takes."""
+    size = threading.stack_size()
+    if size or resource is None:
+        return size
+    limit, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    return _STACK_BYTES if limit == resource.RLIM_INFINITY else limit
 
 
 def _cgroup_quota() -> int | None:
@@ -145,3 +164,20 @@ def give_back_memory() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # not glibc
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def share_heap() -> None:
+    """Let all threads share one heap where addresses are limited: each would reserve 64 MB."""
+    if sys.platform == "linux" and address_space() is not None:
+        with contextlib.suppress(OSError, AttributeError):  # not glibc
+            ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
+
+
+def limit_own_memory(size: int) -> None:
+    """Let the system refuse this process more than *size* bytes of memory; never raises a limit."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    known = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    with contextlib.suppress(OSError, ValueError):  # a system that has no such limit
+        resource.setrlimit(resource.RLIMIT_DATA, (min([size, *known]), hard))

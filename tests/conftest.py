@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+# Started with nohup or in the background, the suite has these ignored, and its children would too.
+# A handler is not inherited: they get the defaults, and the suite itself stays as it was.
+for _number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 settings.register_profile("bncli", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("bncli")

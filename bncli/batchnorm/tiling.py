@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bncli.machine import allowed_cores
+from bncli.pool import Pool
 
 Raster = NDArray[Any]
 """Pictures as rows, (batch, pixels), or one value for each pixel, (pixels,)."""
@@ -80,7 +80,7 @@ def run_tiles(
             for tile in slices:
                 watched(tile)
             return True
-        with ThreadPoolExecutor(workers, thread_name_prefix="bncli-tile") as pool:
+        with Pool(workers, thread_name_prefix="bncli-tile") as pool:
             for _ in pool.map(watched, slices):
                 pass
     except FloatingPointError:

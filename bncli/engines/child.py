@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from bncli.engines.work import Item
 from bncli.errors import BncliError
+from bncli.machine import allowed_memory, limit_own_memory
 
 BEGUN, DONE, RAISED = "begun", "done", "raised"
 
@@ -20,6 +21,7 @@ BEGUN, DONE, RAISED = "begun", "done", "raised"
 def main() -> None:
     """Work until nothing more is asked for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this
+    limit_own_memory(allowed_memory())  # a hostile file must not take that of other programs
     asked, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):  # what decoders print must not get between the messages

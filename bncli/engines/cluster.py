@@ -10,7 +10,7 @@ import contextlib
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -19,6 +19,7 @@ from distributed import Client, Future, KilledWorker
 
 from bncli.engines.work import Fold, FoldWork, Item, Items, Lost, MapWork, Work, chunks
 from bncli.errors import EngineError
+from bncli.pool import Pool
 
 Result = TypeVar("Result")
 Around = Callable[[], AbstractContextManager[Any]]
@@ -52,7 +53,7 @@ class Cluster:
         self._client = client
         self._around = around
         self.jobs = sum(self._workers().values())
-        self.threads = ThreadPoolExecutor(jobs, thread_name_prefix="bncli")
+        self.threads = Pool(jobs, thread_name_prefix="bncli")
 
     def close(self) -> None:
         """End the threads of this process."""

@@ -7,6 +7,7 @@ An item that ends its process twice, or keeps it longer than the time limit, is 
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import pickle
 import signal
@@ -15,7 +16,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +36,8 @@ from bncli.engines.work import (
     in_order,
     interpreter,
 )
-from bncli.errors import EngineError
+from bncli.errors import EngineError, LimitError
+from bncli.pool import Pool, no_thread
 
 Result = TypeVar("Result")
 
@@ -63,18 +64,22 @@ class Processes:
         self, jobs: int, timeout: float, around: Callable[[], AbstractContextManager[Any]]
     ) -> None:
         self.jobs = jobs
-        self.threads = ThreadPoolExecutor(jobs, thread_name_prefix="bncli")
-        self._drivers = ThreadPoolExecutor(jobs, thread_name_prefix="bncli-driver")
+        self.threads = Pool(jobs, thread_name_prefix="bncli")
+        self._drivers = Pool(jobs, thread_name_prefix="bncli-driver")
         self._timeout = timeout
         self._children = [_Child(around, timeout) for _ in range(jobs)]
         self._idle: SimpleQueue[_Child] = SimpleQueue()
         for child in self._children:
             self._idle.put(child)
+        self._startable, self._counting = jobs, threading.Lock()
         self._numbers = itertools.count()
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._watch, daemon=True).start()
+        try:
+            threading.Thread(target=self._watch, daemon=True).start()
+        except RuntimeError as error:  # "can't start new thread"
+            raise LimitError(no_thread()) from error
         return self
 
     def __exit__(
@@ -123,7 +128,7 @@ class Processes:
 
     def _run(self, order: _Order, chunk: list[Item]) -> Any:
         items, deaths = list(chunk), Counter[int]()
-        child = self._idle.get()
+        child = self._started()
         try:
             while True:
                 if self._ended.is_set():
@@ -137,6 +142,22 @@ class Processes:
                         items[place] = self._lost(items[place], death)
         finally:
             self._idle.put(child)
+
+    def _started(self) -> _Child:
+        """A process that is idle; where the system starts no more, those that run do all."""
+        while True:
+            child = self._idle.get()
+            try:
+                child.start()
+            except OSError as error:
+                with self._counting:
+                    last = self._startable == 1
+                    self._startable -= not last
+                if last:
+                    self._idle.put(child)  # whoever waits for one is to hear of it too
+                    raise LimitError(_not_started(error)) from error
+            else:
+                return child
 
     def _abandon(self) -> None:
         """End all processes, whatever they are at."""
@@ -241,7 +262,12 @@ class _Child:
             self._stalled = True
             process.kill()
 
-    def _ask(self, order: _Order, items: list[Item]) -> Any:
+    def start(self) -> None:
+        """Start the process where none runs.
+
+        Raises:
+            OSError: as the system says.
+        """
         if self._process is None:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
                 interpreter("bncli.engines.child"),
@@ -249,6 +275,11 @@ class _Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
+
+    def _ask(self, order: _Order, items: list[Item]) -> Any:
+        self.start()
+        assert self._process is not None  # noqa: S101 - it was started
+        if self._known < 0:
             pickle.dump(self._around, self._process.stdin)  # type: ignore[arg-type]
         asked = self._process.stdin
         content = None if self._known == order.number else order.content
@@ -256,3 +287,12 @@ class _Child:
         asked.flush()  # type: ignore[union-attr]
         self._known = order.number
         return self._process.stdout
+
+
+def _not_started(error: OSError) -> str:
+    limits = {errno.EMFILE: "ulimit -n", errno.EAGAIN: "ulimit -u", errno.ENOMEM: "ulimit -v"}
+    remedy = limits.get(error.errno or 0)
+    return (
+        f"no process for the pictures can be started: {error.strerror}; "
+        f"{f'raise `{remedy}`, or ' if remedy else ''}take --engine local"
+    )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
 from bncli.engines.work import Fold, Items, in_order
+from bncli.pool import Pool
 
 Result = TypeVar("Result")
 
@@ -23,7 +23,7 @@ class Threads:
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
-        self.threads = ThreadPoolExecutor(jobs, thread_name_prefix="bncli")
+        self.threads = Pool(jobs, thread_name_prefix="bncli")
 
     def __enter__(self) -> Self:
         return self

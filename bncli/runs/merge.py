@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +14,7 @@ from bncli.batchnorm.moments import Moments, PixelMoments
 from bncli.batchnorm.wide_moments import WideMoments
 from bncli.errors import ArrayError, BncliError, DataError, OptionError, ShapeError
 from bncli.machine import allowed_cores
+from bncli.pool import Pool
 from bncli.runs.asked import statistics_path
 from bncli.runs.fitted import Fitted, load_fitted
 from bncli.runs.parameters import Parameter
@@ -91,7 +91,7 @@ def merge_statistics(
     whole = load_fitted(order[0])
     for path in order[1:]:
         whole = joined(whole, load_fitted(path))
-    with ThreadPoolExecutor(allowed_cores(), thread_name_prefix="bncli") as executor:
+    with Pool(allowed_cores(), thread_name_prefix="bncli") as executor:
         report = report_on(whole, executor)
     summary = MergeSummary(report, str(target), tuple(map(str, files)), twins)
     summary.sha256 = write_whole(target, whole.write, overwrite=overwrite)

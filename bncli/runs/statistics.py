@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from bncli.errors import NonFiniteError
 from bncli.images.batch import Fault
 from bncli.machine import allowed_cores
+from bncli.pool import Pool
 from bncli.runs.fitted import Fitted, load_fitted
 from bncli.runs.summary import PlanFacts, Timed
 from bncli.storage.statistics import FORMAT, Facts
@@ -188,7 +189,7 @@ def inspect_statistics(path: str | Path) -> StatisticsReport:
         >>> print(report.facts.count, report.channels[0].mean)
         3 3.0
     """
-    with ThreadPoolExecutor(allowed_cores(), thread_name_prefix="bncli") as executor:
+    with Pool(allowed_cores(), thread_name_prefix="bncli") as executor:
         return report_on(load_fitted(Path(path)), executor)
 
 

@@ -11,11 +11,12 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from bncli.errors import OutputError
+from bncli.pool import Pool
 
 try:
     import fcntl
@@ -25,12 +26,33 @@ except ImportError:  # Windows, where the lock is left out
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another disk",
     errno.EDQUOT: "free some space or choose another disk",
-    errno.EFBIG: "the file-size limit is too small for it",
+    errno.EFBIG: "the file-size limit is too small for it; raise it (ulimit -f)",
     errno.EACCES: "choose a folder that you may write to",
     errno.EPERM: "choose a folder that you may write to",
-    errno.EROFS: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder on a disk that may be written to",
     errno.ENAMETOOLONG: "choose shorter names",
+    errno.ELOOP: "a link stands in the way; move it away",
+    errno.ENOTDIR: "a file stands where a folder is to be; move it away",
+    errno.EISDIR: "a folder stands where a file is to be; move it away",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "end programs that hold many files open",
+    errno.ENOMEM: "end other programs, or give this one more memory",
+    errno.ESTALE: "see that the network disk is there, and run it again",
+    errno.EIO: "see that the disk is sound",
     errno.ENOENT: "see that nothing removes the folder while bncli is running",
+}
+
+
+def _is_device(mode: int) -> bool:
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+_KINDS: dict[str, Callable[[int], bool]] = {
+    "a link": stat.S_ISLNK,
+    "a folder": stat.S_ISDIR,
+    "a named pipe": stat.S_ISFIFO,
+    "a socket": stat.S_ISSOCK,
+    "a device": _is_device,
 }
 
 AT_THIS_PLACE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -51,7 +73,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         place = error.filename if isinstance(error.filename, str) else str(path)
         reason = error.strerror or str(error)
-        remedy = _REMEDIES.get(error.errno or 0, "see that the disk is sound")
+        remedy = _REMEDIES.get(error.errno or 0, "choose another folder or disk")
         message = f"{place}: it cannot be written: {reason}; {remedy}"
         raise OutputError(message, paths=(place,)) from error
 
@@ -120,6 +142,18 @@ def digest_of(path: Path) -> bytes | None:
             os.close(descriptor)
 
 
+def check_replaceable(path: Path) -> None:
+    """Refuse to replace anything but a regular file: a link, pipe or device is somebody's wiring.
+
+    Raises:
+        OutputError: what is there is no regular file.
+    """
+    mode = path.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        named = next((word for word, is_one in _KINDS.items() if is_one(mode)), "no regular file")
+        raise OutputError(f"{path}: it is {named}; move it away", paths=(str(path),))
+
+
 def folders_of(names: Iterable[str]) -> list[str]:
     """The folders that relative names lie in, the outer ones first."""
     direct = {PurePosixPath(name).parent for name in names}
@@ -184,7 +218,7 @@ class Flusher:
     """Flushes files in the background; what the disk refuses is raised by a later call."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="bncli-flush")
+        self._pool = Pool(_FLUSHERS, thread_name_prefix="bncli-flush")
         self._waiting: deque[Future[None]] = deque()
 
     def add(self, path: Path) -> None:

@@ -61,7 +61,7 @@ class Remains:
     def read(cls, out: Path) -> Remains:
         """What lies in *out*, which need not exist; writes nothing."""
         remains = cls.none(out)
-        past = read_journal(remains.staging.journal)
+        past = read_journal(remains.staging.journal, remains.staging.knows_of)
         if not is_complete(remains.staging, past):
             remains.past = past
         document = find_summary(out / SUMMARY)

@@ -11,11 +11,11 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, repeat
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from bncli.errors import DataError
 from bncli.files import open_regular
@@ -24,6 +24,9 @@ from bncli.storage.staging import STAGING
 _FORMAT = 1
 _INPUTS_A_LINE = 1000
 _SHORT, _LONG = 16, 60
+_LONGEST_LINE = 32 << 20
+"""Bytes: a thousand inputs of the longest names, each of its bytes escaped."""
+
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 Key = Mapping[str, Any]
@@ -154,15 +157,33 @@ class Past:
             self.done = True
 
 
-def read_journal(path: Path) -> Past:
-    """What a journal tells; nothing where there is none."""
+def read_journal(path: Path, present: Callable[[str], bool]) -> Past:
+    """What a journal tells, which anybody may have made; nothing where there is none.
+
+    Args:
+        path: of the file.
+        present: whether there is a file that an entry of this name can tell of; others are left
+            out, so that no journal takes more memory than the files beside it account for.
+    """
     past = Past()
     with contextlib.suppress(DataError), open_regular(path) as (file, _):
-        for line in file:
+        for line in _lines(file):
             # What is no line of ours vouches for nothing.
-            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
-                past.take(json.loads(line))
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError, OSError):
+                told = json.loads(line)
+                if "file" not in told or present(_inside(told["file"])):
+                    past.take(told)
     return past
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file but those that are longer than any of ours."""
+    whole = True
+    while line := file.readline(_LONGEST_LINE):
+        ended = line.endswith(b"\n")
+        if whole and (ended or len(line) < _LONGEST_LINE):
+            yield line
+        whole = ended
 
 
 def as_read_back(key: Key) -> dict[str, Any]:

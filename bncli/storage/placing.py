@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bncli.errors import OutputError
-from bncli.storage.disk import digest_of, flush_folder, folders_of, locked, writing
+from bncli.storage.disk import (
+    check_replaceable,
+    digest_of,
+    flush_folder,
+    folders_of,
+    locked,
+    writing,
+)
 from bncli.storage.journal import Journal, Past, read_journal
 from bncli.storage.staging import STAGING, Staging
 
@@ -42,8 +49,8 @@ def check_names(out: Path, names: Sequence[str], may_replace: MayReplace) -> Non
             continue
         if not may_replace(name):
             present.append(path)
-        elif path.is_dir():
-            raise OutputError(f"{path}: it is a folder; move it away")
+        else:
+            check_replaceable(path)
     if present:
         raise _exists_error(present)
 
@@ -191,7 +198,7 @@ def undo_killed(out: Path) -> None:
 
 def undo_killed_locked(staging: Staging) -> Past:
     """The same for who has locked the folder; returns what the journal tells."""
-    past = read_journal(staging.journal)
+    past = read_journal(staging.journal, staging.knows_of)
     if past.made is not None and not is_complete(staging, past):
         staging.make(past.files)
         take_back(staging, {name: e.digest for name, e in past.files.items()}, past.made)
@@ -213,6 +220,7 @@ def _set_aside(staging: Staging, name: str, may_replace: MayReplace) -> None:
         return
     if not may_replace(name):
         raise _exists_error([place])
+    check_replaceable(place)
     old.parent.mkdir(parents=True, exist_ok=True)
     place.replace(old)
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from bncli.errors import OutputError
-from bncli.storage.disk import AT_THIS_PLACE, flush_folder, lock, writing
+from bncli.storage.disk import AT_THIS_PLACE, check_replaceable, flush_folder, lock, writing
 
 Content = bytes | Callable[[BinaryIO], object]
 """The bytes of a file, or what writes them into it."""
@@ -82,12 +82,13 @@ class WholeFile:
             if not folder.is_dir():
                 raise OutputError(f"{self.path}: there is no folder {folder}; make it", paths=place)
             if _exists(self.path):
-                if self.path.is_dir():
+                if self.path.is_dir() and not self.path.is_symlink():
                     raise OutputError(
                         f"{self.path}: it is a folder; choose another name", paths=place
                     )
                 if not (self._overwrite or self._resume):
                     raise self._taken("it exists")
+                check_replaceable(self.path)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise OutputError(f"{folder}: no permission to write; choose another folder")
 
@@ -135,6 +136,8 @@ class WholeFile:
         """
         with writing(self.path):
             if self._overwrite:
+                if _exists(self.path):
+                    check_replaceable(self.path)
                 self._hidden.replace(self.path)
             elif self._resume and _exists(self.path):
                 self._check_same()

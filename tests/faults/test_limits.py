@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from PIL import Image
 from bncli import machine, normalize_folder
 from bncli.errors import LimitError, OutputError
 from bncli.machine import Limits
+from bncli.pool import Pool
 from bncli.storage.disk import free_bytes
 from bncli.text import parse_number
 
@@ -79,6 +81,72 @@ def limited(size, *arguments):
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size)),
     )
+
+
+@pytest.mark.parametrize("startable", [1, 3])
+def test_pool_does_with_the_threads_there_are(monkeypatch, startable):
+    """Where the system starts no more threads, those that run do all the work."""
+    start, started = threading.Thread.start, []
+
+    def refusing(self):
+        if len(started) == startable:
+            raise RuntimeError("can't start new thread")
+        started.append(self)
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refusing)
+    with Pool(8, "some") as pool:
+        assert list(pool.map(abs, range(-40, 0))) == list(range(40, 0, -1))
+    assert len(started) <= startable
+
+
+def test_no_thread_at_all_is_a_limit(monkeypatch):
+    """Where none can be started it is a limit, told with what it takes and what is left."""
+
+    def refuse(_self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr("bncli.pool.address_space", lambda: 3_000_000)
+    with Pool(2, "some") as pool, pytest.raises(LimitError, match=r"needs \d+ MB .* most 3 MB are"):
+        pool.submit(abs, 1)
+
+
+@pytest.mark.parametrize("jobs", [2, 16])
+def test_threads_in_little_address_space(tmp_path, folder, jobs):
+    """Under a `ulimit -v` that has room for the run, but not for all stacks, it is done."""
+    run = limited(450_000_000, "normalize", folder, "-o", tmp_path / "out", "--jobs", jobs)
+
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_process_limits_its_own_memory():
+    """What is over the limit that a process sets itself is refused to it, and to it alone."""
+    code = (
+        "from bncli.machine import limit_own_memory\nlimit_own_memory(200 << 20)\n"
+        "limit_own_memory(900 << 20)\n"
+        "bytearray(50 << 20)\n"
+        "try: bytearray(400 << 20)\nexcept MemoryError: print('refused')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stdout == "refused\n"
+
+
+def test_too_few_open_files_for_a_process(tmp_path, folder):
+    """Where no process can be started it is a limit, told with its remedy, and no bug."""
+    code = "import sys\nfrom bncli.cli.entry import main\nmain(sys.argv[1:])"
+    run = subprocess.run(
+        [sys.executable, "-c", code, "normalize", folder, "-o", tmp_path / "out",
+         "--engine", "processes"],
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9)),
+    )  # fmt: skip
+
+    assert run.returncode == 7
+    assert "no process for the pictures can be started: Too many open files" in run.stderr
+    assert "ulimit -n" in run.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_address_space_is_memory(tmp_path):

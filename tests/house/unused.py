@@ -37,6 +37,8 @@ class _Facts:
         self.called_from_outside: set[Key] = set()
         """Public classes, and those with a foreign base, or one in their file that has: any method
         they bring may be called."""
+        self.extending: set[Key] = set()
+        """Methods that go on to that of the same name above them, which somebody calls."""
         self.loaded = _loaded(package)
         public = set(_strings(package.modules[package.name]))
         for module in package.modules.values():
@@ -49,6 +51,10 @@ class _Facts:
                     called = foreign - _QUIET_BASES or own & self.called_from_outside
                     if called or node.name in public:
                         self.called_from_outside.add(owner)
+                if owner is not None and f"super().{owner[1].rpartition('.')[2]}(" in ast.unparse(
+                    node
+                ):
+                    self.extending.add(owner)
                 self.spoken.setdefault(owner, set()).update(_speaks(module, node, names))
 
     def alive(self) -> set[Key]:
@@ -71,7 +77,8 @@ class _Facts:
         if not owner:
             return name in words
         home = (key[0], owner)
-        called = home in self.called_from_outside and not name.startswith("_")
+        known = not name.startswith("_") or key in self.extending
+        called = home in self.called_from_outside and known
         return home in alive and (called or name in words or f".{name}" in words)
 
 

@@ -14,6 +14,7 @@ import pytest
 from oracle import tree
 
 from bncli.errors import OutputError
+from bncli.storage.disk import writing
 from bncli.storage.output import RunFolder
 
 NAMES = ["a.png", "sub/b.png", "g.npy"]
@@ -61,18 +62,54 @@ def test_a_link_as_staging_folder_is_not_followed(tmp_path, victim, target):
 @pytest.mark.parametrize("name", ["a.png", "summary.json"])
 @pytest.mark.parametrize("dangling", [False, True])
 def test_a_link_at_the_name_of_a_file_is_not_followed(tmp_path, victim, name, dangling):
-    """Without --overwrite the link is refused; with it the link itself is replaced."""
+    """The link is refused, with --overwrite too, and stays."""
     out = tmp_path / "out"
     out.mkdir()
     (out / name).symlink_to(victim / ("nothing" if dangling else "keep"))
 
     with pytest.raises(OutputError, match="it exists"):
         run(out)
-    run(out, overwrite=True)
+    with pytest.raises(OutputError, match="it is a link; move it away"):
+        run(out, overwrite=True)
 
     assert tree(victim) == {"keep": b"keep"}
-    assert not (out / name).is_symlink()
-    assert whole(out)
+    assert (out / name).is_symlink()
+
+
+@pytest.mark.parametrize("name", ["a.png", "summary.json"])
+def test_a_pipe_at_the_name_of_a_file_stays(tmp_path, name):
+    """What is no file is not replaced by one, and not waited for."""
+    out = tmp_path / "out"
+    out.mkdir()
+    os.mkfifo(out / name)
+
+    with pytest.raises(OutputError, match="it is a named pipe; move it away"):
+        run(out, overwrite=True)
+    assert (out / name).is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EMFILE, "ulimit -n"),
+        (errno.ENOSPC, "free some space"),
+        (errno.EDQUOT, "free some space"),
+        (errno.EFBIG, "ulimit -f"),
+        (errno.EROFS, "a disk that may be written"),
+        (errno.EACCES, "that you may write to"),
+        (errno.EIO, "the disk is sound"),
+        (errno.ENOMEM, "memory"),
+        (errno.ENOENT, "nothing removes the folder"),
+        (errno.EBUSY, "another folder or disk"),
+    ],
+)
+def test_remedies_fit_their_cause(tmp_path, number, remedy):
+    """Only a fault of the disk is called one."""
+    with pytest.raises(OutputError) as found, writing(tmp_path):
+        raise OSError(number, os.strerror(number))
+
+    assert remedy in str(found.value)
+    assert ("disk is sound" in str(found.value)) == (number == errno.EIO)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import tracemalloc
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from multiprocessing import get_context
@@ -14,7 +15,7 @@ import pytest
 from oracle import tree
 
 from bncli.errors import OutputError
-from bncli.storage.journal import Inputs
+from bncli.storage.journal import Inputs, read_journal
 from bncli.storage.output import RunFolder
 from bncli.storage.placing import undo_killed
 from bncli.storage.staging import Staging
@@ -398,6 +399,26 @@ HOSTILE = [
     {"bncli": 1, "key": 3},
     [],
 ]
+
+
+def test_a_journal_takes_no_more_memory_than_its_files_account_for(tmp_path):
+    """A line without an end, and entries of files that are not there, are left out."""
+    staging = Staging(tmp_path / ".bncli-run")
+    staging.path.mkdir()
+    (tmp_path / "here.png").touch()
+    entry = {"sha256": "00" * 32, "facts": "x" * 1000}
+    with staging.journal.open("w") as file:
+        for name in ("here.png", *map(str, range(3000))):
+            file.write(json.dumps({"file": name, **entry}) + "\n")
+        file.truncate(file.tell() + (200 << 20))
+
+    tracemalloc.start()
+    past = read_journal(staging.journal, staging.knows_of)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert list(past.files) == ["here.png"]
+    assert peak < 100 << 20
 
 
 def test_a_journal_that_somebody_planted(tmp_path):

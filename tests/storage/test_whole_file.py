@@ -262,13 +262,14 @@ def test_what_was_planted_under_the_hidden_name(path, tmp_path, kind):
     assert not path.exists()
 
 
-def test_a_link_is_replaced_not_followed(path, tmp_path):
-    """With overwrite the link goes; what it pointed to stays. Without, a dangling one too stays."""
+def test_a_link_is_neither_replaced_nor_followed(path, tmp_path):
+    """With overwrite it is refused, as somebody's wiring. Without, a dangling one too stays."""
     (tmp_path / "precious").write_bytes(b"old")
     path.symlink_to("precious")
-    put(path, overwrite=True)
+    with pytest.raises(OutputError, match="it is a link; move it away"):
+        put(path, overwrite=True)
     assert (tmp_path / "precious").read_bytes() == b"old"
-    assert not path.is_symlink()
+    assert path.is_symlink()
 
     (tmp_path / "b").symlink_to("nothing")
     with pytest.raises(OutputError, match="it exists"):
