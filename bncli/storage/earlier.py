@@ -177,6 +177,7 @@ class Hold:
         self.earlier = Remains.none(path)
         self.committed = False
         self._journal: Journal | None = None
+        self._failure: OSError | None = None
         self._lock = ExitStack()
         self._owned = False
         self._identity: os.stat_result | None = None
@@ -210,12 +211,18 @@ class Hold:
 
     def journal(self, names: Iterable[str], key: Key, inputs: Inputs) -> Journal:
         """The journal of the run; the first call makes it, and the staging folder with it."""
+        if self._failure is not None:
+            raise self._failure  # as it was: what other threads meet is its consequence
         if self._journal is None:
-            self.staging.path.mkdir(exist_ok=self.earlier.under_way)
-            self._journal = Journal(self.staging.journal)
-            if not self.earlier.under_way:
-                self._journal.begin(key, inputs)
-            self.staging.make(names)
+            try:
+                self.staging.path.mkdir(exist_ok=self.earlier.under_way)
+                self._journal = Journal(self.staging.journal)
+                if not self.earlier.under_way:
+                    self._journal.begin(key, inputs)
+                self.staging.make(names)
+            except OSError as error:
+                self._failure = error
+                raise
         return self._journal
 
     def commit(self, names: Sequence[str], may_replace: MayReplace) -> None:
