@@ -20,8 +20,8 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from bncli.checking.examine import QUANTITIES, Examination, Progress
-from bncli.checking.question import Array, Request
+from bncli.checking.examine import Examination, Progress
+from bncli.checking.question import GRADIENTS, Array, Request
 from bncli.checking.report import GradcheckReport
 from bncli.checking.target import Caller, TargetFailure, describe, own_trace
 from bncli.errors import BncliError
@@ -264,7 +264,7 @@ def _lost(order: dict[str, Any], reason: str, calls: dict[str, int]) -> Gradchec
         dtype=request["dtype"],
         seed=request["seed"],
         eps=request["eps"],
-        quantities=dict.fromkeys(QUANTITIES),
+        quantities=dict.fromkeys(GRADIENTS),
         forwards=calls.get("forward", 0),
         calls=calls,
     )

@@ -19,13 +19,12 @@ from bncli.checking.makers import ClassMaker
 from bncli.checking.measure import Measured
 from bncli.checking.parameters import Parameter
 from bncli.checking.protocol import said
-from bncli.checking.question import PROBE_SHAPE, Array, Request, checked_batch
+from bncli.checking.question import GRADIENTS, PROBE_SHAPE, Array, Request, checked_batch
 from bncli.checking.report import GradcheckReport
 from bncli.checking.session import Recipe, Target
 from bncli.checking.target import Announce, Caller, TargetFailure, announce_nothing
 from bncli.checking.understand import Trial, understand
 
-QUANTITIES = ("grad_input", "grad_gamma", "grad_beta")
 Progress = Callable[[str, int, int], None]
 
 
@@ -136,7 +135,7 @@ class Examination:
 
     def _blank(self, target: Any, request: Request) -> GradcheckReport:
         report = GradcheckReport(str(target), dtype=request.dtype, seed=request.seed)
-        report.quantities = dict.fromkeys(QUANTITIES)
+        report.quantities = dict.fromkeys(GRADIENTS)
         report.only = request.only
         if self._request.seeds > 1:
             report.seeds = tuple(range(self._request.seed, request.seed + 1))
@@ -164,6 +163,8 @@ class Examination:
         working = [trial for trial in trials if trial.holds] or [
             max(trials, key=lambda trial: trial.rank)
         ]
+        there = {name for trial in working if trial.target for name in trial.target.ways}
+        request.check_only([*GRADIENTS, *sorted(there - set(GRADIENTS))])
         asked: list[Inquiry] = []
         for trial in working:
             # What the user asks is asked once, in the first layout that works.

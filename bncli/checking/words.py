@@ -108,6 +108,7 @@ def formulas(found: Diagnosis, ddof: int, count: str) -> tuple[str, str]:
     known = [number if s == "?" else s for s, number in zip(symbols, numbers, strict=True)]
     if "*" in count:  # where N is the number of pictures, as in the sentence beside it
         known = [re.sub(r"\bB\b", "N", re.sub(r"\bN\b", f"({count})", s)) for s in known]
+        known = [s.replace(f"({count})/N", count.removeprefix("N*")) for s in known]
     return _formula(known, found.powers or (1, 1), ddof), _formula(("1",) * 3, (1, 1), ddof)
 
 

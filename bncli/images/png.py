@@ -86,7 +86,7 @@ def encoder_name() -> str:
 
 
 def encoder_version() -> str:
-    """Whatever decides the bytes of a file: recipe, compressors with versions, and a sample.
+    """Whatever decides the bytes of a file: compressors with versions, recipe, and a sample.
 
     The sample is a digest of what the compressor makes of known bytes, for the same version has
     other code, and writes other bytes, on another kind of processor.
@@ -96,7 +96,7 @@ def encoder_version() -> str:
     numbers = np.arange(1 << 14, dtype=np.uint32)
     known = (numbers * numbers >> 9).astype(np.uint8).reshape(128, -1)
     sample = zlib.crc32(_deflate(known))
-    return f"recipe {_RECIPE}, {packer}, sample {sample:08x}"
+    return f"{packer}, recipe {_RECIPE}, sample {sample:08x}"
 
 
 def check_chunks(content: bytes) -> None:
