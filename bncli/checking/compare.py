@@ -33,6 +33,7 @@ class Quantity:
         problem: what is wrong with it as an array; empty if nothing.
         worst: the worst elements: index, analytic, numeric.
         ratios: quartiles of analytic / numeric over the wrong elements.
+        directions: random directions over all elements, asked where not every element was.
     """
 
     passed: bool
@@ -52,6 +53,7 @@ class Quantity:
     problem: str = ""
     worst: tuple[tuple[tuple[int, ...], float | None, float | None], ...] = ()
     ratios: tuple[float, ...] = field(default=())
+    directions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,7 @@ def _of_input(
         problem = hold(asked, found, array, tolerance)
     allowed = Allowed(found.scales[name], tolerance, found.skipped)
     quantity = compare(array, found.values[name], allowed)
+    quantity = replace(quantity, directions=len(found.directions))
     if problem and quantity.passed:
         # No single value is far off: it is all of them together.
         return replace(quantity, passed=False, problem=problem)

@@ -304,6 +304,9 @@ def _looked_at(report: GradcheckReport) -> str:
     words = f"{', '.join(seen)}: {checked:,}{f' of {total:,}' if checked < total else ''} elements"
     if report.shape:
         words += f" of {'x'.join(map(str, report.shape))}"
+    directions = max((q.directions for q in seen.values()), default=0)
+    if directions:
+        words += f", and {directions} random directions over all"
     held = [tried["layout"] for tried in report.layouts if tried["held"]]
     if held and held != ["image"]:
         words += f", as {listed(held)}"

@@ -58,7 +58,8 @@ def _errors(quantity: Quantity) -> tuple[str, str]:
 
 def _coverage(quantity: Quantity) -> str:
     some = f" of {quantity.total:,}" if quantity.checked < quantity.total else ""
-    return f"{quantity.checked:,}{some} elements"
+    more = f", {quantity.directions} directions over all" if quantity.directions else ""
+    return f"{quantity.checked:,}{some} elements{more}"
 
 
 def worst_words(name: str, quantity: Quantity) -> str:
