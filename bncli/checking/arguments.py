@@ -18,8 +18,8 @@ EPS = 1e-8
 """Given where a layer needs an eps and has none of its own."""
 
 _MOMENTUM = 0.9
-_MISSING = object()
-_OPEN_ENDED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+MISSING = object()
+OPEN_ENDED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def is_input(name: str) -> bool:
@@ -27,7 +27,7 @@ def is_input(name: str) -> bool:
     return bool(_INPUT.fullmatch(name.lower())) and "grad" not in name.lower()
 
 
-def _is_among(name: str, names: frozenset[str]) -> bool:
+def is_among(name: str, names: frozenset[str]) -> bool:
     """Whether a name is one of those; single letters by their case, too."""
     bare = name.strip("_")
     return bare in names or (len(bare) > 1 and bare.lower() in names)
@@ -68,8 +68,12 @@ _WIDTHS = re.compile(
     r"filters_in|ch|maps?|layer_size)(_(in|dims?|size|num|count))?$|[DCndkmNF]$|dim_in$|chan$|last_dim$"
 )
 _MOMENTA = _names("momentum decay rho momentum_ m moving_decay ema momentum_rate running_momentum")
+_BATCH = _names("batch_size batch batchsize n_samples num_samples n_batch bs N M m B")
+_DIMENSIONS = _names("num_dims n_dims ndim ndims n_dim dimensions")
+_RUNNING = re.compile(
+    r"(running|moving|run|mov|r|pop|population|global)_?(mean|mu|avg|var|variance|std|sigma)\w*"
+)
 _GROUPS = _names("num_groups groups G n_groups group")
-_DELTA = re.compile(r"delta|grad|dout|dy|dz|d_?out|err|dl|dh|top")
 CACHES = _names("cache caches ctx kept context saved memory fwd_cache info store state aux tmp")
 
 
@@ -140,20 +144,20 @@ class Given:
             return self.choose(without, laid, width, (1, *without))
         return self.choose(width, without if len(without) > 1 else laid, laid)
 
-    def value(self, name: str, default: Any = _MISSING) -> Any:
-        """For an argument of a constructor or of forward; ``_MISSING`` where it is unknown."""
+    def value(self, name: str, default: Any = MISSING) -> Any:
+        """For an argument of a constructor or of forward; ``MISSING`` where it is unknown."""
         low = name.lower().strip("_")
         role = self.roles.get(name, "")
         if name in self.said:
             return self.said[name]
-        if role == "gamma" or (not role and _is_among(name, GAMMA)):
+        if role == "gamma" or (not role and is_among(name, GAMMA)):
             return self._parameter(self.gamma, default)
-        if role == "beta" or (not role and _is_among(name, BETA)):
+        if role == "beta" or (not role and is_among(name, BETA)):
             return self._parameter(self.beta, default)
         if role == "eps" or low in EPS_NAMES:
             if self.eps is not None:
                 return self.eps
-            return EPS if default in (None, _MISSING) else default
+            return EPS if default in (None, MISSING) else default
         return self._setting(name, low, default)
 
     def _parameter(self, value: Array, default: Any) -> Any:
@@ -162,37 +166,49 @@ class Given:
         numeric = isinstance(default, float | int)
         return value.copy() if not numeric or self.variant == 0 else default
 
-    def _setting(self, name: str, low: str, default: Any) -> Any:  # noqa: C901, PLR0911 - a table
+    def _setting(self, name: str, low: str, default: Any) -> Any:  # noqa: PLR0911 - a table
+        flag = default is MISSING or default in (False, True, None, 0, 1)
         if low in LEARNING:
             return self.rate
         if low in OPTIMIZERS:
-            return self.choose(default, self.recorder) if default is not _MISSING else self.recorder
-        if low in _TRAINING and (default is _MISSING or default in (False, True, None, 0, 1)):
-            return True
-        if low in _INFERENCE and (default is _MISSING or default in (False, True, None, 0, 1)):
-            return False
+            return self.choose(*([] if default is MISSING else [default]), self.recorder)
+        if (low in _TRAINING or low in _INFERENCE) and flag:
+            return low in _TRAINING
         if low in _MODE:
             return self._mode(default)
         if name in _SHAPES or self.roles.get(name) == "input_shape":
             return self.width(name)
-        if default is not _MISSING and default is not None:
+        if default is not MISSING and default is not None:
             return default
-        if (name in _GROUPS or low in _GROUPS) and default is _MISSING:
+        return self._size(name, low, default) if default is None else self._needed(name, low)
+
+    def _needed(self, name: str, low: str) -> Any:  # noqa: PLR0911 - likewise
+        """For an argument without a default."""
+        if name in _BATCH:
+            return self.choose(self.shape[0], self.width(name))
+        if low in _DIMENSIONS:
+            return len(self.layout.axes)
+        if _RUNNING.fullmatch(low):
+            spread = any(word in low for word in ("var", "std", "sigma"))
+            return np.ones_like(self.gamma) if spread else np.zeros_like(self.gamma)
+        if name in _GROUPS or low in _GROUPS:
             channels = self.shape[-1]
             return next((n for n in range(2, channels) if channels % n == 0), 1)
-        if low in _MOMENTA and default is _MISSING:
+        if low in _MOMENTA:
             return _MOMENTUM
-        if _OPTIONS.fullmatch(low) and default is _MISSING:
+        if _OPTIONS.fullmatch(low):
             return self.options()
-        if low in CACHES and default is _MISSING:
+        if low in CACHES:
             # Of a forward: the running mean and variance.
             return np.zeros_like(self.gamma), np.ones_like(self.gamma)
-        if _WIDTHS.fullmatch(name) or _WIDTHS.fullmatch(low):
-            return self.width(name)
-        return default
+        return self._size(name, low, MISSING)
+
+    def _size(self, name: str, low: str, default: Any) -> Any:
+        known = _WIDTHS.fullmatch(name) or _WIDTHS.fullmatch(low)
+        return self.width(name) if known else default
 
     def _mode(self, default: Any) -> Any:
-        if default is not _MISSING and not isinstance(default, bool | int | str):
+        if default is not MISSING and not isinstance(default, bool | int | str):
             return default
         if isinstance(default, bool | int):
             return True
@@ -202,7 +218,15 @@ class Given:
 
     def options(self) -> dict[str, Any]:
         """A dict of options, as assignments hand it over."""
-        return {"mode": "train", "momentum": _MOMENTUM, "eps": self.eps or EPS, **self.said}
+        own = {"gamma": self.gamma.copy(), "beta": self.beta.copy()}
+        return {"mode": "train", "momentum": _MOMENTUM, "eps": self.eps or EPS, **own, **self.said}
+
+
+def nobody_takes(said: Mapping[str, Any], taken: Mapping[str, inspect.Parameter]) -> list[str]:
+    """Those arguments of the user's that reach nothing."""
+    if any(p.kind is p.VAR_KEYWORD or _OPTIONS.fullmatch(n.lower()) for n, p in taken.items()):
+        return []
+    return [name for name in said if name not in taken]
 
 
 class UnknownArgumentError(Exception):
@@ -215,7 +239,7 @@ def signature_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         found = dict(inspect.signature(function).parameters)
     except (TypeError, ValueError):
         return {}
-    if found and all(p.kind in _OPEN_ENDED for p in found.values()):
+    if found and all(p.kind in OPEN_ENDED for p in found.values()):
         inner = getattr(function, "__init__", None) if inspect.isclass(function) else function
         return _under_a_wrapper(inner) or found
     return found
@@ -227,7 +251,7 @@ def _under_a_wrapper(function: Any) -> dict[str, inspect.Parameter]:
         if inspect.isfunction(cell.cell_contents):
             found = dict(inspect.signature(cell.cell_contents).parameters)
             found.pop("self", None)
-            if any(p.kind not in _OPEN_ENDED for p in found.values()):
+            if any(p.kind not in OPEN_ENDED for p in found.values()):
                 return found
     return {}
 
@@ -248,15 +272,15 @@ def bound(
     placed: list[Any] = []
     named: dict[str, Any] = {}
     for name, parameter in parameters.items():
-        if parameter.kind in _OPEN_ENDED:
+        if parameter.kind in OPEN_ENDED:
             continue
-        default = _MISSING if parameter.default is parameter.empty else parameter.default
+        default = MISSING if parameter.default is parameter.empty else parameter.default
         value = given.value(name, default)
-        if value is _MISSING and guess:
+        if value is MISSING and guess:
             value = given.width(name)
-        if value is _MISSING:
+        if value is MISSING:
             raise UnknownArgumentError(name)
-        if value is default and default is not _MISSING:
+        if value is default and default is not MISSING:
             continue
         if parameter.kind is parameter.POSITIONAL_ONLY:
             placed.append(value)
@@ -267,65 +291,10 @@ def bound(
     return placed, named
 
 
-def of_backward(
-    parameters: Mapping[str, inspect.Parameter], delta: Any, x: Any, rest: Any, given: Given
-) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments of a backward.
-
-    Args:
-        parameters: of the method.
-        delta: the gradient of the output.
-        x: the input of the forward.
-        rest: what the forward gave beside its output; None if nothing.
-        given: what there is for all others.
-
-    Raises:
-        UnknownArgumentError: as of :func:`bound`.
-    """
-    placed: list[Any] = []
-    named: dict[str, Any] = {}
-    usable = {n: p for n, p in parameters.items() if p.kind not in _OPEN_ENDED}
-    needed = [n for n, p in usable.items() if p.default is p.empty]
-    if not usable:
-        return ([delta], {}) if parameters else ([], {})
-    first = delta_name(usable, needed)
-    for name, parameter in usable.items():
-        default = _MISSING if parameter.default is parameter.empty else parameter.default
-        if name == first:
-            value = delta
-        elif name in given.said:
-            value = given.said[name]
-        elif is_input(name) and default is _MISSING:
-            value = x
-        elif default is _MISSING and not _is_setting(name):
-            # What nobody knows is what forward has kept, or the input.
-            value = given.choose(rest, rest, x) if rest is not None else given.choose(_MISSING, x)
-        else:
-            value = given.value(name, default)
-        if value is _MISSING:
-            raise UnknownArgumentError(name)
-        if value is default:
-            continue
-        if parameter.kind is parameter.KEYWORD_ONLY or len(placed) < list(usable).index(name):
-            named[name] = value
-        else:
-            placed.append(value)
-    return placed, named
-
-
-def _is_setting(name: str) -> bool:
+def is_setting(name: str) -> bool:
+    """Whether an argument says how to learn or in which mode, by its name."""
     low = name.lower()
     return low in LEARNING | OPTIMIZERS | EPS_NAMES | _TRAINING | _INFERENCE | _MODE
-
-
-def delta_name(usable: Mapping[str, inspect.Parameter], needed: list[str]) -> str:
-    """Which parameter of a backward is the delta."""
-    names = list(usable)
-    candidates = needed or names
-    likely = [n for n in candidates if _DELTA.search(n.lower()) and not _is_setting(n)]
-    unsettled = [n for n in candidates if not is_input(n) and not _is_setting(n)]
-    others = unsettled or candidates
-    return likely[0] if likely and len(candidates) > 1 else others[0]
 
 
 def own_eps(layer: Any, parameters: Mapping[str, inspect.Parameter]) -> float | None:

@@ -164,6 +164,13 @@ def find_of_parameter(
     """
     fitting = [p for p, a in found.items() if reshaped(a, shape) is not None]
     others = [other for other in parameters if other is not parameter]
+    returned = [
+        p for p in fitting if p[0] == RETURNED and not any(isinstance(s, str) for s in p[1:])
+    ]
+    if len(returned) >= len(parameters):
+        # What backward hands out is what it is for; by value, else by their order.
+        by_value = next((p for p in returned if right(found[p])), ())
+        return by_value or returned[parameters.index(parameter)]
     mine = [
         p for p in fitting
         if is_meant(p, parameter) and not any(is_meant(p, other) for other in others)

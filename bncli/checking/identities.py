@@ -236,6 +236,12 @@ def _stale(session: Session, target: Target, question: Question, base: Array) ->
     untouched = np.array_equal(output, before, equal_nan=True)
     yield "first output", untouched, "a second forward leaves the first output as it was", True
     same = _like(session.backward(question.delta).grad_input, base, 1e-9)
+    if any(path[0] == MOVED for path in target.ways.values()):
+        again = target.open(question.parameters, question.shape, rate=0.1)
+        again.forward(question.x)
+        same_at_all = _like(again.backward(question.delta).grad_input, base, 1e-6)
+        words = "the gradient of the input is that of the parameters before they are stepped"
+        yield "learning rate", same_at_all, words, True
     stateful = any(parameter.late for parameter in target.parameters)
     words = "after two forwards, backward belongs to the second"
     yield "second batch", same, words, not stateful

@@ -163,7 +163,13 @@ class Inquiry:
         if not isinstance(base, np.ndarray):
             return
         noise = float(np.median(self.asked[0].derivatives.noise.get("grad_input", 0.0)))
-        precision = max(float(np.finfo(kind).eps) for kind in (dtype, self.asked[0].base.dtype))
+        kinds = [np.dtype(dtype), self.asked[0].base.dtype]
+        kinds += [base.dtype] if base.dtype.kind == "f" else []
+        precision = max(float(np.finfo(kind).eps) for kind in kinds)
+        judged = self.asked[0].quantities.get("grad_input")
+        if judged is not None and judged.passed:
+            # What was let pass of its values is let pass of its properties.
+            precision = max(precision, judged.max_rel_error or 0.0)
         tolerance = max(100 * precision, 1e-3 * noise, self.request.tolerance or 0.0)
         asked_with = probe if self.model.eps is None else replace(probe, eps=self.model.eps)
         backward = partial(_input_gradient, self.target, dtype)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,10 +14,11 @@ from bncli.checking.arguments import (
     Given,
     UnknownArgumentError,
     bound,
-    of_backward,
     own_eps,
     signature_of,
 )
+from bncli.checking.handed import Several, of_backward
+from bncli.checking.modes import put_in_training
 from bncli.checking.places import Path, as_array, replace_at, value_at, within_reach
 from bncli.checking.protocol import LayerProtocol
 from bncli.checking.question import Array
@@ -27,13 +27,16 @@ from bncli.errors import TargetError
 
 _FORWARD = (
     "forward", "forward_pass", "_forward", "forward_propagation", "forward_prop", "feedforward",
-    "feed_forward", "fprop", "forward_propagate", "__call__", "call", "apply", "classify",
-    "propagate", "predict", "transform", "activate", "compute", "run", "normalize", "evaluate",
+    "feed_forward", "fprop", "forward_propagate", "__call__", "call", "apply", "classify", "fwd",
+    "ff", "update_output", "updateOutput", "process", "propagate", "predict", "transform",
+    "activate", "compute", "run", "normalize", "evaluate",
 )  # fmt: skip
 _BACKWARD = (
     "backward", "backward_pass", "_backward", "backward_propagation", "backward_prop",
     "backpropagation", "back_propagation", "backpropagate", "backprop", "back_prop", "bprop",
-    "backward_propagate", "derive", "learn", "gradient", "derivative", "grad",
+    "backward_propagate", "back", "bwd", "bp", "feed_back", "feedback", "compute_gradient",
+    "differentiate", "update_grad_input", "updateGradInput", "reverse", "pullback", "derive",
+    "learn", "gradient", "derivative", "grad",
 )  # fmt: skip
 _SETUP = (
     "set_input_shape", "set_shape", "build", "init", "initialize", "initialise", "setup",
@@ -41,9 +44,6 @@ _SETUP = (
     "init_weights", "initialize_weights", "create", "compile", "set_optimizer", "reset_parameters",
 )  # fmt: skip
 _OUTPUTS = ("output", "out", "y", "outputs", "Y", "a", "activation", "result", "a_out", "O", "A")
-_TRAINING = re.compile(r"_?(is_?)?train(ing|_?fla?g|_mode|ing_mode)?$")
-_INFERENCE = re.compile(r"_?(is_?)?(test|eval|inference|testing|evaluating)(_mode)?$")
-_RATE = re.compile(r"_?(lr|l_rate|learning_?rate|learn_rate)$")
 _ARGUMENTS = "arguments"
 
 
@@ -85,7 +85,7 @@ class Layer:
         self._rest = None
         if isinstance(result, tuple) and result:
             # Of more than output and cache, all may be the cache, or the first of them.
-            rest = result[1:]
+            rest = Several(result[1:])
             self._rest = (
                 (self.given.choose(rest, rest[0]) if len(rest) > 1 else rest[0]) if rest else None
             )
@@ -186,6 +186,15 @@ class Maker:
         """Of its constructor, if it is made."""
         return {}
 
+    def taken(self) -> dict[str, inspect.Parameter]:
+        """Every parameter of what is called of it, by name."""
+        names = {name for way in self.ways for name in way} | set(_SETUP)
+        called = (getattr(self._target, name, None) for name in names)
+        found = dict(self.parameters())
+        for function in called:
+            found |= signature_of(function) if callable(function) else {}
+        return found
+
     def make(self, given: Given, way: int = 0, *, set_up: bool = False) -> Layer:
         """A new layer.
 
@@ -195,7 +204,7 @@ class Maker:
             set_up: call what builds and initializes it, too.
         """
         thing = self._new(given)
-        _prepare(thing, given)
+        put_in_training(thing, given)
         if set_up:
             self._set_up(thing, given)
         return self.layer(thing, given, way)
@@ -286,33 +295,6 @@ def _has_meaning(name: str, parameter: inspect.Parameter, given: Given) -> bool:
     return True
 
 
-def _prepare(thing: Any, given: Given) -> None:
-    """Put a layer in training mode, and let it learn nothing by itself."""
-    for name, value in _settings(thing):
-        try:
-            if isinstance(value, bool):
-                if _TRAINING.fullmatch(name) and not value:
-                    setattr(thing, name, True)
-                elif _INFERENCE.fullmatch(name) and value:
-                    setattr(thing, name, False)
-            elif name == "mode" and isinstance(value, str) and value.lower() in {"test", "eval"}:
-                setattr(thing, name, "train")
-            elif isinstance(value, float) and _RATE.fullmatch(name):
-                setattr(thing, name, given.rate)
-        except AttributeError:
-            continue  # a property that cannot be set
-
-
-def _settings(thing: Any) -> Iterator[tuple[str, Any]]:
-    """Attributes and properties of a layer, those of its classes too, and what they are."""
-    names = dict.fromkeys(getattr(thing, "__dict__", {}))
-    for kind in type(thing).__mro__[:-1]:
-        names |= dict.fromkeys(vars(kind))
-    for name in names:
-        if any(known.fullmatch(name) for known in (_TRAINING, _INFERENCE, _RATE)) or name == "mode":
-            yield name, value_at(thing, (name,))
-
-
 def forward_names(target: Any, said: LayerProtocol) -> list[str]:
     """The methods that may be forward, likeliest first; none where there is none."""
     found = _named(target, said.forward, _FORWARD, ("forward", "fprop", "feed"))
@@ -334,11 +316,16 @@ def _methods(target: Any, said: LayerProtocol) -> list[tuple[str, str]]:
     missing = [n for n, f in (("forward", forwards), ("backward", backwards)) if not f]
     if missing:
         hint = "; give file.py:forward,backward" if inspect.isfunction(target) else ""
-        more = hint or "; say what they are called: --protocol " + " ".join(
-            f"{name}=METHOD" for name in missing
-        )
+        named = " ".join(f"--protocol {name}=METHOD" for name in missing)
+        more = hint or f"; say what they are called: {named}{_methods_there(target)}"
         raise TargetError(f"{_called(target)} has no method {' and no '.join(missing)}{more}")
     return [(f, b) for f in forwards for b in backwards if f != b][:6]
+
+
+def _methods_there(target: Any) -> str:
+    kind = target if inspect.isclass(target) else type(target)
+    there = [n for n in dir(kind) if not n.startswith("__") and callable(getattr(kind, n, None))]
+    return f" (it has {', '.join(there[:12])})" if there else ""
 
 
 def _called(target: Any) -> str:

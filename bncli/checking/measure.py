@@ -96,10 +96,8 @@ def measure(
         exact = exact.to(np.float32)
         base = function(exact.x, exact.parameters)
     wanted = [n for n in target.ways if not request.only or n in request.only]
-    index = {
-        role: target.wide({role: np.arange(value.size)}, question.shape)[role]
-        for role, value in exact.parameters.items()
-    }
+    numbers = {role: np.arange(value.size) for role, value in exact.parameters.items()}
+    index = target.wide(numbers, question.shape)
     roles = tuple(n.removeprefix("grad_") for n in wanted if n != "grad_input")
     slope = model.slope(exact, target.wide(exact.parameters, question.shape).get("gamma"))
     asked = Asked(function, exact, roles, base, request.seed, index, slope)
@@ -160,7 +158,12 @@ def _of_parameter(
     name: str, array: Array, rounding: Array, found: Derivatives, asked: Asked, request: Request
 ) -> Quantity:
     """Of a parameter, compared in the axes (w, h, c)."""
-    wide = asked.index[name.removeprefix("grad_")]
+    wide = asked.index.get(name.removeprefix("grad_"))
+    if wide is None:  # in no axes of a picture: in a row
+        parts = (array, found.values[name], found.noise[name], found.scales[name])
+        given, numeric, noise, scale = (np.asarray(part).reshape(1, 1, -1) for part in parts)
+        tolerance = _tolerance(request, noise + float(rounding.max()))
+        return compare(given, numeric, Allowed(scale, tolerance, np.zeros_like(given, bool)))
     given, numeric, noise, scale = (
         np.asarray(a).reshape(-1)[wide][0]
         for a in (array, found.values[name], found.noise[name], found.scales[name])

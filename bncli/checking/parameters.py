@@ -19,6 +19,7 @@ _STATE = re.compile(
     r".*(running|moving|mean|var|std|avg|average|eps|momentum|batches|decay|cache).*|_?(mu|sigma)\d?"
 )
 _STEP = 0.5
+_Candidate = tuple[Path, tuple[int, ...] | None, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,13 @@ class Parameter:
     Attributes:
         role: ``gamma``, ``beta``, or its own name where there are more.
         path: where it lies.
-        axes: those of the layout that it has.
+        axes: those of the layout that it has; None where it has others, as a matrix of weights.
         late: whether it is made by the first forward.
     """
 
     role: str
     path: Path
-    axes: tuple[int, ...]
+    axes: tuple[int, ...] | None
     late: bool = False
 
     @property
@@ -66,7 +67,7 @@ def find_parameters(
         raise TargetFailure(problem, ended=True)
     found: list[Parameter] = []
     for path, axes, scalar in _candidates(layer, layout, shape):
-        if scalar and any(p.axes for p in found):
+        if scalar and any(p.axes != () for p in found):
             continue  # what it is made with
         late = path not in early
         try:
@@ -78,6 +79,9 @@ def find_parameters(
         size = float(np.abs(change).max(initial=0.0))
         if np.isfinite(size) and size <= 1e-9 * float(np.abs(first).max(initial=1.0)):
             continue
+        if axes is None:
+            found.append(Parameter(spelled(path), path, None, late))
+            continue
         reduced = tuple(axis for axis in range(first.ndim) if axis not in axes)
         same = float(np.ptp(change, axis=reduced).max(initial=0.0)) <= 1e-6 * size
         role = "beta" if same else "gamma"
@@ -87,12 +91,10 @@ def find_parameters(
     return found
 
 
-def _candidates(
-    layer: Layer, layout: Layout, shape: Shape
-) -> Iterator[tuple[Path, tuple[int, ...], bool]]:
+def _candidates(layer: Layer, layout: Layout, shape: Shape) -> Iterator[_Candidate]:
     """Path, axes, and whether it is a number; arrays first."""
     seen: set[int] = set()
-    numbers: list[tuple[Path, tuple[int, ...], bool]] = []
+    numbers: list[_Candidate] = []
     for path, value in layer.reach():
         array = as_array(value)
         name = next((step for step in reversed(path) if isinstance(step, str)), "").lower()
@@ -112,7 +114,9 @@ def _candidates(
         by_picture = axes is not None and any(0 in layout.axes[axis] for axis in axes)
         if by_picture and name.strip("_") in GAMMA | BETA:
             raise TargetFailure(f"{spelled(path)} has an axis of pictures, as the layer was made")
-        if axes is not None and not by_picture:
+        # What lies as far as the batch is no parameter; a matrix of weights may be one.
+        odd = axes is None and array.ndim > 0 and len(array) != shape[0] and not scalar
+        if odd or (axes is not None and not by_picture):
             if scalar:
                 numbers.append((path, axes, True))
             else:

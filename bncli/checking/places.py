@@ -88,7 +88,10 @@ def as_array(value: Any) -> Array | None:
     if isinstance(value, np.ndarray | np.generic | float | int):
         array = np.asarray(value)
     elif is_tensor(value):
-        array = value.detach().resolve_conj().cpu().numpy()
+        try:
+            array = value.detach().resolve_conj().cpu().numpy()
+        except Exception:  # noqa: BLE001 - of a lazy layer, it is none yet
+            return None
     elif isinstance(value, list | tuple) and value and isinstance(value[0], float | int | list):
         try:
             array = np.asarray(value)
@@ -123,6 +126,9 @@ def within_reach(root: Any) -> Iterator[tuple[Path, Any]]:
                 here = (*path, step)
                 if as_array(value) is not None:
                     yield here, value
+                    grad = value.grad if is_tensor(value) else None
+                    if grad is not None:
+                        yield (*here, "grad"), grad
                 elif not isinstance(value, _CLOSED) and id(value) not in seen:
                     seen.add(id(value))
                     below.append((here, value))

@@ -110,12 +110,18 @@ class Seeker:
         # A parameter that has moved is no gradient; how far it has moved, may be one.
         own = {parameter.path for parameter in self.target.parameters}
         rest = {p: a for p, a in found.items() if p != path and p not in own}
+        unfound: list[Parameter] = []
         for parameter in self.target.parameters:
             way = self._way_of(parameter, rest, looks[0])
             if way:
                 ways[f"grad_{parameter.role}"] = way
-                rest.pop(way, None)
-            elif parameter.is_known:
+                if way[0] != RETURNED:
+                    rest.pop(way, None)
+            else:
+                unfound.append(parameter)
+        for parameter in unfound:
+            # Where no parameter has a gradient, one of an unknown name is a constant.
+            if parameter.is_known or len(ways) > 1:
                 self.missing.setdefault(f"grad_{parameter.role}", "")
         fits = numbers_or_reason(looks[0].get(path), laid.shape, "")[0] is not None
         self.fits = fits and not self._misshapen(ways, looks[0])
@@ -183,23 +189,25 @@ class Seeker:
         """
         role, before = parameter.role, self.values[parameter.role]
         steps = []
-        for rate in (1.0, 0.0):
+        for rate, times in ((1.0, 1.0), (0.0, 1.0), (1.0, 2.0)):
             try:
                 session = self._open(rate=rate)
                 session.forward(self.x)
-                session.look(self.deltas[0])
+                session.look(times * self.deltas[0])
             except TargetFailure:
                 return ()
             after = as_array(session.layer.value(parameter.path))
             if after is None or after.shape != before.shape:
                 return ()
             steps.append(before - after)
+        noise = 1e-5 * float(np.abs(before).max(initial=1.0))
+        if not np.allclose(2 * steps[0], steps[2], rtol=1e-3, atol=2 * noise):
+            return ()  # a step that does not grow with the gradient does not tell it
         if not np.allclose(steps[0], steps[1], rtol=1e-4, atol=1e-6):
             return (MOVED, role)
         along = np.random.default_rng(8).standard_normal(before.shape)
         slope = float(self._slope(role, along).sum())
         factor = float((steps[1] * along).sum()) / (slope or 1.0)
-        noise = 1e-5 * float(np.abs(before).max(initial=1.0))
         return (MOVED, role, repr(factor)) if np.abs(steps[1]).max() > noise and factor else ()
 
     def _slope(self, role: str, along: Array) -> Array:

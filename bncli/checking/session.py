@@ -125,7 +125,7 @@ class Target:
         return {
             p.role: self.layout.wide(np.asarray(values[p.role]), p.axes, shape)
             for p in self.parameters
-            if p.role in values
+            if p.role in values and p.axes is not None
         }
 
     def narrow(self, wide: Mapping[str, Array], shape: Shape) -> dict[str, Array]:

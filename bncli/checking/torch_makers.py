@@ -57,6 +57,9 @@ class TorchMaker(Maker):
             module = self._call("constructor", self._target, *placed, **named)
         else:
             module = self._call("copy", copy.deepcopy, self._target)
+        own = inspect.getattr_static(type(module), "backward", None)
+        if callable(own):
+            return _Manual(module, given, self._call)
         return TorchModule(module, given, self._call)
 
 
@@ -85,6 +88,24 @@ class TorchModule(Layer):
         leaves = [self._leaf, *named.values()]
         found = self._call("backward", _gradients, self._output, leaves, delta)
         return dict(zip(["grad_input", *named], found, strict=True))
+
+
+class _Manual(Layer):
+    """A module that has a backward of its own, which is the one that is judged."""
+
+    def __init__(self, module: Any, given: Given, call: Caller) -> None:
+        if given.gamma.dtype.kind == "f":
+            module.to(_torch_dtype(given.gamma))
+        module.train()
+        super().__init__(module, module.forward, module.backward, given, call)
+
+    def forward(self, x: Any) -> Array:
+        """The output."""
+        return super().forward(_leaf(x))
+
+    def backward(self, delta: Any) -> Any:
+        """What the backward of the module gives."""
+        return super().backward(_leaf(delta).detach())
 
 
 class TorchFunction(Layer):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bncli.checking.arguments import UnknownArgumentError
+from bncli.checking.arguments import UnknownArgumentError, nobody_takes
 from bncli.checking.layouts import LAST_RESORT, LAYOUTS, Layout, Shape, parameter_shapes
 from bncli.checking.makers import ClassMaker, Maker, PairMaker
 from bncli.checking.parameters import Parameter, find_parameters
@@ -80,9 +80,16 @@ def understand(thing: Any, said: LayerProtocol, call: Caller, eps: float | None)
 
     Raises:
         TargetError: it cannot be made or run, or no gradient of the input comes back.
+        OptionError: the user has said something of it that is not there.
     """
     first: TargetError | None = None
     for maker in _makers_for(thing, said, call):
+        taken = maker.taken()
+        for name in nobody_takes(said.arguments, taken):
+            there = ", ".join(n for n in taken if n != "self") or "nothing"
+            raise OptionError(
+                f"--argument {name}: {maker.name} takes no argument of that name; it takes {there}"
+            )
         trials = _tried(maker, said, call, eps)
         best = max(trials, key=lambda trial: trial.rank)
         if best.reached >= _GIVES:

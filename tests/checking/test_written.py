@@ -17,6 +17,8 @@ RIGHT = (
     "forward,backward_swapped", "forward,backward_in_dict", "forward,backward_in_lists",
     "forward,backward_by_keyword", "forward_needs_eps,backward",
     "forward_without_eps,backward_without_eps", "StepsByItself", "Scalars",
+    "BatchInConstructor", "WaitsInItsClass", "forward_of_parts,backward_of_parts",
+    "forward_of_dict,backward_of_dict",
 )  # fmt: skip
 WRONG = {
     "WidthWithoutMean": ({"grad_input"}, "the mean term is missing"),
@@ -121,6 +123,35 @@ def test_a_place_is_named_by_a_path():
     assert report.quantities["grad_gamma"].checked > 0
     with pytest.raises(TargetError, match="--protocol forward=METHOD"):
         gradcheck(f"{WRITTEN}:Oddly")
+
+
+def test_a_matrix_of_parameters_is_judged_whole():
+    """What is neither of a pixel nor of a channel is checked too, value by value."""
+    right, wrong = (gradcheck(f"{WRITTEN}:{name}") for name in ("Stacked", "HalvedStack"))
+
+    assert right.passed
+    assert right.quantities["grad_theta"].checked == 48
+    assert wrong.status == "fail"
+    assert wrong.quantities["grad_theta"].wrong > 40
+
+
+def test_a_step_that_learns_too_early_fails():
+    """At no learning rate all is right; at one, the gradient is that of another gamma."""
+    report = gradcheck(f"{WRITTEN}:SteppedTooEarly")
+
+    assert report.status == "fail"
+    assert [f.name for f in report.findings if f.decides and f.passed is False] == ["learning rate"]
+
+
+def test_a_step_that_does_not_tell_the_gradient_is_inconclusive():
+    """The sign of a gradient says nothing of its size."""
+    assert gradcheck(f"{WRITTEN}:Adaptive").exit_code == 3
+
+
+def test_an_argument_that_nothing_takes_is_refused():
+    """A slip of the keyboard is no answer."""
+    with pytest.raises(OptionError, match="takes no argument of that name; it takes gamma, beta"):
+        gradcheck(f"{WRITTEN}:Plain", arguments={"epz": 1e-3})
 
 
 def test_an_argument_reaches_constructor_forward_and_backward():

@@ -447,3 +447,92 @@ class Riddles:
     def backward(self, grad, enigma, riddle):
         self.dgamma, self.dbeta = riddle * (grad * self.hat).sum(axis=0), grad.sum(axis=0)
         return enigma * through(riddle * self.gamma * grad, self.hat, self.root, 0)
+
+
+class Stacked:
+    """gamma and beta are the rows of one array."""
+
+    def __init__(self, dim):
+        self.theta = np.stack([np.ones(dim), np.zeros(dim)])
+
+    def forward(self, x):
+        self.hat, self.root = normalized(x, 0, 1e-5)
+        return self.theta[0] * self.hat + self.theta[1]
+
+    def backward(self, grad):
+        self.dtheta = np.stack([(grad * self.hat).sum(axis=0), grad.sum(axis=0)])
+        return through(self.theta[0] * grad, self.hat, self.root, 0)
+
+
+class HalvedStack(Stacked):
+    """The same, halved."""
+
+    def backward(self, grad):
+        dx = super().backward(grad)
+        self.dtheta /= 2
+        return dx
+
+
+class SteppedTooEarly(Learner):
+    """The gradient of the input is that of the gamma after its step."""
+
+    def backward_pass(self, grad, lr):
+        self.gamma = self.gamma - lr * (grad * self.hat).sum(axis=0)
+        self.beta = self.beta - lr * grad.sum(axis=0)
+        return through(self.gamma * grad, self.hat, self.root, 0)
+
+
+class Adaptive(Learner):
+    """Steps by the sign of the gradients, which does not tell how large they are."""
+
+    def backward_pass(self, grad, lr):
+        dx = through(self.gamma * grad, self.hat, self.root, 0)
+        self.gamma = self.gamma - lr * np.sign((grad * self.hat).sum(axis=0))
+        self.beta = self.beta - lr * np.sign(grad.sum(axis=0))
+        return dx
+
+
+class BatchInConstructor:
+    """The constructor takes the number of pictures, too."""
+
+    def __init__(self, batch_size, num_features):
+        self.count = batch_size
+        self.gamma, self.beta = np.ones(num_features), np.zeros(num_features)
+
+    def forward(self, x):
+        self.hat, self.root = normalized(x, 0, 1e-5)
+        return self.gamma * self.hat + self.beta
+
+    def backward(self, g):
+        self.dgamma, self.dbeta = (g * self.hat).sum(axis=0), g.sum(axis=0)
+        rows = g - self.dbeta / self.count - self.hat * self.dgamma / self.count
+        return self.gamma / self.root * rows
+
+
+class WaitsInItsClass(Plain):
+    """In inference until somebody says otherwise, as its class has it."""
+
+    is_training = False
+
+    def forward(self, x):
+        if not self.is_training:
+            return self.gamma * x + self.beta
+        return super().forward(x)
+
+
+def forward_of_parts(x, gamma, beta, running_mean, running_var):
+    hat, root = normalized(x, 0, 1e-5)
+    return gamma * hat + beta, hat, root
+
+
+def backward_of_parts(dout, x_hat, root, gamma):
+    return backward(dout, (x_hat, root, gamma))
+
+
+def forward_of_dict(x, gamma, beta):
+    hat, root = normalized(x, 0, 1e-5)
+    return gamma * hat + beta, {"hat": hat, "root": root}
+
+
+def backward_of_dict(dout, root, hat, gamma):
+    return backward(dout, (hat, root, gamma))
