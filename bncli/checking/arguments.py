@@ -69,7 +69,7 @@ _WIDTHS = re.compile(
 )
 _MOMENTA = _names("momentum decay rho momentum_ m moving_decay ema momentum_rate running_momentum")
 _BATCH = _names("batch_size batch batchsize n_samples num_samples n_batch bs N M m B")
-_DIMENSIONS = _names("num_dims n_dims ndim ndims n_dim dimensions")
+_DIMENSIONS = _names("num_dims n_dims ndim ndims n_dim")
 _RUNNING = re.compile(
     r"(running|moving|run|mov|r|pop|population|global)_?(mean|mu|avg|var|variance|std|sigma)\w*"
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,9 +15,9 @@ from bncli.checking.arguments import UnknownArgumentError, nobody_takes
 from bncli.checking.layouts import LAST_RESORT, LAYOUTS, Layout, Shape, parameter_shapes
 from bncli.checking.makers import ClassMaker, Maker, PairMaker
 from bncli.checking.parameters import Parameter, find_parameters
-from bncli.checking.places import as_array, parsed
+from bncli.checking.places import as_array, parsed, spelled
 from bncli.checking.protocol import ABSENT, LayerProtocol
-from bncli.checking.question import PROBE_SHAPE, draw_parameters
+from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE, draw_parameters
 from bncli.checking.seeker import Seeker
 from bncli.checking.session import Recipe, Target
 from bncli.checking.target import Caller, Pair, TargetFailure
@@ -225,11 +226,33 @@ def _try(target: Target, trial: Trial) -> None:
         trial.target = target
     parameters = find_parameters(lambda: target.new(shape), layout, shape, laid)
     target = replace(target, parameters=tuple(_said_first(target, parameters, layout, shape)))
+    target = _without_chance(target, shape)
     values = draw_parameters(target.parameter_shapes(shape), 2015)
     seeker = Seeker(target, x, (deltas[0], deltas[1]), values)
     trial.target = seeker.find()
     trial.missing = seeker.missing
     trial.reached = _HOLDS if seeker.fits else _GIVES
+
+
+def _without_chance(target: Target, shape: Shape) -> Target:
+    """With no axes for a parameter that has them by chance: two values, and two channels."""
+    if shape != PROBE_SHAPE or target.maker.fixed:
+        return target
+    try:
+        there = target.parameter_shapes(SECOND_SHAPE)
+    except TargetFailure as failure:
+        if failure.ended:
+            raise
+        return target
+    laid = target.layout.shape(SECOND_SHAPE)
+    settled = []
+    for parameter in target.parameters:
+        size = math.prod(there[parameter.role])
+        if parameter.axes is not None and size != math.prod(laid[a] for a in parameter.axes):
+            settled.append(replace(parameter, role=spelled(parameter.path), axes=None))
+        else:
+            settled.append(parameter)
+    return replace(target, parameters=tuple(settled))
 
 
 def _said_first(
