@@ -85,13 +85,11 @@ def decode(header: Header, policy: ReadPolicy) -> Decoded:
     with open_file(header.path) as (file, state), decoding():
         if state.packed() != header.state:
             raise ImageError("it was changed while bncli was running; run again")
-        # Metadata is not kept with the frames before.
-        goes_on = header.is_animation and not policy.keep_metadata
-        begun = take(_key(header), header.frame) if goes_on else None
-        if begun is not None:
-            content = b""
-        else:
-            content = file.read() if header.page is None else _page_of(file, header)
+        begun = take(_key(header), header.frame) if header.is_animation else None
+        if header.page is not None:
+            content = _page_of(file, header)
+        else:  # an animation that is open already has all but the metadata
+            content = file.read() if begun is None or policy.keep_metadata else b""
     if content.startswith(b"\x89PNG"):
         check_chunks(content)
     with decoding():
@@ -156,7 +154,7 @@ def _metadata(content: bytes, header: Header, policy: ReadPolicy) -> Metadata:
     image: ImageFile.ImageFile | None = None
     with decoding(), contextlib.suppress(UnidentifiedImageError):  # a TIFF for others to read
         image = open_picture(file)
-        if header.is_animation:
+        if image.format == "MPO":  # whose pictures have each their own
             image.seek(header.frame)
         if image.format == "PNG" and _XMP in content and not image.info.get("xmp"):
             image.load()  # it stands after the pixels

@@ -193,7 +193,12 @@ def _page_header(page: Any) -> TiffHeader:
     usable = dtype.name in _DTYPES
     if dtype.kind != "f" and dtype.name not in _FULL_SCALE:  # numbers that have no white
         usable = usable and not inverted and not premultiplied
-    if mode is None or extras > 1 or not usable or (inverted and dtype.kind == "f"):
+    if extras > 1 and mode is not None:
+        raise ImageError(
+            f"it is a TIFF of {page.samplesperpixel} x {dtype} ({photometric}): {extras} channels "
+            "beside its colours, where at most one is supported; convert it to one of fewer"
+        )
+    if mode is None or not usable or (inverted and dtype.kind == "f"):
         raise ImageError(
             f"it is a TIFF of {page.samplesperpixel} x {dtype} ({photometric}), "
             "which is not supported; convert it to integers of at most 32 bits or floating-point "

@@ -40,7 +40,7 @@ _SUFFIXES = {
     "GIMP": "xcf",
     "icon": "ico icns",
     "vector": "svg svgz eps ai wmf emf",
-    "microscope": "czi nd2 lif oib oif vsi ims",
+    "microscope": "czi nd2 lif oib oif vsi ims lsm stk svs ndpi scn mrc",
     "NIfTI": "nii",
     _VIDEO: "mp4 m4v mov avi mkv webm mpg mpeg wmv asf flv mts m2ts 3gp ogv mj2",
 }
@@ -94,6 +94,7 @@ _PYTHONS_WORDS = (
     r"values to unpack|invalid literal|could not convert|reshape|requires a buffer|broadcast"
     r"|NoneType|out of range|argument|buffer|operand|not identified by this driver|\bb'"
 )
+_PYTHONS_SPEECH = r"between instances of|object at 0x"
 _DAMAGED = "it is damaged or incomplete; fetch or save it anew"
 _KNOWN = "PNG JPEG TIFF BMP GIF WEBP PNM"
 
@@ -176,9 +177,11 @@ def unidentified(file: BinaryIO, path: str) -> ImageError:
 def undecodable(error: Exception) -> ImageError:
     """Why a file of a known format cannot be decoded, by what was raised: its fault, or ours."""
     words = re.sub(r"\bb'(\w*)'", r"\1", reason_of(error))
+    if isinstance(error, _PYTHONS_OWN) or re.search(_PYTHONS_SPEECH, words):
+        return ImageError(f"it cannot be decoded: {_DAMAGED}")
     if isinstance(error, NotImplementedError) or re.search(_LACKING, words):
         return ImageError(f"its kind is not supported ({words}): {CONVERT}")
-    if isinstance(error, _PYTHONS_OWN) or re.search(_PYTHONS_WORDS, words):
+    if re.search(_PYTHONS_WORDS, words):
         return ImageError(f"it cannot be decoded: {_DAMAGED}")
     return ImageError(f"it cannot be decoded ({words}): {_DAMAGED}")
 

@@ -22,6 +22,7 @@ from bncli.images.foreign import refuse_raw, undecodable, unidentified
 from bncli.images.metadata import kinds_of
 from bncli.images.pages import Page, Stack, read_page, read_stack
 from bncli.images.png import late_exif
+from bncli.images.pnm import check_alone
 from bncli.images.policy import PILLOW_FORMATS, ReadPolicy
 from bncli.images.stores import open_file
 
@@ -137,6 +138,8 @@ def read_headers(path: str, name: str, policy: ReadPolicy) -> list[Header]:
             facts = _page_facts(file, state.size, stack, policy)
         else:
             frames = 1 if stack is not None else getattr(image, "n_frames", 1)
+            if policy.frames != "first" and image is not None and image.format == "PPM":
+                check_alone(file, image, wide=sixteen_bit_maximum(image) is not None)
             facts = _all_facts(image, file, frames, policy)
             _check_frames(frames, frames, policy)
         stack = stack or Stack()

@@ -183,8 +183,11 @@ def _dpi(image: ImageFile.ImageFile | None, tags: Mapping[int, Any]) -> tuple[fl
             unit = _INCHES[tags.get(_RESOLUTION_UNIT, 2)]
             across, down = (float(tags[tag]) * unit for tag in _RESOLUTION)
         else:
-            # Where a JPEG with EXIF says nothing of it, Pillow says 72.
-            told = image.format not in {"JPEG", "MPO"} or image.info.get("jfif_unit") in {1, 2}
+            # Where a JPEG with EXIF says nothing of it, Pillow says 72; of a TIFF, 1.
+            told = image.format not in {"JPEG", "MPO", "TIFF"} or image.info.get("jfif_unit") in {
+                1,
+                2,
+            }
             across, down = map(float, image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None

@@ -13,6 +13,7 @@ from bncli.errors import ImageError
 
 TAG = 42113
 _BITS_TAG = 258
+_MANY_DIGITS = 6
 _CLOSE = 4
 """Distances of neighbouring numbers by which a decimal text may miss the number it stands for."""
 
@@ -32,7 +33,8 @@ def check_no_data(numbers: NDArray[Any], declared: object) -> None:
         return
     if math.isnan(value):  # NaN is refused wherever it occurs
         return
-    count = int(np.count_nonzero(_equal(numbers, value)))
+    digits = len(text.lower().partition("e")[0].strip("+-0.").replace(".", ""))
+    count = int(np.count_nonzero(_equal(numbers, value, digits)))
     if count:
         raise ImageError(
             f"it holds {text[:40]}, which it declares to stand for no data (GDAL_NODATA), in "
@@ -71,7 +73,7 @@ def check_decoded(
     check_no_data(pixels, declared)
 
 
-def _equal(numbers: NDArray[Any], value: float) -> Any:
+def _equal(numbers: NDArray[Any], value: float, digits: int) -> Any:
     if numbers.dtype.kind != "f":
         ends = np.iinfo(numbers.dtype)
         possible = value.is_integer() and ends.min <= value <= ends.max
@@ -80,6 +82,8 @@ def _equal(numbers: NDArray[Any], value: float) -> Any:
     ends_of_floats = np.finfo(numbers.dtype)
     number = numbers.dtype.type(min(max(value, ends_of_floats.min), ends_of_floats.max))
     slack = _CLOSE * abs(float(number)) * float(ends_of_floats.eps)
+    if digits >= _MANY_DIGITS:  # a number that was rounded when it was written
+        slack = max(slack, 0.5 * abs(float(number)) * 10.0 ** (1 - digits))
     close = numbers == number
     if slack and math.isfinite(slack):
         close |= np.abs(numbers.astype(np.float64) - float(number)) <= slack

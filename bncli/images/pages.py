@@ -38,6 +38,9 @@ _DECIDING = frozenset(
 )
 """Tags that decide which pixels a page becomes, but for the places of the pixels."""
 
+_TOLD = frozenset({269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 700, 33432})
+"""Tags that say something of a page: description, resolution, who made it, when and with what."""
+
 _LONG = 4
 _MOST_DESCRIPTION = 1 << 20
 
@@ -216,7 +219,8 @@ def _alone(directory: Directory, page: Page, *, pixels: bool) -> bytes:
     if directory.number(_COMPRESSION, 1) == _OLD_JPEG:  # its tables stand anywhere in the file
         return _first_of_all(directory)
     order = directory.tiff.order
-    kept = {tag: directory.kept(tag) for tag in sorted(_DECIDING & directory.entries.keys())}
+    wanted = _DECIDING | _TOLD if pixels else _DECIDING
+    kept = {tag: directory.kept(tag) for tag in sorted(wanted & directory.entries.keys())}
     tiled = _TILES in directory.entries
     parts, places = _parts(directory), (_TILES, _TILE_BYTES) if tiled else (_STRIPS, _STRIP_BYTES)
     if page.start >= 0:

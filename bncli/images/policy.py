@@ -9,7 +9,7 @@ PILLOW_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 
 SUFFIXES = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib"}
-    | {".gif", ".webp", ".pnm", ".pbm", ".pgm", ".ppm", ".pfm"}
+    | {".mpo", ".btf", ".tf2", ".tf8", ".gif", ".webp", ".pnm", ".pbm", ".pgm", ".ppm", ".pfm"}
 )
 """Files of other suffixes are counted, not read, unless they are named one by one."""
 

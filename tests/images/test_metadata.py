@@ -264,3 +264,39 @@ def test_others_files_are_not_own(tmp_path, tag):
 
     with (tmp_path / "a.tiff").open("rb") as file:
         assert own_layout(file) is None
+
+
+def test_each_page_of_a_stack_has_its_own(tmp_path):
+    """Description and resolution of a page go to what is made of that page."""
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 9), np.uint8)
+    (tmp_path / "in").mkdir()
+    with tifffile.TiffWriter(tmp_path / "in" / "a.tif") as file:
+        for number, picture in enumerate(pictures):
+            dpi = (100 + number,) * 2
+            words = f"page {number}"
+            file.write(picture, resolution=dpi, resolutionunit=2, description=words, metadata=None)
+
+    normalize_folder(
+        tmp_path / "in", tmp_path / "out", frames="all", format="tiff", keep_metadata=True
+    )
+
+    for number in range(3):
+        with tifffile.TiffFile(tmp_path / "out" / f"a-{number}.tiff") as file:
+            tags = file.pages[0].tags
+            across = tags.valueof(282)
+            assert across[0] / across[1] == 100 + number
+            assert tags.valueof(270) == f"page {number}"
+
+
+def test_no_resolution_is_made_up(tmp_path):
+    """A TIFF that says nothing of its resolution has none, kept or not."""
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        picture = np.random.default_rng(number).integers(0, 256, (8, 9), np.uint8)
+        Image.fromarray(picture).save(tmp_path / "in" / f"{number}.tif")
+
+    done = normalize_folder(tmp_path / "in", tmp_path / "out", keep_metadata=True)
+
+    assert done.metadata["resolution"] == 0
+    with Image.open(tmp_path / "out" / "0.png") as image:
+        assert "dpi" not in image.info
