@@ -112,6 +112,8 @@ class Seeker:
         rest = {p: a for p, a in found.items() if p != path and p not in own}
         unfound: list[Parameter] = []
         for parameter in self.target.parameters:
+            if getattr(self.target.said, f"grad_{parameter.role}", "") == ABSENT:
+                continue
             way = self._way_of(parameter, rest, looks[0])
             if way:
                 ways[f"grad_{parameter.role}"] = way
@@ -153,7 +155,7 @@ class Seeker:
         role = parameter.role
         said = getattr(self.target.said, f"grad_{role}", "")
         if said:
-            return () if said == ABSENT else said_place(said, first, f"grad_{role}")
+            return said_place(said, first, f"grad_{role}")
         shape = self.values[role].shape
         way = find_of_parameter(parameter, self.target.parameters, rest, shape, self._is_of(role))
         if way:

@@ -89,6 +89,8 @@ def test_a_parameter_without_a_gradient_is_inconclusive():
     assert "grad_gamma" in report.reason
     assert "--protocol grad_gamma=" in report.reason
     assert gradcheck(f"{WRITTEN}:Forgetful", only=["grad_input"]).passed
+    none = {"grad_gamma": "none", "grad_beta": "none"}
+    assert gradcheck(f"{WRITTEN}:Forgetful", protocol=none).passed
 
 
 def test_a_scale_that_nobody_learns_is_a_constant():
