@@ -9,7 +9,7 @@ from PIL import Image
 
 # Started with nohup or in the background, the suite has these ignored, and its children would too.
 # A handler is not inherited: they get the defaults, and the suite itself stays as it was.
-for _number in (signal.SIGHUP, signal.SIGINT):
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
 
