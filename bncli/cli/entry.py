@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import importlib
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -35,6 +37,9 @@ _COMMANDS = {
 """Name -> where it lives and its line in the group's help, which so needs no import."""
 
 _EXIT_BUG = 70
+_OF_SIGNALS = 128
+"""A shell's exit code of a signal is this and its number."""
+
 _STREAM_ERRORS = {errno.ENOSPC, errno.EIO, errno.EBADF}
 _EXIT_CODES = [
     ("0", "All that was asked is done."),
@@ -48,6 +53,7 @@ _EXIT_CODES = [
     ("70", "A bug in bncli."),
     ("130 143 141", "Interrupted, terminated, reader went away."),
 ]
+_Handler = Callable[[int, FrameType | None], Any]
 _UNFINISHED = "a run is whole where summary.json is"
 
 
@@ -137,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with contextlib.suppress(ValueError):  # only the main thread may
+        sys.unraisablehook = _unraisable
         for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):  # Windows has the first two
             number = getattr(signal, name, None)
             # What is ignored stays so: nohup, and a shell's background jobs, rely on it.
@@ -229,8 +236,8 @@ def _usage_message(error: click.ClickException) -> str:
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     del frame
     # As with SIGINT: the second one does not wait for the cleaning.
-    signal.signal(number, lambda *_: os._exit(128 + number))
-    raise Ended("Terminated", 128 + number, f"terminated; {_UNFINISHED}")
+    signal.signal(number, lambda *_: os._exit(_OF_SIGNALS + number))
+    raise Ended("Terminated", _OF_SIGNALS + number, f"terminated; {_UNFINISHED}")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -238,6 +245,24 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     # Who asks twice does not want to wait for the cleaning; the next run sweeps what is left.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     raise KeyboardInterrupt
+
+
+def _unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """Raise again, a moment later, what a signal raised where Python drops it.
+
+    It does so in ``__del__`` and in the callbacks of weak references, which the end of every import
+    runs; without this the signal would have been for nothing.
+    """
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        number: int = signal.SIGINT
+        handler: _Handler = _interrupt
+    elif isinstance(lost.exc_value, Ended) and lost.exc_value.kind == "Terminated":
+        number, handler = lost.exc_value.code - _OF_SIGNALS, _terminate
+    else:
+        sys.__unraisablehook__(lost)
+        return
+    signal.signal(number, handler)
+    threading.Timer(0.01, _thread.interrupt_main, (number,)).start()
 
 
 def _abandon_stdout() -> None:

@@ -254,6 +254,40 @@ def test_signals(folder, tmp_path, number, code):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGQUIT, 131)]
+)
+def test_signal_where_python_drops_it(folder, tmp_path, number, code):
+    """A signal that arrives in a destructor, where Python drops what is raised, still ends it."""
+    many(folder, 100)
+    script = DROPPED.format(number=int(number)) + SLOW
+    run = subprocess.run(
+        [sys.executable, "-c", script, "normalize", str(folder), "-o", str(tmp_path / "out")],
+        capture_output=True,
+        check=False,
+    )
+
+    assert run.returncode == code, run.stderr
+    assert run.stderr.count(b"\n") == 1
+    assert b"ignored" not in run.stderr
+    assert not (tmp_path / "out").exists()
+
+
+DROPPED = """
+import signal
+from bncli.storage.output import RunFolder
+begin = RunFolder.begin
+class Dying:
+    def __del__(self):
+        signal.raise_signal({number})
+        for _ in range(1000):  # handlers run between two steps of Python
+            pass
+def begin_struck(self, *arguments, **found):
+    Dying()
+    return begin(self, *arguments, **found)
+RunFolder.begin = begin_struck
+"""
+
 SLOW = """
 import sys, time
 from bncli.storage.output import RunFolder

@@ -29,6 +29,7 @@ def ask(*words) -> Ran:
     """Run the command line in this process: what it would print, and its exit code."""
     out, err = io.StringIO(), io.StringIO()
     before = {number: signal.getsignal(number) for number in _HANDLED}
+    hook = sys.unraisablehook
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             main([str(word) for word in words])
@@ -37,6 +38,7 @@ def ask(*words) -> Ran:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = hook
     raise AssertionError
 
 
