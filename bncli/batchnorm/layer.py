@@ -294,7 +294,7 @@ class BatchNorm:
 
         pixels, batch = rows.shape[1], len(x)
         parts = len(tile_slices(pixels, batch * x.itemsize))  # too little work is not worth threads
-        threads = min(parts, self.threads or allowed_cores())
+        threads = min(parts, self.threads or allowed_cores()) if parts > 1 else 1
         tiles = tile_slices(pixels, min(batch, BLOCK_PICTURES) * x.itemsize, threads)
         # NaN or infinity anywhere in the delta of a pixel is in its sum.
         return run_tiles(kernel, tiles, self.threads) and bool(np.isfinite(grads).all())

@@ -74,9 +74,10 @@ def run_tiles(
         with np.errstate(all="ignore", over="raise"):
             kernel(tile)
 
-    workers = min(threads or allowed_cores(), len(slices))
+    # Asking the system for its cores takes longer than one small tile.
+    workers = min(threads or allowed_cores(), len(slices)) if len(slices) > 1 else 1
     try:
-        if workers <= 1:
+        if workers == 1:
             for tile in slices:
                 watched(tile)
             return True
