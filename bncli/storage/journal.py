@@ -184,6 +184,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         if whole and (ended or len(line) < _LONGEST_LINE):
             yield line
         whole = ended
+        del line  # before there is room to be found for the next
 
 
 def as_read_back(key: Key) -> dict[str, Any]:
