@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 _ESCAPED_BYTE = range(0xDC80, 0xDD00)  # how Python holds the bytes of a name that is no UTF-8
 _LONE = re.compile(
@@ -20,6 +23,19 @@ def parse_number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def json_pieces(document: Mapping[str, Any]) -> Iterator[bytes]:
+    """A JSON object in ASCII, indented; an iterator in it is a list, which is never held whole.
+
+    A file name may hold bytes that are no UTF-8: see :func:`with_whole_names`.
+    """
+    start = "{"
+    for key, value in document.items():
+        yield f"{start}\n  {json.dumps(key)}: ".encode()
+        yield from _json_rows(value) if isinstance(value, Iterator) else [_json(value, 1)]
+        start = ","
+    yield b"\n}\n"
 
 
 def with_whole_names(text: str) -> str:
@@ -44,6 +60,19 @@ def escaped(character: str) -> str:
     if code in _ESCAPED_BYTE:
         return f"\\x{code - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
+
+
+def _json_rows(rows: Iterator[Any]) -> Iterator[bytes]:
+    start = b"["
+    for row in rows:
+        yield start + b"\n    " + _json(row, 2)
+        start = b","
+    yield b"[]" if start == b"[" else b"\n  ]"
+
+
+def _json(value: Any, depth: int) -> bytes:
+    text = with_whole_names(json.dumps(value, indent=2, allow_nan=False))
+    return text.replace("\n", "\n" + "  " * depth).encode("ascii")
 
 
 def _marked(match: re.Match[str]) -> str:

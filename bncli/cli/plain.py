@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from bncli.errors import OutputError
-from bncli.text import printable, with_whole_names
+from bncli.text import json_pieces, printable
 
 __all__ = [
     "pictures",
@@ -21,6 +21,10 @@ __all__ = [
     "print_warning",
     "printable",
 ]
+
+
+_PIECES = 1 << 12
+"""Of a document that are written at once."""
 
 
 def pictures(count: int) -> str:
@@ -66,7 +70,9 @@ def print_result(text: str) -> None:
 
 def print_document(document: Mapping[str, Any]) -> None:
     """One JSON document on stdout, in ASCII."""
-    print_result(with_whole_names(json.dumps(document, indent=2, allow_nan=False)) + "\n")
+    pieces = (piece.decode("ascii") for piece in json_pieces(document))
+    while text := "".join(islice(pieces, _PIECES)):
+        print_result(text)
 
 
 def _say(kind: str, line: str) -> None:

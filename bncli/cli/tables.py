@@ -22,7 +22,7 @@ Rows = list[tuple[str, str]]
 def show_normalize(display: Display, summary: RunSummary, out: str) -> None:
     """The results of a run of normalize or apply."""
     warn_of_skipped(summary.faults)
-    display.document(summary.document())
+    display.document(summary.document(iter))
     if display.wants_tables:
         facts = facts_table(_facts(summary, out))
         display.table(facts, *([_values_table(summary)] if summary.channels else []))
@@ -33,7 +33,7 @@ def show_invert(display: Display, summary: InvertSummary, out: str) -> None:
     warn_of_skipped(summary.faults)
     for doubt in summary.doubts():
         print_warning(doubt)
-    display.document(summary.document())
+    display.document(summary.document(iter))
     if not display.wants_tables:
         return
     rows = [
@@ -174,7 +174,8 @@ def _plan_rows(plan: PlanFacts) -> Rows:
 
 
 def _written_rows(summary: Summary, out: str) -> Rows:
-    files = len({output.path for output in summary.outputs} - set(summary.arrays))
+    first = next((output.path for output in summary.outputs), None)
+    files = 0 if first is None or first in summary.arrays else len(summary.outputs)
     counted = [pictures(files)] if files else []
     rows = [("written", f"{out}: " + ", ".join([*counted, *summary.arrays, "summary.json"]))]
     if summary.kept:

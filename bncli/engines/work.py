@@ -44,20 +44,6 @@ class Items(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lazily:
-    """*count* items, each made of its index."""
-
-    make: Callable[[int], Item]
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[Item]:
-        return map(self.make, range(self.count))
-
-
-@dataclass(frozen=True, slots=True)
 class Lost:
     """Stands where an item was that ended its worker."""
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import PIL
 
 from bncli.errors import BncliError, DataError, ImageError, LimitError
+from bncli.images.catalog import Catalog, Look
 from bncli.images.decode import Decoded, decode
 from bncli.images.folder import Found
 from bncli.images.header import Header, read_headers
@@ -21,6 +21,7 @@ from bncli.images.layout import Shape
 from bncli.images.metadata import KINDS
 from bncli.images.policy import ReadPolicy
 from bncli.images.stores import is_url
+from bncli.packed import Lazily
 
 _LISTED = 20
 
@@ -58,7 +59,7 @@ class Picture:
         return decode(self.header, self.policy)
 
 
-Look = TypeVar("Look")
+Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,12 @@ class Unread:
     path: str
     name: str
     policy: ReadPolicy
+
+    @classmethod
+    def of(cls, path: str, name: str, policy: ReadPolicy) -> Self:
+        """By its absolute path, since other processes may stand in other folders."""
+        # A link stays itself.
+        return cls(path if is_url(path) else os.path.abspath(path), name, policy)  # noqa: PTH100
 
     def read(self) -> list[Header]:
         """The headers of its pictures.
@@ -81,7 +88,7 @@ class Unread:
 class Looker(Protocol):
     """What looks at many files at once, such as an Executor of concurrent.futures."""
 
-    def map(self, fn: Callable[[Any], Look], files: Sequence[Any], /) -> Iterator[Look]:
+    def map(self, fn: Callable[[Any], Seen], files: Sequence[Any], /) -> Iterator[Seen]:
         """What *fn* makes of each, in order."""
 
 
@@ -91,24 +98,27 @@ class ImageSet:
 
     Attributes:
         headers: one for every picture.
-        names: what each picture is called.
         policy: how they are read.
         shape: (w, h, c) of the array that each becomes.
         dtype: of that array: an integer of 8 to 32 bits, or a floating-point type.
         faults: the files that were left out, because they cannot be used.
     """
 
-    headers: tuple[Header, ...]
-    names: tuple[str, ...]
+    headers: Catalog
     policy: ReadPolicy
     shape: Shape
     dtype: np.dtype[Any]
     faults: tuple[Fault, ...] = ()
 
     @property
-    def paths(self) -> Iterable[Path]:
-        """The local files, one for each picture in one."""
-        return (Path(header.path) for header in self.headers if not is_url(header.path))
+    def names(self) -> Sequence[str]:
+        """What each picture is called."""
+        return self.headers.files.names
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The files, one for each picture in one."""
+        return self.headers.files.paths()
 
     @property
     def alpha_kept(self) -> bool:
@@ -118,23 +128,25 @@ class ImageSet:
     @property
     def with_alpha(self) -> int:
         """How many pictures have an alpha channel."""
-        return sum(header.kind.alpha for header in self.headers)
+        return sum(count for look, count in self.headers.looks() if look.kind.alpha)
 
     @property
     def metadata(self) -> dict[str, int]:
         """How many pictures have metadata of each kind."""
-        found = Counter(kind for header in self.headers for kind in header.metadata)
-        return {kind: found[kind] for kind in KINDS}
+        looks = list(self.headers.looks())
+        return {
+            kind: sum(count for look, count in looks if kind in look.metadata) for kind in KINDS
+        }
 
     @property
     def largest_file(self) -> int:
         """Bytes of the largest file, or page of one, that is read whole."""
-        return max(header.bytes_read for header in self.headers)
+        return self.headers.largest
 
     @property
     def left_out_pages(self) -> int:
         """How many pages of the files are masks or overviews of others."""
-        return sum(header.left_out for header in self.headers)
+        return sum(look.left_out * count for look, count in self.headers.looks())
 
     @property
     def notes(self) -> list[str]:
@@ -148,7 +160,8 @@ class ImageSet:
                 f"{names[0]}{more}: {self.left_out_pages:,} {pages} left out: masks or overviews "
                 "are no frames"
             )
-        short = [header for header in self.headers if header.missing]
+        some_missing = any(look.missing for look, _ in self.headers.looks())
+        short = [header for header in self.headers if header.missing] if some_missing else []
         lines += [
             f"{header.name.removesuffix('#0')}: it ends {header.missing:,} frames before the last "
             "that it declares; fetch it anew if it should be whole"
@@ -171,7 +184,7 @@ class ImageSet:
     def decoders(self) -> dict[str, str]:
         """The libraries that read the pictures, with their versions."""
         found = {"pillow": PIL.__version__}
-        if any(header.deep for header in self.headers):
+        if any(look.deep for look, _ in self.headers.looks()):
             from importlib.metadata import PackageNotFoundError, version  # takes long to load
 
             for name in ("imagecodecs", "tifffile"):
@@ -193,34 +206,33 @@ def preflight(found: Found, policy: ReadPolicy, looker: Looker, *, skip: bool = 
         ImageError: files cannot be used, or the pictures do not agree in mode, depth or size.
         LimitError: the only fault is that files have too many pixels.
     """
-    headers: list[Header] = []
+    headers = Catalog()
     faults = [Fault(name, reason) for name, reason in found.unreadable]
-    # Absolute paths, since other processes may stand in other folders.
-    files = [
-        # A link stays itself.
-        Unread(path if is_url(path) else os.path.abspath(path), name, policy)  # noqa: PTH100
-        for path, name in found.files
-    ]
+    files = Lazily(lambda index: Unread.of(*found.files[index], policy), len(found.files))
     for result in looker.map(_look, files):
         if isinstance(result, Fault):
             faults.append(result)
         else:
-            headers.extend(result)
+            for header in result:
+                headers.append(header)
     odd = _disagreements(headers, policy)
     if odd:  # where it is the damage that makes the difference, the damage is what is told
         damaged = _damaged(headers, odd, policy, looker)
         faults += damaged.values()
-        headers = [header for header in headers if header.name not in damaged]
+        headers = _without(headers, damaged)
         odd = _disagreements(headers, policy) if damaged else odd
     faults += odd
     if faults and not skip:
         raise faults_error(faults, len(found.files) + len(found.unreadable))
-    left_out = {fault.name for fault in faults}
-    kept = tuple(header for header in headers if header.name not in left_out)
+    kept = _without(headers, {fault.name for fault in faults})
     if not kept:
         raise faults_error(faults, len(found.files) + len(found.unreadable))
-    names = tuple(header.name for header in kept)
-    return ImageSet(kept, names, policy, _shape(kept[0], policy), kept[0].kind.dtype, tuple(faults))
+    first = kept[0]
+    return ImageSet(kept, policy, _shape(first, policy), first.kind.dtype, tuple(faults))
+
+
+def _without(headers: Catalog, names: Container[str]) -> Catalog:
+    return Catalog(header for header in headers if header.name not in names) if names else headers
 
 
 def _look(file: Unread) -> list[Header] | Fault:
@@ -231,7 +243,7 @@ def _look(file: Unread) -> list[Header] | Fault:
 
 
 def _damaged(
-    headers: Sequence[Header], odd: Sequence[Fault], policy: ReadPolicy, looker: Looker
+    headers: Catalog, odd: Sequence[Fault], policy: ReadPolicy, looker: Looker
 ) -> dict[str, Fault]:
     """Those pictures that cannot be decoded, of the odd ones, or of all where none is usual."""
     names = {fault.name for fault in odd}
@@ -266,7 +278,7 @@ def _shape(header: Header, policy: ReadPolicy) -> Shape:
     return width, height, (1 if mode == "L" else 3) + alpha
 
 
-def _disagreements(headers: Sequence[Header], policy: ReadPolicy) -> list[Fault]:
+def _disagreements(headers: Catalog, policy: ReadPolicy) -> list[Fault]:
     """The pictures that differ from most: in mode, alpha or depth, then in size."""
     faults: dict[str, Fault] = {}
     if policy.mode == "keep":
@@ -283,27 +295,29 @@ def _disagreements(headers: Sequence[Header], policy: ReadPolicy) -> list[Fault]
     return list(faults.values())
 
 
-def _alpha_words(header: Header) -> str:
-    return "with alpha" if header.kind.alpha else "without alpha"
+def _alpha_words(look: Look | Header) -> str:
+    return "with alpha" if look.kind.alpha else "without alpha"
 
 
 def _compare(
-    headers: Iterable[Header],
-    fact: Callable[[Header], str],
+    headers: Catalog,
+    fact: Callable[[Look | Header], str],
     remedy: str,
     faults: dict[str, Fault],
 ) -> None:
-    facts = [(header.name, fact(header)) for header in headers]
-    counts = Counter(value for _, value in facts)
+    counts = Counter[str]()
+    for look, count in headers.looks():
+        counts[fact(look)] += count
     if len(counts) <= 1:
         return
     usual, times = counts.most_common(1)[0]
     tie = sum(count == times for count in counts.values()) > 1
     # Then nobody is in the majority, but somebody has to be the measure: always the first.
-    first = next(name for name, value in facts if value == usual)
+    first = next(header.name for header in headers if fact(header) == usual)
     measure = f"are {usual}, like {first}, the first, and no more of any other" if tie else (
         f"are {usual}")  # fmt: skip
-    for name, value in facts:
-        if value != usual and name not in faults:
-            reason = f"it is {value}, but {times} of {len(facts)} {measure}; {remedy}"
-            faults[name] = Fault(name, reason)
+    for header in headers:
+        value = fact(header)
+        if value != usual and header.name not in faults:
+            reason = f"it is {value}, but {times} of {len(headers)} {measure}; {remedy}"
+            faults[header.name] = Fault(header.name, reason)

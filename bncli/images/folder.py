@@ -7,18 +7,23 @@ import functools
 import glob
 import os
 import re
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from itertools import chain
+from pathlib import Path
 
 from bncli.errors import ImageError, NoPicturesError
 from bncli.images.foreign import foreign_kind, is_dicom, unread_words
 from bncli.images.policy import SUFFIXES
 from bncli.images.stores import find_remote, is_url
+from bncli.packed import Lazily, Numbered, Packed, Picked, Shared, Texts, order_of
 
 _GLOB_CHARACTERS = re.compile(r"[*?\[]")
 _DIGITS = re.compile(r"([0-9]+)")
+_END, _PART, _NUMBER, _TEXT = b"\0", b"\1", b"\2", b"\3"
+"""What a piece of a sort key begins with, or ends with; no name holds a NUL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +58,50 @@ class Found:
         unreadable: (name, reason) of folders that could not be searched.
     """
 
-    files: tuple[tuple[str, str], ...]
+    files: Sequence[tuple[str, str]]
     ignored: int
     unread: Mapping[str, int]
     excluded: int
     roots: tuple[Path, ...]
     parents: tuple[Path, ...]
     unreadable: tuple[tuple[str, str], ...] = ()
+
+
+class Files(Packed[tuple[str, str]]):
+    """(path, name) pairs; what stands before its name in a path is kept once for all that share it.
+
+    Args:
+        pairs: the first of them.
+
+    Attributes:
+        names: of all.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self.names = Texts()
+        self._before = Shared[tuple[str, bool]]()
+        self._places = array("I")
+        for path, name in pairs:
+            self.append(path, name)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def append(self, path: str, name: str) -> None:
+        """Add one."""
+        ends = path.endswith(name)
+        before = path[: len(path) - len(name)] if ends else path
+        self.names.append(name)
+        self._places.append(self._before.number_of((before, ends)))
+
+    def paths(self) -> Sequence[str]:
+        """Of all, in order."""
+        return Lazily(lambda index: self[index][0], len(self))
+
+    def _at(self, index: int) -> tuple[str, str]:
+        name = self.names[index]
+        before, ends = self._before.things[self._places[index]]
+        return (before + name if ends else before), name
 
 
 def find_pictures(selection: Selection) -> Found:
@@ -75,43 +117,54 @@ def find_pictures(selection: Selection) -> Found:
         ImageError: nothing was found, and there are folders that cannot be read.
     """
     search = _Search(selection.recursive)
-    single: list[Path] = []
+    single: list[str] = []
     for source in selection.sources:
         _take_source(source, search, single)
-    search.files = _once(search.files + _named_below_common_folder(single))
-    if not search.files and search.unreadable:
+    files: Sequence[tuple[str, str]] = search.files
+    if single or len(selection.sources) > 1:  # a search alone finds nothing twice
+        files = _once(chain(files, _named_below_common_folder(single)))
+    if not files and search.unreadable:
         lines = [f"{name}: {reason}" for name, reason in search.unreadable]
         raise ImageError(*lines, paths=tuple(name for name, _ in search.unreadable))
-    if not search.files:
+    if not files:
         raise NoPicturesError(_nothing_found(selection, search.ignored, search.unread))
-    kept = [pair for pair in search.files if _wanted(pair[1], selection)]
+    kept = files
+    if selection.include or selection.exclude:
+        kept = Files(pair for pair in files if _wanted(pair[1], selection))
     if not kept:
         raise NoPicturesError(
-            f"--include and --exclude leave none of {len(search.files)} pictures; widen them"
+            f"--include and --exclude leave none of {len(files)} pictures; widen them"
         )
-    kept.sort(key=lambda pair: natural_key(pair[1]))
+    order = order_of([natural_key(name) for _, name in kept])
     return Found(
-        files=tuple(kept),
+        files=Files(Picked(kept, order)),
         ignored=search.ignored,
         unread=dict(sorted(search.unread.items())),
-        excluded=len(search.files) - len(kept),
+        excluded=len(files) - len(kept),
         roots=tuple(search.roots),
-        parents=tuple({path.parent for path in single}),
+        parents=tuple(map(Path, {os.path.dirname(path) or "." for path in single})),  # noqa: PTH120
         unreadable=tuple(search.unreadable),
     )
 
 
-def natural_key(name: str) -> tuple[tuple[tuple[tuple[int, int, str], ...], ...], str]:
-    """Sort key by which ``a2`` comes before ``a10``; names that differ only in zeros by text."""
-    parts = tuple(
-        tuple(
-            (0, int(piece), "") if piece.isascii() and piece.isdigit() else (1, 0, piece)
-            for piece in _DIGITS.split(part)
-            if piece
-        )
-        for part in name.split("/")
-    )
-    return parts, name
+def natural_key(name: str) -> bytes:
+    """Sort key by which ``a2`` comes before ``a10``; names that differ only in zeros by text.
+
+    It is one run of bytes, since it is made of every file: pieces of a part are numbers by their
+    value, which come before text; a path comes before what lies below it; the whole name decides
+    last.
+    """
+    key = bytearray()
+    for part in name.split("/"):
+        key += _PART
+        for piece in _DIGITS.split(part):
+            if piece.isascii() and piece.isdigit():
+                digits = (piece.lstrip("0") or "0").encode("ascii")
+                key += _NUMBER + len(digits).to_bytes(4) + digits
+            elif piece:
+                # UTF-8 keeps the order of characters, halves of surrogate pairs too.
+                key += _TEXT + piece.encode("utf-8", "surrogatepass") + _END
+    return bytes(key + _END + name.encode("utf-8", "surrogatepass"))
 
 
 class _Search:
@@ -119,7 +172,7 @@ class _Search:
 
     def __init__(self, recursive: bool) -> None:
         self.recursive = recursive
-        self.files: list[tuple[str, str]] = []
+        self.files = Files()
         self.ignored = 0
         self.unread: Counter[str] = Counter()
         self.roots: list[Path] = []
@@ -128,32 +181,24 @@ class _Search:
 
     def walk(self, root: Path) -> None:
         self.roots.append(root)
-        pending = [(root, PurePosixPath())]
+        pending = [(root, "")]
         while pending:
             folder, below = pending.pop()
             try:
-                entries = self._entries(folder)
+                names, folders = self._entries(folder)
             except OSError as error:
                 reason = f"the folder cannot be read: {error.strerror}"
                 self.unreadable.append((str(folder), reason))
                 continue
-            for entry in entries:
-                if entry.name.startswith("."):
-                    self.ignored += 1
-                elif _is_folder(entry):
-                    if self.recursive:
-                        pending.append((Path(entry.path), below / entry.name))
-                elif PurePosixPath(entry.name).suffix.lower() in SUFFIXES:
-                    self.files.append((entry.path, str(below / entry.name)))
-                else:
-                    self._ignore([entry.name])
-                    if "." not in entry.name and is_dicom(entry.path):
-                        self.unread["DICOM"] += 1
+            for name in names:
+                self.files.append(os.path.join(folder, name), below + name)  # noqa: PTH118 - many
+            pending += [(folder / name, f"{below}{name}/") for name in folders]
 
     def take_remote(self, source: str) -> None:
         """Take the pictures of a folder, glob or file in a store."""
         files, others = find_remote(source, recursive=self.recursive)
-        self.files += files
+        for path, name in files:
+            self.files.append(path, name)
         self._ignore(others)
 
     def _ignore(self, names: Iterable[str]) -> None:
@@ -162,14 +207,27 @@ class _Search:
         self.ignored += len(kinds)
         self.unread.update(kind for kind in kinds if kind is not None)
 
-    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
-        """What is in a folder, by name; nothing where it was visited before."""
+    def _entries(self, folder: Path) -> tuple[list[str], list[str]]:
+        """The pictures and folders in a folder, by name; none where it was visited before."""
         status = os.stat(folder)  # noqa: PTH116 - Path.stat is this
+        names: list[str] = []
+        folders: list[str] = []
         if (status.st_dev, status.st_ino) in self._visited:
-            return []
+            return names, folders
         self._visited.add((status.st_dev, status.st_ino))
         with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            for entry in entries:
+                if entry.name.startswith("."):
+                    self.ignored += 1
+                elif _is_folder(entry):
+                    folders += [entry.name] if self.recursive else []
+                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 - many
+                    names.append(entry.name)
+                else:
+                    self._ignore([entry.name])
+                    if "." not in entry.name and is_dicom(entry.path):
+                        self.unread["DICOM"] += 1
+        return sorted(names), sorted(folders)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -179,17 +237,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _take_source(source: str, search: _Search, single: list[Path]) -> None:
-    path = Path(source)
+def _take_source(source: str, search: _Search, single: list[str]) -> None:
     if is_url(source):
         search.take_remote(source)
     elif os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for names that are too long
-        search.walk(path)
+        search.walk(Path(source))
     elif _is_there(source):
-        single.append(path)
+        single.append(str(Path(source)))
     elif _GLOB_CHARACTERS.search(source):
-        matches = [Path(match) for match in glob.iglob(source, recursive=True)]  # noqa: PTH207
-        files = [match for match in matches if not match.is_dir()]
+        matches = glob.iglob(source, recursive=True)  # noqa: PTH207 - of any path
+        files = [str(Path(match)) for match in matches if not os.path.isdir(match)]  # noqa: PTH112
         if not files:
             raise NoPicturesError(
                 f"{source}: the pattern matches no file; check it", paths=(source,)
@@ -214,22 +271,26 @@ def _is_there(source: str) -> bool:
     return True
 
 
-def _once(files: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _once(files: Iterable[tuple[str, str]]) -> Files:
     """Each file the first time it is named, by its place; a link beside its target is a file."""
     folder = functools.lru_cache(os.path.realpath)
-    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    seen, once = Numbered(), Files()
     for path, name in files:
         above, last = os.path.split(path)
-        seen.setdefault((folder(above), last), (path, name))
-    return list(seen.values())
+        place = f"{folder(above)}/{last}"
+        if place not in seen:
+            seen.add(place)
+            once.append(path, name)
+    return once
 
 
-def _named_below_common_folder(paths: Iterable[Path]) -> list[tuple[str, str]]:
-    whole = [(path, Path(os.path.abspath(path))) for path in paths]  # noqa: PTH100 - keeps links
-    if not whole:
-        return []
-    common = os.path.commonpath([str(absolute.parent) for _, absolute in whole])
-    return [(str(path), absolute.relative_to(common).as_posix()) for path, absolute in whole]
+def _named_below_common_folder(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if not paths:
+        return
+    whole = Lazily(lambda index: os.path.abspath(paths[index]), len(paths))  # noqa: PTH100 - links
+    common = os.path.commonpath({os.path.dirname(path) for path in whole})  # noqa: PTH120 - many
+    for path, absolute in zip(paths, whole, strict=True):
+        yield path, Path(absolute).relative_to(common).as_posix()
 
 
 def _wanted(name: str, selection: Selection) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bncli.errors import OptionError, OutputError
+from bncli.packed import Lazily, Numbered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,16 +149,16 @@ def check_writable(fmt: Format, channels: int, alpha_kept: bool) -> None:
         )
 
 
-def picture_names(fmt: Format, names: Sequence[str]) -> list[str]:
+def picture_names(fmt: Format, names: Sequence[str]) -> Sequence[str]:
     """The file of each picture, all different; none for one array.
 
     Raises:
         OutputError: two pictures would be written to one file.
     """
     if not fmt.suffix:
-        return []
-    outputs = [output_name(name, fmt.name) for name in names]
-    if len(set(outputs)) == len(outputs):
+        return ()
+    outputs = Lazily(lambda index: output_name(names[index], fmt.name), len(names))
+    if len(Numbered(outputs)) == len(outputs):
         return outputs
     sharing = defaultdict(list)
     for name, output in zip(names, outputs, strict=True):

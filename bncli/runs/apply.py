@@ -85,7 +85,7 @@ def apply_folder(
         check_finite(found)
         summary.dead_pixels = found.dead
         batch = batch_for(run, decode=asked.skip and bool(run.array))
-        names = [run.source.names[index] for index in batch.indexes]
+        names = run.names(batch.indexes)
         run.begin(summary, Inputs(names))
         gallery = gallery_of(run, names, transform, found, fitted.moments)
         change, scaling = applying(run, transform, found, others=True)

@@ -26,7 +26,6 @@ from bncli.checking.target import Caller
 from bncli.drawing.check_page import allowed_error, error_shares, page_file
 from bncli.drawing.thumbnails import error_colours
 from bncli.engines.threads import Threads
-from bncli.engines.work import Lazily
 from bncli.errors import LimitError, OptionError, OutputError
 from bncli.images.batch import Fault, faults_error
 from bncli.images.folder import Selection
@@ -35,6 +34,7 @@ from bncli.images.pillow import pillow_unlimited
 from bncli.images.png import encode_png
 from bncli.images.policy import ReadPolicy
 from bncli.machine import allowed_cores, allowed_memory
+from bncli.packed import Lazily
 from bncli.runs.source import open_source, read_or_fault, refuse
 from bncli.storage.apart import check_apart, check_file_apart
 from bncli.storage.arrays import load_array, write_array

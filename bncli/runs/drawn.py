@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +87,9 @@ class Drawn:
         self._asked = asked
         self._files: dict[str, WholeFile] = {}
         self._entered = ExitStack()
-        taken = {*names, SUMMARY} if asked.files else set()
         for option, path in asked.files.items():
             inner = _name_inside(path, out)
-            if inner in taken:
+            if inner == SUMMARY or inner in names:
                 raise OutputError(f"{path}: the run writes a file of that name; choose another")
             if inner is not None and inner.startswith("."):
                 raise OutputError(f"{path}: hidden names in OUT are bncli's own; choose another")
@@ -99,7 +98,7 @@ class Drawn:
                 path, overwrite=overwrite, resume=resume, folder_comes=folder_comes
             )
 
-    def check_apart(self, searched: Sequence[Path], read: Iterable[Path]) -> None:
+    def check_apart(self, searched: Sequence[Path], read: Sequence[str]) -> None:
         """Raise OptionError if a file is one that is read, or lies in a folder that is read."""
         for path in self._asked.files.values():
             check_file_apart(path, searched, read)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +22,14 @@ from bncli.batchnorm.transform import Survey, Transform, survey
 from bncli.errors import ArrayError, SinglePictureError
 from bncli.images.layout import to_array, to_raster
 from bncli.images.policy import ReadPolicy
+from bncli.packed import Picked
 from bncli.runs.parameters import Layer, Parameter
 from bncli.runs.reading import Batch
 from bncli.runs.source import ArrayBatch, Source
 from bncli.storage.arrays import naming
 from bncli.storage.statistics import (
     Facts,
-    Picture,
+    Pictures,
     Running,
     read_statistics,
     write_statistics,
@@ -58,7 +58,7 @@ class Fitted:
     gamma: Parameter
     beta: Parameter
     running: tuple[Raster, Raster] | None
-    pictures: Sequence[Picture]
+    pictures: Pictures
 
     def statistics(self) -> PixelStatistics:
         """Mean and variance as they are to be used: running, unbiased, or of the batch.
@@ -146,10 +146,7 @@ def fit_batch(
     """
     assert batch.moments is not None  # noqa: S101 - the first pass has just ended
     planes = None if running is None else (running.mean, running.variance)
-    pictures = [
-        Picture(source.names[index], digest.hex())
-        for index, digest in zip(batch.indexes, batch.digests, strict=True)
-    ]
+    pictures = Pictures(Picked(source.names, batch.indexes), batch.digests)
     facts = replace(facts, count=batch.moments.count)
     return Fitted(facts, batch.moments, layer.gamma, layer.beta, planes, pictures)
 

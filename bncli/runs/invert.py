@@ -100,7 +100,7 @@ def invert_folder(
         change = Restoring(_inverse(run, fitted, numbers, clipping=clipping))
         del fitted  # for large pictures it is most of the memory
         batch = batch_for(run, decode=run.asked.skip and bool(run.array))
-        names = [run.source.names[index] for index in batch.indexes]
+        names = run.names(batch.indexes)
         run.begin(summary, Inputs(names))
         if asked.dry_run:
             done = write_all(run, None, batch, change, dtype)
@@ -184,7 +184,7 @@ def _earlier_run(
         if not (folder / SUMMARY).exists():
             continue
         try:
-            runs.append(read_summary(folder / SUMMARY))
+            runs.append(read_summary(folder / SUMMARY, len(source.names)))
         except DataError:
             if source.dtype.kind == "u":  # else nothing of it is needed
                 raise

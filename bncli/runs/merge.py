@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from bncli.runs.fitted import Fitted, load_fitted
 from bncli.runs.parameters import Parameter
 from bncli.runs.statistics import MergeSummary, report_on
 from bncli.storage.apart import check_file_apart
-from bncli.storage.statistics import Facts, Picture
+from bncli.storage.statistics import Facts, Pictures, repeated_digests
 from bncli.storage.whole_file import WholeFile, write_whole
 from bncli.version import __version__
 
@@ -86,7 +87,7 @@ def merge_statistics(
     if len(files) < 2:  # noqa: PLR2004 - several
         raise OptionError("one file is nothing to merge; give two or more")
     WholeFile(target, overwrite=overwrite).check()
-    check_file_apart(target, [], files)
+    check_file_apart(target, [], [str(path) for path in files])
     order, twins = _checked(files)
     whole = load_fitted(order[0])
     for path in order[1:]:
@@ -102,7 +103,7 @@ def merge_statistics(
 def _checked(files: Sequence[Path]) -> tuple[list[Path], int]:
     """The files in the order in which they are joined, found to fit; only one is held at a time."""
     first: Layered | None = None
-    pictures: list[tuple[Path, Sequence[Picture]]] = []
+    pictures: list[tuple[Path, Pictures]] = []
     for path in files:
         fitted = load_fitted(path)
         layered = Layered(str(path), fitted.facts, fitted.gamma, fitted.beta)
@@ -115,13 +116,13 @@ def _checked(files: Sequence[Path]) -> tuple[list[Path], int]:
     return [path for path, _ in pictures], twins
 
 
-def picture_order(fitted: Fitted) -> list[tuple[str, str]]:
+def picture_order(fitted: Fitted) -> bytes:
     """The key by which statistics are put in order before they are joined."""
     return _order(fitted.pictures)
 
 
-def _order(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
-    return sorted((picture.name, picture.sha256) for picture in pictures)
+def _order(pictures: Pictures) -> bytes:
+    return b"".join(picture.key() for picture in pictures.ordered())
 
 
 def joined(one: Fitted, other: Fitted) -> Fitted:
@@ -131,9 +132,7 @@ def joined(one: Fitted, other: Fitted) -> Fitted:
         LimitError, NonFiniteError: the sums overflow.
     """
     facts = replace(one.facts, count=one.facts.count + other.facts.count, bncli=__version__)
-    pictures = sorted(
-        [*one.pictures, *other.pictures], key=lambda picture: (picture.name, picture.sha256)
-    )
+    pictures = one.pictures.and_those(other.pictures)
     moments = _sum(one.moments, other.moments)
     return Fitted(facts, moments, one.gamma, one.beta, None, pictures)
 
@@ -177,7 +176,7 @@ def check_alike(new: Layered, first: Layered) -> None:
         )
 
 
-def check_no_doubles(sets: Sequence[tuple[str, Sequence[Picture]]]) -> int:
+def check_no_doubles(sets: Sequence[tuple[str, Pictures]]) -> int:
     """Refuse a picture that is in two sets: of one digest, and one name the end of the other.
 
     Two files of equal bytes are two pictures, as they are to normalize, unless their names say that
@@ -189,20 +188,22 @@ def check_no_doubles(sets: Sequence[tuple[str, Sequence[Picture]]]) -> int:
     Raises:
         DataError: there are such pictures; each is named, with both sets.
     """
-    seen: dict[str, list[tuple[str, str]]] = {}
+    several = repeated_digests(functools.reduce(Pictures.and_those, (one for _, one in sets)))
+    seen: dict[bytes, list[tuple[str, str]]] = {}
     doubles: list[tuple[str, str]] = []
     twins = 0
-    for place, pictures in sets:
-        earlier = {p.sha256: list(seen[p.sha256]) for p in pictures if p.sha256 in seen}
+    for place, every in sets:
+        pictures = [picture for picture in every if picture.digest in several]
+        earlier = {p.digest: list(seen[p.digest]) for p in pictures if p.digest in seen}
         for picture in pictures:
-            others = earlier.get(picture.sha256, [])
+            others = earlier.get(picture.digest, [])
             double = next((o for o in others if _is_one(o[1], picture.name)), None)
             if double is not None:
                 line = f"{picture.name}: it is in {double[0]} and again in {place}"
                 doubles.append((picture.name, line))
             twins += bool(others)
         for picture in pictures:
-            seen.setdefault(picture.sha256, []).append((place, picture.name))
+            seen.setdefault(picture.digest, []).append((place, picture.name))
     if doubles:
         lines = [f"{line}; count it once" for _, line in doubles[:_LISTED]]
         if len(doubles) > _LISTED:

@@ -13,6 +13,7 @@ import numpy as np
 from bncli.batchnorm.gradients import InputGradient
 from bncli.batchnorm.transform import Transform
 from bncli.machine import give_back_memory
+from bncli.packed import Joined
 from bncli.runs.asked import ask, local_path
 from bncli.runs.backward import (
     GRAD_INPUT,
@@ -101,7 +102,7 @@ def _normalize(run: Run, summary: RunSummary, layer: Layer, backward: Backward |
     fitted = fit_batch(source, batch, layer, source_facts(source, layer))
     transform, found = fitted.transform(threads)
     check_finite(found)
-    names = [source.names[index] for index in batch.indexes]
+    names = run.names(batch.indexes)
     summary.count, summary.faults = len(names), (*source.faults, *batch.faults)
     inputs = Inputs(names, batch.digests)
     run.begin(summary, inputs, decoded=survey_digest(found), **digest.result())
@@ -139,7 +140,7 @@ def _finished(
     backward: Backward | None,
 ) -> bool:  # fmt: skip
     """Whether the same run is whole already; then the summary says what it found."""
-    names = [*run.paths(batch.indexes), *array_names(layer, backward), STATS]
+    names = Joined(run.paths(batch.indexes), [*array_names(layer, backward), STATS])
     document = files.finished(names)
     return document is not None and summary.adopt(document)
 

@@ -18,7 +18,7 @@ from bncli.storage.statistics import Facts
 _PROGRAM_BYTES = 72 << 20
 """Python, numpy, Pillow and rich, with room for what threads leave lying about."""
 
-_PICTURE_BYTES = 2048
+_PICTURE_BYTES = 512
 """Of a picture, whatever its size: names, digests, and its part of the summary."""
 
 _BLOCK_BYTES = 8 << 20

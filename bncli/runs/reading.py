@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
 from bncli.batchnorm.gradients import GradientSums
 from bncli.batchnorm.moments import PixelMoments, moments_for, part_for
-from bncli.engines.work import Item, Lazily
+from bncli.engines.work import Item
 from bncli.images.batch import Fault, fault_of, faults_error
 from bncli.images.decode import Decoded
+from bncli.packed import Lazily, Packed, Records
 from bncli.runs.run import Run
 from bncli.runs.source import read_or_fault
+from bncli.storage.journal import DIGEST
 
 Raster = NDArray[Any]
 
@@ -27,6 +30,42 @@ DeltaRows = Callable[[int], Raster]
 
 BlockWatcher = Callable[[Raster], None]
 """Is given every block of pictures, (pictures, pixels), in order."""
+
+
+class KeptPictures(Packed[Decoded]):
+    """Pictures as decoded, their values in one array: an object each would outweigh small ones.
+
+    Args:
+        values: (pictures, pixels), filled one after another; not all need be.
+        digests: of the pictures, in bytes.
+    """
+
+    def __init__(self, values: Raster, digests: Sequence[bytes]) -> None:
+        self._values = values
+        self._digests = digests
+        self._beside: dict[int, Decoded] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def take(self, picture: Decoded) -> Raster:
+        """Keep one more; returns its values, (pixels,), as they are kept."""
+        values: Raster = self._values[self._count]
+        values[...] = picture.values
+        if any(beside is not None for beside in (picture.alpha, picture.icc, picture.metadata)):
+            self._beside[self._count] = replace(picture, values=values)
+        self._count += 1
+        return values
+
+    def last(self, count: int) -> Raster:
+        """The values of the last *count*, (count, pixels)."""
+        values: Raster = self._values[self._count - count : self._count]
+        return values
+
+    def _at(self, index: int) -> Decoded:
+        plain = Decoded(self._values[index], None, None, self._digests[index].hex())
+        return self._beside.get(index, plain)
 
 
 @dataclass(slots=True)
@@ -38,15 +77,15 @@ class Batch:
         digests: SHA-256 of what was decoded, one for each, in bytes; none before the first pass.
         moments: of all of them; None where they are not known, or no longer needed.
         sums: behind the gradients, where there is a delta.
-        pictures: as decoded, where the plan keeps them.
+        pictures: as decoded; none where the plan keeps none.
         faults: those that could not be decoded.
     """
 
     indexes: Sequence[int]
-    digests: list[bytes] = field(default_factory=list)
+    digests: Records = field(default_factory=lambda: Records(DIGEST))
     moments: PixelMoments | None = None
     sums: GradientSums | None = None
-    pictures: list[Decoded] = field(default_factory=list)
+    pictures: Sequence[Decoded] = ()
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -97,7 +136,7 @@ def batch_for(run: Run, *, decode: bool) -> Batch:
     total = len(run.source.names)
     if not decode:
         return Batch(range(total))
-    indexes: list[int] = []
+    indexes = array("Q")
     batch = Batch(indexes)
     results = run.engine.map(fault_of, Lazily(run.source.picture, total))
     for index, fault in enumerate(results):
@@ -134,7 +173,7 @@ class Sums:
     block: int
     delta: DeltaRows | None = None
     watch: BlockWatcher | None = None
-    kept: list[Decoded] | None = None
+    kept: KeptPictures | None = None
     gradients: GradientSums | None = None
     _taken: int = 0
     _rows: list[Raster] = field(default_factory=list)
@@ -144,13 +183,12 @@ class Sums:
         index, self._taken = self._taken, self._taken + 1
         if isinstance(outcome, Fault):
             return outcome
-        if self.kept is not None:
-            self.kept.append(outcome)
+        values = outcome.values if self.kept is None else self.kept.take(outcome)
         if self.delta is not None:
             if self.gradients is None:
-                self.gradients = GradientSums(outcome.values)
-            self.gradients.add(outcome.values, self.delta(index))
-        self._rows.append(outcome.values)
+                self.gradients = GradientSums(values)
+            self.gradients.add(values, self.delta(index))
+        self._rows.append(values)
         if len(self._rows) == self.block:
             self._add()
         return outcome.digest
@@ -162,7 +200,8 @@ class Sums:
         return self.moments
 
     def _add(self) -> None:
-        rows = np.stack(self._rows)
+        kept, count = self.kept, len(self._rows)
+        rows = np.stack(self._rows) if kept is None else kept.last(count)
         self._rows.clear()
         self.moments.add(rows)
         if self.watch is not None:
@@ -218,11 +257,14 @@ def _collect(
     run: Run, places: Sequence[int], delta: DeltaRows | None, watch: BlockWatcher | None
 ) -> Batch:
     source, block = run.source, run.plan.block
-    pixels, indexes = math.prod(source.shape), list[int]()
+    pixels, indexes = math.prod(source.shape), array("Q")
     batch = Batch(indexes)
     here = None
     if not run.engine.remote:
-        kept = batch.pictures if run.plan.cached else None
+        kept = None
+        if run.plan.cached:
+            values = np.empty((len(places), pixels), source.dtype)
+            batch.pictures = kept = KeptPictures(values, batch.digests)
         here = Sums(moments_for(pixels, source.dtype), block, delta, watch, kept)
     done = 0
 

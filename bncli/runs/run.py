@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bncli.engines.work import Engine
@@ -15,6 +14,7 @@ from bncli.images.batch import Fault
 from bncli.images.folder import Found
 from bncli.images.formats import FORMATS, Format, check_writable, picture_names
 from bncli.images.pillow import pillow_unlimited
+from bncli.packed import Joined, Picked
 from bncli.runs.asked import Asked
 from bncli.runs.drawn import Drawn
 from bncli.runs.engine import open_engine
@@ -70,8 +70,8 @@ class Run:
     progress: Progress
     tell: Tell | None
     plan: Plan = field(init=False)
-    pictures: list[str] = field(init=False)
-    array: list[str] = field(init=False)
+    pictures: Sequence[str] = field(init=False)
+    array: Sequence[str] = field(init=False)
     folder: RunFolder = field(init=False)
     drawn: Drawn = field(init=False)
     summary: Timed | None = None
@@ -82,10 +82,10 @@ class Run:
         return FORMATS[self.asked.format]
 
     @property
-    def read(self) -> list[Path]:
+    def read(self) -> Sequence[str]:
         """The files that are read."""
         others = (self.asked.statistics, self.asked.update_from)
-        return [*self.source.paths, *(path for path in others if path is not None)]
+        return Joined(self.source.paths, [str(path) for path in others if path is not None])
 
     def facts(self) -> dict[str, Any]:
         """What every summary says of a run before it has begun."""
@@ -155,7 +155,7 @@ class Run:
         check_writable(self.format, source.shape[2], source.alpha_kept)
         self.pictures = picture_names(self.format, called or source.names)
         self.array = [] if self.format.suffix else [array]
-        names = [*self.pictures, *self.array, *others]
+        names = Joined(self.pictures, [*self.array, *others])
         check_not_read(asked.out, names, self.read)
         self.folder = RunFolder(
             asked.out, names, overwrite=asked.overwrite, resume=asked.resume, key=key
@@ -197,16 +197,20 @@ class Run:
             gallery: complete, or None where nothing is to be drawn.
         """
         if gallery is not None:
-            self.drawn.stage(gallery, summary.document())
+            self.drawn.stage(gallery, summary.document(lambda outputs: outputs))
         if not files.stands(summary.document(iter)):
             files.commit(summary.document(iter))
         self.drawn.place()
 
-    def outputs(self, indexes: Sequence[int]) -> list[str]:
-        """The files of these pictures of the source; none where they go to one array."""
-        return [self.pictures[index] for index in indexes] if self.pictures else []
+    def names(self, indexes: Sequence[int]) -> Sequence[str]:
+        """What these pictures of the source are called."""
+        return Picked(self.source.names, indexes)
 
-    def paths(self, indexes: Sequence[int]) -> list[str]:
+    def outputs(self, indexes: Sequence[int]) -> Sequence[str]:
+        """The files of these pictures of the source; none where they go to one array."""
+        return Picked(self.pictures, indexes) if self.pictures else ()
+
+    def paths(self, indexes: Sequence[int]) -> Sequence[str]:
         """The files that hold these pictures: one each, or one array."""
         return self.outputs(indexes) or self.array
 

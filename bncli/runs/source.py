@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bncli.engines.work import Engine, Item, Lazily
+from bncli.engines.work import Engine, Item
 from bncli.errors import DataError, ImageError, LimitError, NoPicturesError, OptionError
 from bncli.images.batch import Fault, fault_of, faults_error, preflight
 from bncli.images.decode import Decoded
@@ -21,6 +21,7 @@ from bncli.images.foreign import unread_words
 from bncli.images.layout import Shape, to_raster
 from bncli.images.metadata import KINDS
 from bncli.images.policy import ReadPolicy
+from bncli.packed import Lazily
 from bncli.storage.arrays import ArrayRows, open_rows
 
 _BATCH_AXES = "(batch, w, h, c)"
@@ -87,8 +88,8 @@ class Source(Protocol):
         """The files that cannot be used."""
 
     @property
-    def paths(self) -> Iterable[Path]:
-        """The files that are read."""
+    def paths(self) -> Sequence[str]:
+        """The files that are read, some in a store."""
 
     @property
     def alpha_kept(self) -> bool:
@@ -179,9 +180,9 @@ class ArrayBatch:
         return {}
 
     @property
-    def paths(self) -> Iterable[Path]:
+    def paths(self) -> Sequence[str]:
         """The one file."""
-        return [self.rows.path]
+        return [str(self.rows.path)]
 
     @property
     def shape(self) -> Shape:
@@ -223,8 +224,10 @@ def open_source(
         if shard is not None:
             found = replace(found, files=shard.of(found.files))
         if found.files:
-            _check_workers(engine, [path for path, _ in found.files])
-        return preflight(found, policy, engine, skip=True), found
+            files = found.files
+            _check_workers(engine, Lazily(lambda place: files[place][0], len(files)))
+        # The headers name the files again: once is enough.
+        return preflight(found, policy, engine, skip=True), replace(found, files=())
     if len(selection.sources) > 1:
         raise OptionError(f"{batches[0]}: a .npy batch must be the only source")
     searching = Selection(selection.sources) != selection
@@ -236,10 +239,10 @@ def open_source(
     path = Path(batches[0])
     if not os.path.lexists(path):
         raise NoPicturesError(f"{path}: there is no such file; check the name", paths=(str(path),))
-    _check_workers(engine, [path])
+    _check_workers(engine, [str(path)])
     rows = open_rows(path, (None, None, None, None), _BATCH_AXES)
     places = range(len(rows)) if shard is None else shard.of(range(len(rows)))
-    names = [f"{path.name}#{index}" for index in places]  # as of frames
+    names = Lazily(lambda place: f"{path.name}#{places[place]}", len(places))  # as of frames
     native = rows.dtype.newbyteorder("=")
     kept = native.kind in "iu" and native.itemsize <= 4  # noqa: PLR2004 - as sums are exact
     dtype = native if kept else np.dtype(np.float64)
@@ -268,7 +271,7 @@ def refuse(source: Source, engine: Engine) -> NoReturn:
     raise faults_error([*source.faults, *found], total + len(source.faults))
 
 
-def _check_workers(engine: Engine, files: Sequence[str | Path]) -> None:
+def _check_workers(engine: Engine, files: Sequence[str]) -> None:
     if engine.remote:
         from bncli.runs.workers import check_workers  # most runs have no workers
 

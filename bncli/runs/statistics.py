@@ -215,5 +215,5 @@ def report_on(fitted: Fitted, executor: Executor) -> StatisticsReport:
             for channel, (low, high) in zip(found.channels, ends, strict=True)
         ),
         dead_pixels=found.dead,
-        digests=len({picture.sha256 for picture in fitted.pictures}),
+        digests=fitted.pictures.different(),
     )

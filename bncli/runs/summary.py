@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from bncli.batchnorm.inverse import Restored
 from bncli.batchnorm.transform import Channel
 from bncli.images.batch import Fault
 from bncli.images.layout import Shape
+from bncli.packed import Lazily, Packed
 from bncli.storage.output import RunFolder
 
 
@@ -27,8 +28,8 @@ class Output:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs(Sequence[Output]):
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs(Packed[Output]):
     """The outputs of a run, each made when it is asked for: there may be very many.
 
     Attributes:
@@ -46,16 +47,7 @@ class Outputs(Sequence[Output]):
     def __len__(self) -> int:
         return len(self.names)
 
-    @overload
-    def __getitem__(self, index: int) -> Output: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Output]: ...
-
-    def __getitem__(self, index: int | slice) -> Output | Sequence[Output]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
+    def _at(self, index: int) -> Output:
         path = self.paths[index % len(self.paths)]
         digest = self.digests[index].hex()
         return Output(index, self.names[index], digest, path, self.digest_of(path))
@@ -167,11 +159,12 @@ class Summary(Timed):
         self.arrays = {name: files.digest(name) for name in sorted(files.array_names())}
         self.kept = files.kept_count
 
-    def document(self, rows: Callable[[Iterator[Any]], Any] = list) -> dict[str, Any]:
+    def document(self, rows: Callable[[Sequence[Any]], Any] = list) -> dict[str, Any]:
         """The JSON document.
 
         Args:
-            rows: makes what stands for the outputs; ``iter`` for those who take one at a time.
+            rows: makes what stands for the outputs, of which there may be a million: ``iter`` for
+                those who take one at a time.
         """
         document: dict[str, Any] = {
             "schema": self.schema,
@@ -196,7 +189,7 @@ class Summary(Timed):
             },
             **self.own_facts(),
             "skipped": [{"source": fault.name, "reason": fault.reason} for fault in self.faults],
-            "outputs": rows(asdict(output) for output in self.outputs),
+            "outputs": rows(Lazily(lambda index: asdict(self.outputs[index]), len(self.outputs))),
             "arrays": [{"path": path, "sha256": sha} for path, sha in self.arrays.items()],
             "run": dict(self.run),
         }

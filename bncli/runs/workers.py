@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from bncli.version import __version__
 Facts = dict[str, str]
 
 
-def check_workers(engine: Engine, files: Sequence[str | Path]) -> None:
+def check_workers(engine: Engine, files: Sequence[str]) -> None:
     """See that every worker has the same programs and the same input.
 
     Args:
@@ -35,9 +36,9 @@ def check_workers(engine: Engine, files: Sequence[str | Path]) -> None:
         EngineError: a worker has no bncli, or another version of what decides the results.
         ImageError: a worker sees other files.
     """
-    local = [file for file in files if not is_url(str(file))]
+    local = array("Q", (place for place, file in enumerate(files) if not is_url(file)))
     some = {local[0], local[len(local) // 2], local[-1]} if local else set()
-    sample = [Path(file).absolute() for file in some]
+    sample = [Path(files[place]).absolute() for place in some]
     mine, seen = _versions(), _states(sample)
     for worker, answer in _answers(engine, _report, sample).items():
         theirs, there = answer

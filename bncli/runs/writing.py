@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,25 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bncli.batchnorm.gradients import square_sum
-from bncli.engines.work import Item, Items, Lazily, in_order
+from bncli.engines.work import Item, in_order
 from bncli.errors import ImageError
 from bncli.images.batch import Fault, faults_error
 from bncli.images.decode import Decoded
 from bncli.images.formats import Encode
 from bncli.images.layout import Shape, to_array
 from bncli.machine import give_back_memory
+from bncli.packed import Lazily, Picked, Records
 from bncli.runs.reading import Batch, check_faults
 from bncli.runs.run import Run
 from bncli.runs.source import read_or_fault
 from bncli.runs.summary import Summary
 from bncli.storage.arrays import RowWriter
-from bncli.storage.journal import Entry, Inputs
+from bncli.storage.journal import DIGEST, Entry, Inputs
 from bncli.storage.output import RunFolder
 
 Raster = NDArray[Any]
 
 _TIDIED = 1 << 10
 """Pictures after which freed memory goes back to the system."""
+
+_NOT_WHOLE = bytes(DIGEST)
 
 _LOOKED_AT = 64
 """Files of an earlier run that are read at once."""
@@ -80,7 +84,7 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Known(Generic[Note]):
     """What is known of a file that an earlier run has left whole.
 
     Attributes:
@@ -89,7 +93,7 @@ class Known:
     """
 
     source: str
-    note: Any
+    note: Note | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class Place:
     position: int
     digest: str
     output: str
-    known: Known | None
+    known: Known[Any] | None
 
     @property
     def name(self) -> str:
@@ -256,25 +260,26 @@ class Done(Generic[Note]):
 
     Attributes:
         note: what was noted of all pictures.
-        digests: place in the batch -> SHA-256 of the picture that was read there, in bytes, where
-            there was no first pass.
+        positions: places in the batch of the pictures that were read, where there was no first
+            pass.
+        digests: SHA-256 of each of them, in bytes.
         squares: sum of the squares of all gradients.
         faults: pictures that could not be read.
     """
 
     note: Note
-    digests: dict[int, bytes] = field(default_factory=dict)
+    positions: array[int] = field(default_factory=lambda: array("Q"))
+    digests: Records = field(default_factory=lambda: Records(DIGEST))
     squares: float = 0.0
     faults: list[Fault] = field(default_factory=list)
 
     def tell(self, run: Run, files: RunFolder | None, batch: Batch, summary: Summary) -> None:
         """Say in the summary what was written, or would be, of a batch that had no first pass."""
         summary.faults = (*run.source.faults, *batch.faults, *self.faults)
-        indexes = [batch.indexes[position] for position in self.digests]
-        names, digests = [run.source.names[index] for index in indexes], list(self.digests.values())
-        summary.count = len(names)
+        indexes = Picked(batch.indexes, self.positions)
+        summary.count = len(indexes)
         if files is not None:
-            summary.finish(names, digests, run.paths(indexes), files)
+            summary.finish(run.names(indexes), self.digests, run.paths(indexes), files)
 
 
 def write_all(
@@ -297,21 +302,21 @@ def write_all(
         OutputError: they cannot be written, or a run that goes on was of other pictures.
     """
     count, outputs = len(batch.indexes), run.outputs(batch.indexes)
-    known = _known(run, outputs, change, run.folder.seen if files is None else files.kept)
+    done = Done(change.nothing)
     every = gradient is not None or observer is not None or not batch.digests
-    spared = {} if every else {place: k.note for place, k in known.items() if k.note is not None}
-    again = [position for position in range(count) if position not in spared]
-    done = Done(sum(spared.values(), change.nothing))
+    earlier = _Earlier(run, outputs, change, run.folder.seen if files is None else files.kept)
+    again = range(count) if every or not outputs else earlier.left(done)
+    spared = count - len(again)
     with ExitStack() as open_array:
         put = None if files is None else _put(run, files, count, dtype, open_array)
         task = Write(change, put, gradient, observer, run.asked.overwrite)
-        results = run.engine.map(task, _places(run, batch, again, outputs, known))
+        results = run.engine.map(task, _places(run, batch, again, outputs, earlier))
         for through, (position, result) in enumerate(zip(again, results, strict=True), 1):
             if isinstance(result, Fault):
                 # The statistics are of it too, or it was found sound and has a row.
                 if batch.digests or (run.array and run.asked.skip):
                     raise faults_error([result], count)
-                if position in known:
+                if earlier.known(position) is not None:
                     # Its file is of what the picture was, so it belongs to no result.
                     raise run.folder.changed_input(result.name)
                 done.faults.append(result)
@@ -322,24 +327,75 @@ def write_all(
                 if observer is not None:
                     observer.take(result.seen)
                 if not batch.digests:
-                    done.digests[position] = bytes.fromhex(result.digest)
+                    done.positions.append(position)
+                    done.digests.append(bytes.fromhex(result.digest))
                 done.note += result.note
                 done.squares += result.squares
             if through % _TIDIED == 0:
                 give_back_memory()
-            run.progress("write", len(spared) + through, count)
+            run.progress("write", spared + through, count)
         if run.array and not batch.digests:
             # Before the array is whole; a picture with its own file was compared with that.
-            names = [run.source.names[batch.indexes[position]] for position in done.digests]
-            run.folder.check_inputs(Inputs(names, list(done.digests.values())))
+            names = run.names(Picked(batch.indexes, done.positions))
+            run.folder.check_inputs(Inputs(names, done.digests))
     check_faults(run, done.faults, count - len(done.faults), skip=run.asked.skip)
     return done
 
 
+class _Earlier(Generic[Note]):
+    """What is known of the files that an earlier run has left whole.
+
+    Args:
+        run: the run.
+        outputs: the files of the batch.
+        change: knows the notes of them.
+        find: reads a file to know whether it is whole.
+    """
+
+    def __init__(
+        self, run: Run, outputs: Sequence[str], change: Change[Note],
+        find: Callable[[str], Entry | None],
+    ) -> None:  # fmt: skip
+        self._folder = run.folder
+        self._outputs = outputs
+        self._change = change
+        some = array("Q", (n for n, name in enumerate(outputs) if run.folder.knows(name)))
+        # Of a million files their digests alone: what else is known is looked up when it is needed.
+        self._whole = Records(DIGEST, [_NOT_WHOLE] * len(outputs) if some else ())
+        found = in_order(run.engine.threads, lambda place: find(outputs[place]), some, _LOOKED_AT)
+        for position, entry in zip(some, found, strict=True):
+            if entry is not None:
+                self._whole[position] = entry.digest
+
+    def known(self, position: int) -> Known[Note] | None:
+        """What is known of the file of this picture of the batch, if it is whole."""
+        digest = self._whole[position] if self._whole else _NOT_WHOLE
+        if digest == _NOT_WHOLE:
+            return None
+        entry = self._folder.earlier_entry(self._outputs[position], digest)
+        facts = entry.facts if entry is not None else None
+        if not isinstance(facts, dict) or not isinstance(facts.get("source"), str):
+            return None
+        return Known(facts["source"], self._change.noted(facts))
+
+    def left(self, done: Done[Note]) -> Sequence[int]:
+        """The places of those that must be written; what is noted of the others is *done*."""
+        if not self._whole:
+            return range(len(self._outputs))
+        left = array("Q")
+        for position in range(len(self._outputs)):
+            known = self.known(position)
+            if known is None or known.note is None:
+                left.append(position)
+            else:
+                done.note += known.note
+        return left
+
+
 def _places(
     run: Run, batch: Batch, positions: Sequence[int], outputs: Sequence[str],
-    known: Mapping[int, Known],
-) -> Items:  # fmt: skip
+    earlier: _Earlier[Any],
+) -> Lazily[Place]:  # fmt: skip
     """The pictures at these positions of the batch, with their places."""
 
     def place(number: int) -> Place:
@@ -352,27 +408,10 @@ def _places(
             position,
             batch.digests[position].hex() if batch.digests else "",
             outputs[position] if outputs else "",
-            known.get(position),
+            earlier.known(position),
         )
 
     return Lazily(place, len(positions))
-
-
-def _known(
-    run: Run, outputs: Sequence[str], change: Change[Any], find: Callable[[str], Entry | None]
-) -> dict[int, Known]:
-    """Place in the batch -> what is known of its file, where an earlier run has left it whole."""
-    some = [position for position, name in enumerate(outputs) if run.folder.knows(name)]
-
-    def look(position: int) -> Known | None:
-        entry = find(outputs[position])
-        facts = entry.facts if entry is not None else None
-        if not isinstance(facts, dict) or not isinstance(facts.get("source"), str):
-            return None
-        return Known(facts["source"], change.noted(facts))
-
-    found = in_order(run.engine.threads, look, some, _LOOKED_AT)
-    return {place: known for place, known in zip(some, found, strict=True) if known is not None}
 
 
 def _put(

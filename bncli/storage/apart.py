@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterable, Sequence
+import struct
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bncli.errors import OptionError
+from bncli.packed import Table
+
+_NUMBER = struct.Struct("=I")
 
 
 def check_apart(out: Path, searched: Sequence[Path], parents: Sequence[Path]) -> None:
@@ -37,7 +43,7 @@ def check_apart(out: Path, searched: Sequence[Path], parents: Sequence[Path]) ->
         raise OptionError(f"{out}: the output folder is that of the input files; choose another")
 
 
-def check_not_read(out: Path, names: Sequence[str], read: Iterable[Path]) -> None:
+def check_not_read(out: Path, names: Sequence[str], read: Sequence[str]) -> None:
     """Refuse to write where, by whatever links, a file lies that is read.
 
     Args:
@@ -50,17 +56,23 @@ def check_not_read(out: Path, names: Sequence[str], read: Iterable[Path]) -> Non
     """
     if not out.exists():
         return
-    inputs = {_identity(path): path for path in read}
-    for name in names:
-        path = inputs.get(_identity(out / name))
-        if path is not None:
+    # What is not there yet is no input; and most runs replace nothing.
+    there = Table(_NUMBER.size)
+    numbers = array("I", (n for n, name in enumerate(names) if os.path.lexists(out / name)))
+    for number, place in zip(numbers, _places(str(out / names[n]) for n in numbers), strict=True):
+        there[place] = _NUMBER.pack(number)
+    if not there:
+        return
+    for path, place in zip(read, _places(read), strict=True):
+        if place in there:
+            written = out / names[_NUMBER.unpack(there[place])[0]]
             raise OptionError(
-                f"{out / name}: it is the input {path}; choose another output folder",
-                paths=(str(out / name),),
+                f"{written}: it is the input {path}; choose another output folder",
+                paths=(str(written),),
             )
 
 
-def check_file_apart(out: Path, searched: Sequence[Path], read: Iterable[Path]) -> None:
+def check_file_apart(out: Path, searched: Sequence[Path], read: Sequence[str]) -> None:
     """Refuse a file to be written that lies in a folder that is read, or is itself read.
 
     Args:
@@ -79,9 +91,18 @@ def check_file_apart(out: Path, searched: Sequence[Path], read: Iterable[Path]) 
                 f"{out}: it would lie in the input folder {folder}; choose another place",
                 paths=(str(out),),
             )
-    if any(target == _identity(path) for path in read):
+    if str(target) in _places(read):
         raise OptionError(f"{out}: it is read; choose another name", paths=(str(out),))
 
 
 def _identity(path: Path) -> Path:
     return Path(os.path.realpath(path))
+
+
+def _places(paths: Iterable[str]) -> Iterator[str]:
+    """The real path of each file; that of a folder is found once for all that lie in it."""
+    folder = functools.lru_cache(maxsize=64)(os.path.realpath)
+    for path in paths:
+        above, last = os.path.split(path)
+        linked = os.path.islink(path)  # noqa: PTH114 - there may be a million
+        yield os.path.realpath(path) if linked else os.path.join(folder(above), last)  # noqa: PTH118

@@ -156,7 +156,7 @@ def check_replaceable(path: Path) -> None:
 
 def folders_of(names: Iterable[str]) -> list[str]:
     """The folders that relative names lie in, the outer ones first."""
-    direct = {PurePosixPath(name).parent for name in names}
+    direct = {PurePosixPath(folder) for folder in {name.rpartition("/")[0] for name in names}}
     every = {above for folder in direct for above in (folder, *folder.parents)}
     return [str(folder) for folder in sorted(every - {PurePosixPath()})]
 

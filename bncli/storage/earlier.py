@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bncli.errors import OutputError
+from bncli.packed import Table
 from bncli.storage.disk import digest_of, flush_folder, locked
 from bncli.storage.journal import (
+    BEGINNING,
+    Entries,
     Entry,
     Inputs,
     Journal,
@@ -43,14 +46,14 @@ class Remains:
         staging: where those lie that are not at their places.
         past: what its journal tells.
         document: the summary of a run that is whole, or None.
-        listed: the files that this summary names; the facts of one that was made from a single
-            picture are ``{"source": SHA-256 of the picture}``, of others None.
+        listed: the files that this summary names and that are there; the facts of one that was
+            made from a single picture are ``{"source": SHA-256 of the picture}``, of others None.
     """
 
     staging: Staging
     past: Past
     document: dict[str, Any] | None = None
-    listed: dict[str, Entry] = field(default_factory=dict)
+    listed: Entries = field(default_factory=Entries)
 
     @classmethod
     def none(cls, out: Path) -> Remains:
@@ -64,10 +67,13 @@ class Remains:
         past = read_journal(remains.staging.journal, remains.staging.knows_of)
         if not is_complete(remains.staging, past):
             remains.past = past
-        document = find_summary(out / SUMMARY)
-        with contextlib.suppress(KeyError, TypeError, ValueError):  # a file of somebody else
-            remains.listed = dict(_listed(document))
-            remains.document = document
+        listed = Entries()
+        # It may be a file of somebody else.
+        with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+            document = find_summary(out / SUMMARY, lambda output: _list(listed, out, output))
+            for file in document["arrays"]:  # after pictures, whose sources may lie in them
+                _list(listed, out, file)
+            remains.document, remains.listed = document, listed
         return remains
 
     @property
@@ -86,7 +92,7 @@ class Remains:
     def forget_other(self, key: Key) -> None:
         """Forget the summary if it is that of a run of another key."""
         if self.document is None or self.document.get("run") != key:
-            self.document, self.listed = None, {}
+            self.document, self.listed = None, Entries()
 
     def half_placed(self, name: str) -> bool:
         """Whether a killed run may have left this file at its place before all were there."""
@@ -103,14 +109,21 @@ class Remains:
     def kept(self, name: str) -> tuple[Entry, bool] | None:
         """A file that is whole, and whether it is at its place; its bytes are read to know."""
         out = self.staging.path.parent
-        for files, path, placed in (
-            (self.past.files, self.staging.new(name), False),
-            (self.past.files if self.half_placed(name) else {}, out / name, True),
-            (self.listed, out / name, True),
+        past, listed = self.past.files.entry(name), self.listed.entry(name)
+        for entry, path, placed in (
+            (past, self.staging.new(name), False),
+            (past if self.half_placed(name) else None, out / name, True),
+            (listed, out / name, True),
         ):
-            entry = files.get(name)
             if entry is not None and digest_of(path) == entry.digest:
                 return entry, placed
+        return None
+
+    def entry(self, name: str, digest: bytes) -> Entry | None:
+        """What is known of a file of this name and content."""
+        for entry in (self.past.files.entry(name), self.listed.entry(name)):
+            if entry is not None and entry.digest == digest:
+                return entry
         return None
 
     def refuse_other(self, key: Key, inputs: Inputs | None) -> None:
@@ -152,13 +165,20 @@ class Remains:
             paths=(str(out),),
         )
 
-    def listed_inputs(self) -> dict[str, str]:
-        """Name of each input of the run that is whole -> the first digits of its digest."""
-        outputs = (self.document or {}).get("outputs", [])
-        try:
-            return {o["source"]: o["source_sha256"][:16] for o in outputs}
-        except (KeyError, TypeError):
-            return {}
+    def listed_inputs(self) -> Table:
+        """The inputs of the run that is whole, as in :class:`bncli.storage.journal.Past`.
+
+        Its summary is read again: who goes on with a run of the same inputs need not hold them.
+        """
+        found = Table(BEGINNING)
+
+        def take(output: Any) -> None:
+            found[output["source"]] = bytes.fromhex(output["source_sha256"])[:BEGINNING]
+
+        if self.document is not None:
+            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+                find_summary(self.staging.path.parent / SUMMARY, take)
+        return found
 
 
 class Hold:
@@ -209,7 +229,7 @@ class Hold:
         else:
             self.staging.sweep()
 
-    def journal(self, names: Iterable[str], key: Key, inputs: Inputs) -> Journal:
+    def journal(self, names: Collection[str], key: Key, inputs: Inputs) -> Journal:
         """The journal of the run; the first call makes it, and the staging folder with it."""
         if self._failure is not None:
             raise self._failure  # as it was: what other threads meet is its consequence
@@ -225,8 +245,8 @@ class Hold:
                 raise
         return self._journal
 
-    def commit(self, names: Sequence[str], may_replace: MayReplace) -> None:
-        """Bring staged files to their places, the summary, which is not among *names*, last.
+    def commit(self, names: Collection[str], may_replace: MayReplace) -> None:
+        """Bring staged files to their places, the summary last.
 
         Raises:
             OutputError: another folder has taken the place of this one.
@@ -291,9 +311,11 @@ class Hold:
             self._made.append(path)
 
 
-def _listed(document: Mapping[str, Any]) -> Iterator[tuple[str, Entry]]:
-    """The files that a summary names; arrays after pictures, whose sources may lie in them."""
-    for file in [*document["outputs"], *document["arrays"]]:
-        path, digest = file["path"], bytes.fromhex(file["sha256"])
-        source = file.get("source_sha256")
-        yield path, Entry(digest, {"source": source} if isinstance(source, str) else None)
+def _list(listed: Entries, out: Path, file: Mapping[str, Any]) -> None:
+    """Note a file that a summary names, if there is one; anybody may have made the summary."""
+    path, digest, source = file["path"], bytes.fromhex(file["sha256"]), file.get("source_sha256")
+    # All pictures of one array name it.
+    again = source is not None and listed.get(path) == digest
+    if not again and os.path.lexists(f"{out}/{path}"):
+        facts = {"source": source} if isinstance(source, str) else None
+        listed.put(path, Entry(digest, facts))

@@ -10,6 +10,8 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +21,20 @@ from typing import Any, BinaryIO, NamedTuple
 
 from bncli.errors import DataError
 from bncli.files import open_regular
+from bncli.packed import Table, Texts
 from bncli.storage.staging import STAGING
 
 _FORMAT = 1
 _INPUTS_A_LINE = 1000
 _SHORT, _LONG = 16, 60
+
+DIGEST, BEGINNING = 32, 8
+"""Bytes of a SHA-256, and how many of its first tell inputs from others."""
+
+_UNKNOWN = bytes(BEGINNING)
+
+_PLACE = struct.Struct("=I?")
+
 _LONGEST_LINE = 32 << 20
 """Bytes: a thousand inputs of the longest names, each of its bytes escaped."""
 
@@ -53,10 +64,10 @@ class Inputs:
             whole.update(f"{digest.hex()} {json.dumps(name)}\n".encode("ascii"))
         return whole.hexdigest()
 
-    def short(self) -> Iterator[tuple[str, str]]:
-        """Name and the first digits of the digest of each: enough to tell which differ."""
+    def short(self) -> Iterator[tuple[str, bytes]]:
+        """Name and the first bytes of the digest of each: enough to tell which differ."""
         for name, digest in self._pairs():
-            yield name, digest.hex()[:_SHORT]
+            yield name, digest[:BEGINNING]
 
     def _pairs(self) -> Iterator[tuple[str, bytes]]:
         digests = self.digests or repeat(b"", len(self.names))
@@ -68,6 +79,52 @@ class Entry(NamedTuple):
 
     digest: bytes
     facts: Any
+
+
+class Entries(Mapping[str, bytes]):
+    """Digests of files by their names, with what their writers reported, in little memory."""
+
+    def __init__(self) -> None:
+        self._rows = Table(DIGEST + DIGEST + _PLACE.size)
+        self._facts = Texts()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._rows[name][:DIGEST]
+
+    def put(self, name: str, entry: Entry) -> None:
+        """Keep an entry, in place of any other of its name.
+
+        Raises:
+            ValueError: its digest is none.
+        """
+        facts, source = entry.facts, None
+        if isinstance(facts, dict) and _is_digest(facts.get("source")):
+            # In half of the bytes, since every picture has one.
+            facts, source = facts.copy(), bytes.fromhex(facts["source"])
+            del facts["source"]
+        place = _PLACE.pack(len(self._facts), source is not None)
+        self._rows[name] = entry.digest + (source or bytes(DIGEST)) + place
+        self._facts.append(json.dumps(facts))
+
+    def entry(self, name: str) -> Entry | None:
+        """The entry of a name, if there is one."""
+        row = self._rows.get(name)
+        if row is None:
+            return None
+        place, has_source = _PLACE.unpack(row[2 * DIGEST :])
+        facts = json.loads(self._facts[place])
+        if has_source:
+            facts = {"source": row[DIGEST : 2 * DIGEST].hex(), **facts}
+        return Entry(row[:DIGEST], facts)
 
 
 class Journal:
@@ -84,7 +141,7 @@ class Journal:
 
     def begin(self, key: Key, inputs: Inputs) -> None:
         """Say what the run is."""
-        pairs = inputs.short()
+        pairs = ((name, digest.hex()) for name, digest in inputs.short())
         while part := list(islice(pairs, _INPUTS_A_LINE)):
             self._note({"inputs": part})
         # The key last: where it is, the inputs are too.
@@ -128,15 +185,15 @@ class Past:
 
     Attributes:
         key: what the run was, or None where it had not begun.
-        inputs: name of each input -> the first digits of its digest.
+        inputs: name of each input -> the first bytes of its digest, zeros where it was not known.
         files: those that were staged whole.
         made: folders that the commit makes, or None where it had not begun or was taken back.
         done: whether the commit was through.
     """
 
     key: dict[str, Any] | None = None
-    inputs: dict[str, str] = field(default_factory=dict)
-    files: dict[str, Entry] = field(default_factory=dict)
+    inputs: Table = field(default_factory=lambda: Table(BEGINNING))
+    files: Entries = field(default_factory=Entries)
     made: list[str] | None = None
     done: bool = False
 
@@ -144,9 +201,10 @@ class Past:
         """Add what one line tells."""
         if "file" in line:
             entry = Entry(bytes.fromhex(line["sha256"]), line["facts"])
-            self.files[_inside(line["file"])] = entry
+            self.files.put(_inside(line["file"]), entry)
         elif "inputs" in line:
-            self.inputs.update(line["inputs"])
+            for name, digest in line["inputs"]:
+                self.inputs[name] = bytes.fromhex(digest) or _UNKNOWN
         elif "key" in line:
             self.key = dict(line["key"]) if line["bncli"] == _FORMAT else None
         elif "commit" in line:
@@ -202,14 +260,16 @@ def differences(before: Key, now: Key) -> list[str]:
     ]
 
 
-def input_differences(before: Mapping[str, str], inputs: Inputs) -> list[str]:
+def input_differences(before: Mapping[str, bytes], inputs: Inputs) -> list[str]:
     """Which inputs differ, in words; a digest that one side does not know differs from none."""
-    now = dict(inputs.short())
+    now = Table(BEGINNING)
+    for name, digest in inputs.short():
+        now[name] = digest or _UNKNOWN
     kinds = {
         "changed": [
             name
             for name, digest in now.items()
-            if digest and before.get(name, digest) not in {"", digest}
+            if digest != _UNKNOWN and before.get(name, digest) not in {_UNKNOWN, digest}
         ],
         "new": [name for name in now if name not in before],
         "gone": [name for name in before if name not in now],
@@ -227,6 +287,11 @@ def _words(value: Any) -> str:
         return "none"
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _LONG else f"{text[:_SHORT]}..."
+
+
+def _is_digest(text: Any) -> bool:
+    """Whether it is a SHA-256 as bncli writes it."""
+    return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
 def _inside(name: Any) -> str:

@@ -13,6 +13,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -20,10 +21,12 @@ from typing import Any, BinaryIO, Self
 from numpy.typing import DTypeLike
 
 from bncli.errors import OutputError
+from bncli.packed import Joined, Table
 from bncli.storage.arrays import RowWriter
 from bncli.storage.disk import Flusher, digest_of, uninterrupted, writing
 from bncli.storage.earlier import Hold, Remains
 from bncli.storage.journal import (
+    DIGEST,
     Entry,
     Inputs,
     Journal,
@@ -33,7 +36,7 @@ from bncli.storage.journal import (
 )
 from bncli.storage.placing import SUMMARY, check_folder, check_lengths, check_names
 from bncli.storage.staging import Staging
-from bncli.storage.summary_file import summary_pieces
+from bncli.text import json_pieces
 
 _LEAVE_SECONDS = 10.0
 
@@ -66,15 +69,14 @@ class RunFolder:
     ) -> None:
         self.path = path
         self.key = as_read_back(key or {})
-        self._names = [*names, SUMMARY]
+        self._names = Joined(names, [SUMMARY])
         self._overwrite = overwrite
         self._resume = resume
         self._inputs = Inputs()
         self._hold = Hold(path)
-        self._staged: dict[str, bytes] = {}
-        self._in_place: dict[str, bytes] = {}
+        self._staged, self._in_place = Table(DIGEST), Table(DIGEST)
         self._flusher = Flusher()
-        self._kept: set[str] = set()
+        self._kept_count = 0
         self._gate = threading.Condition()
         self._writers = 0
         self._left = False
@@ -130,7 +132,7 @@ class RunFolder:
                 ),
             )
         self._hold.earlier = earlier
-        return sum(earlier.kept(name) is not None for name in self._names[:-1])
+        return sum(earlier.kept(name) is not None for name in self._names if name != SUMMARY)
 
     def seen(self, name: str) -> Entry | None:
         """What is known of a file that an earlier run has left whole, and that stays its own."""
@@ -209,13 +211,16 @@ class RunFolder:
             if found is None:
                 return None
             entry, placed = found
-            self._kept.add(name)
-            if placed:
-                self._in_place[name] = entry.digest
-            else:
-                self._staged[name] = entry.digest
+            with self._gate:
+                self._kept_count += 1
+                (self._in_place if placed else self._staged)[name] = entry.digest
+            if not placed:
                 self._flusher.add(self.staging.new(name))
             return entry
+
+    def earlier_entry(self, name: str, digest: bytes) -> Entry | None:
+        """What an earlier run has reported of a file of this name and content."""
+        return self._hold.earlier.entry(name, digest)
 
     def changed_input(self, name: str) -> OutputError:
         """What refuses a run that goes on, where its input *name* is another than before."""
@@ -234,7 +239,10 @@ class RunFolder:
         Args:
             names: of the files that must be at their places, whole; they are read to know.
         """
-        if self._hold.earlier.under_way or set(self._hold.earlier.listed) != set(names):
+        listed = self._hold.earlier.listed
+        if self._hold.earlier.under_way or len(listed) != len(names):
+            return None
+        if not all(name in listed for name in names):
             return None
         whole = all(self._flusher.map(self.kept, names))
         return self._hold.earlier.document if whole else None
@@ -242,7 +250,7 @@ class RunFolder:
     @property
     def kept_count(self) -> int:
         """How many files an earlier run has left whole, of those asked for."""
-        return len(self._kept)
+        return self._kept_count
 
     def digest(self, name: str) -> str:
         """SHA-256 of a file of the run, hexadecimal."""
@@ -250,28 +258,27 @@ class RunFolder:
 
     def array_names(self) -> list[str]:
         """The .npy and .npz files of the run so far."""
-        names = {**self._staged, **self._in_place}
-        return [name for name in names if name.endswith((".npy", ".npz"))]
+        names = chain(self._staged, self._in_place)
+        return list(dict.fromkeys(name for name in names if name.endswith((".npy", ".npz"))))
 
     def stands(self, summary: Mapping[str, Any]) -> bool:
         """Whether the run is at its place already, whole and with this summary."""
         if self._staged or not self._in_place:
             return False
         whole = hashlib.sha256()
-        for piece in summary_pieces(summary):
+        for piece in json_pieces(summary):
             whole.update(piece)
         self._hold.committed = digest_of(self.path / SUMMARY) == whole.digest()
         return self._hold.committed
 
     def commit(self, summary: Mapping[str, Any]) -> None:
         """Flush everything, bring it to its place, and write the summary last."""
-        self.write_with(SUMMARY, lambda file: file.writelines(summary_pieces(summary)))
+        self.write_with(SUMMARY, lambda file: file.writelines(json_pieces(summary)))
         with writing(self.path):
             self._flusher.wait()
-            check_names(self.path, list(self._staged), self._may_replace)
+            check_names(self.path, self._staged, self._may_replace)
             with uninterrupted():
-                names = [name for name in self._staged if name != SUMMARY]
-                self._hold.commit(names, self._may_replace)
+                self._hold.commit(self._staged, self._may_replace)
 
     @contextmanager
     def _filling(self, name: str) -> Iterator[BinaryIO]:
@@ -290,12 +297,15 @@ class RunFolder:
     def _record(self, name: str, entry: Entry) -> None:
         staged = self.staging.new(name)
         listed = self._hold.earlier.listed.get(name)
-        if listed is not None and digest_of(self.path / name) == listed.digest == entry.digest:
+        if listed is not None and digest_of(self.path / name) == listed == entry.digest:
             staged.unlink()  # the same is at its place already
-            self._in_place[name] = entry.digest
+            with self._gate:
+                self._in_place[name] = entry.digest
             return
-        self._staged[name] = entry.digest
-        self._kept.discard(name)
+        with self._gate:
+            # Who writes a file that was kept no longer keeps it.
+            self._kept_count -= name in self._staged or name in self._in_place
+            self._staged[name] = entry.digest
         self._journal().whole(name, entry)
         self._flusher.add(staged)
 

@@ -8,8 +8,9 @@ staged or at its place. So what was begun can be taken back at any time, by anot
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bncli.errors import OutputError
@@ -30,7 +31,7 @@ MayReplace = Callable[[str], bool]
 """Whether a file of this name may be replaced."""
 
 
-def check_names(out: Path, names: Sequence[str], may_replace: MayReplace) -> None:
+def check_names(out: Path, names: Collection[str], may_replace: MayReplace) -> None:
     """Refuse names that cannot be written below *out*.
 
     Raises:
@@ -42,15 +43,14 @@ def check_names(out: Path, names: Sequence[str], may_replace: MayReplace) -> Non
             raise OutputError(f"{path}: it is a link or a file, not a folder; move it away")
         if folder == STAGING:
             raise OutputError(f"{path}: bncli keeps its own files there; rename that folder")
-    present = []
+    present, where = [], str(out)
     for name in names:
-        path = out / name
-        if not os.path.lexists(path):
+        if not os.path.lexists(f"{where}/{name}"):  # text, since paths take long to make
             continue
         if not may_replace(name):
-            present.append(path)
+            present.append(out / name)
         else:
-            check_replaceable(path)
+            check_replaceable(out / name)
     if present:
         raise _exists_error(present)
 
@@ -98,12 +98,12 @@ def check_lengths(out: Path, existing: Path, names: Sequence[str]) -> None:
             )
 
 
-def place(staging: Staging, names: Sequence[str], may_replace: MayReplace) -> None:
+def place(staging: Staging, names: Collection[str], may_replace: MayReplace) -> None:
     """Bring staged files to their places, the summary last.
 
     Args:
         staging: where they are.
-        names: of the files but the summary.
+        names: of the files.
         may_replace: which files may be replaced.
 
     Raises:
@@ -116,8 +116,9 @@ def place(staging: Staging, names: Sequence[str], may_replace: MayReplace) -> No
     for folder in folders_of(names):
         (out / folder).mkdir(exist_ok=True)
     for name in names:
-        _set_aside(staging, name, may_replace)
-        staging.new(name).replace(out / name)
+        if name != SUMMARY:
+            _set_aside(staging, name, may_replace)
+            staging.new(name).replace(out / name)
     # And it comes back when all names are on the disk, in whatever order the disk takes them.
     _flush_folders(out, names)
     staging.new(SUMMARY).replace(out / SUMMARY)
@@ -146,7 +147,8 @@ def take_back(staging: Staging, digests: Mapping[str, bytes], made: Sequence[str
     out = staging.path.parent
     stuck = False
     # The old summary comes back last, and only if all others have: it vouches for them.
-    for name in sorted(digests, key=lambda name: (name == SUMMARY, name)):
+    last = [SUMMARY] if SUMMARY in digests else []
+    for name in itertools.chain((name for name in digests if name != SUMMARY), last):
         place, new, old = out / name, staging.new(name), staging.old(name)
         if any((out / folder).is_symlink() for folder in folders_of([name])):
             continue
@@ -176,7 +178,7 @@ def is_complete(staging: Staging, past: Past) -> bool:
         past.made is not None
         and summary is not None
         and not os.path.lexists(staging.new(SUMMARY))
-        and digest_of(staging.path.parent / SUMMARY) == summary.digest
+        and digest_of(staging.path.parent / SUMMARY) == summary
     )
 
 
@@ -201,7 +203,7 @@ def undo_killed_locked(staging: Staging) -> Past:
     past = read_journal(staging.journal, staging.knows_of)
     if past.made is not None and not is_complete(staging, past):
         staging.make(past.files)
-        take_back(staging, {name: e.digest for name, e in past.files.items()}, past.made)
+        take_back(staging, past.files, past.made)
         past.made = None
         with contextlib.closing(Journal(staging.journal)) as journal:
             journal.taken_back()

@@ -12,12 +12,13 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bncli.errors import ArrayError
+from bncli.packed import Joined, Packed, Picked, Records, Texts, order_of
 from bncli.storage.arrays import naming
 from bncli.storage.members import Member, load_described, write_member
 
@@ -100,16 +101,59 @@ class Facts:
         return (*_PLANES[self.dtype], *parameters, *running)
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture that was taken in: what it was called, and the SHA-256 of its file."""
+class Picture(NamedTuple):
+    """One picture that was taken in: what it was called, and the SHA-256 of its file, in bytes."""
 
     name: str
-    sha256: str
+    digest: bytes
+
+    def key(self) -> bytes:
+        """By which pictures are sorted: by name, then by digest."""
+        # UTF-8 keeps the order of characters; no name holds a NUL.
+        return f"{self.name}\0".encode("utf-8", "surrogatepass") + self.digest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures(Packed[Picture]):
+    """Pictures that were taken in, there may be a million of them.
+
+    Attributes:
+        names: of all.
+        digests: of all.
+    """
+
+    names: Sequence[str]
+    digests: Sequence[bytes]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def ordered(self) -> Pictures:
+        """By name, then by digest."""
+        order = order_of([picture.key() for picture in self])
+        return Pictures(Picked(self.names, order), Picked(self.digests, order))
+
+    def and_those(self, other: Pictures) -> Pictures:
+        """These and others."""
+        return Pictures(Joined(self.names, other.names), Joined(self.digests, other.digests))
+
+    def different(self) -> int:
+        """How many there are of different bytes."""
+        return len(np.unique(_digest_array(self)))
+
+    def _at(self, index: int) -> Picture:
+        return Picture(self.names[index], self.digests[index])
+
+
+def repeated_digests(pictures: Pictures) -> set[bytes]:
+    """The digests that several pictures have."""
+    digests, counts = np.unique(_digest_array(pictures), return_counts=True)
+    # numpy takes the zeros off the end of bytes.
+    return {digest.ljust(_DIGEST_BYTES, b"\0") for digest in digests[counts > 1].tolist()}
 
 
 def write_statistics(
-    file: BinaryIO, facts: Facts, planes: Mapping[str, NDArray[Any]], pictures: Sequence[Picture]
+    file: BinaryIO, facts: Facts, planes: Mapping[str, NDArray[Any]], pictures: Pictures
 ) -> None:
     """Write a stats.npz; the same arguments, pictures in any order, give the same bytes.
 
@@ -130,7 +174,7 @@ def write_statistics(
         write_member(archive, _FACTS, np.frombuffer(text.encode("ascii"), np.uint8))
 
 
-def read_statistics(path: Path) -> tuple[Facts, dict[str, NDArray[Any]], list[Picture]]:
+def read_statistics(path: Path) -> tuple[Facts, dict[str, NDArray[Any]], Pictures]:
     """Read a stats.npz that anybody may have made.
 
     Returns:
@@ -168,27 +212,35 @@ def _narrowed(plane: NDArray[Any]) -> NDArray[Any]:
     return plane.astype(np.uint32) if fits else plane
 
 
-def _tables(pictures: Sequence[Picture]) -> dict[str, NDArray[Any]]:
-    ordered = sorted(pictures, key=lambda picture: (picture.name, picture.sha256))
-    digests = b"".join(bytes.fromhex(picture.sha256) for picture in ordered)
-    # NUL is the one byte that no file name holds.
-    names = b"".join(p.name.encode("utf-8", "surrogateescape") + b"\0" for p in ordered)
+def _tables(pictures: Pictures) -> dict[str, NDArray[Any]]:
+    names, digests = bytearray(), bytearray()
+    for name, digest in pictures.ordered():
+        # NUL is the one byte that no file name holds.
+        names += name.encode("utf-8", "surrogateescape") + b"\0"
+        digests += digest
     return {
         _DIGESTS: np.frombuffer(digests, np.uint8).reshape(-1, _DIGEST_BYTES),
         _NAMES: np.frombuffer(names, np.uint8),
     }
 
 
-def _pictures(digests: NDArray[Any], names: NDArray[Any]) -> list[Picture]:
+def _pictures(digests: NDArray[Any], names: NDArray[Any]) -> Pictures:
     for name, table in {_DIGESTS: digests, _NAMES: names}.items():
         _demand(table.dtype == np.uint8, name, table.dtype)
-    parts = names.tobytes().split(b"\0")
-    whole = len(parts) == len(digests) + 1 and not parts[-1] and all(parts[:-1])
-    _demand(whole, _NAMES, f"{len(parts) - 1} names for {len(digests)} pictures")
-    return [
-        Picture(name.decode("utf-8", "surrogateescape"), digest.tobytes().hex())
-        for name, digest in zip(parts[:-1], digests, strict=True)
-    ]
+    content, ends = names.tobytes(), np.flatnonzero(names == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
+    whole = len(ends) == len(digests) and bool((ends > starts).all()) and (
+        content.endswith(b"\0"))  # fmt: skip
+    _demand(whole, _NAMES, f"{len(ends)} names for {len(digests)} pictures")
+    texts = Texts(
+        content[start:end].decode("utf-8", "surrogateescape")
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    )
+    return Pictures(texts, Records(_DIGEST_BYTES, map(bytes, digests)))
+
+
+def _digest_array(pictures: Pictures) -> NDArray[np.bytes_]:
+    return np.frombuffer(b"".join(pictures.digests), f"S{_DIGEST_BYTES}")
 
 
 def _check_dtype(name: str, dtype: np.dtype[Any], pictures: str) -> None:

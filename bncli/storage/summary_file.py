@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from bncli.errors import ArrayError, DataError
 from bncli.files import open_regular
+from bncli.packed import Texts
 from bncli.storage.arrays import naming
-from bncli.text import with_whole_names
 
-_LARGEST = 1 << 30
+_PIECE, _LARGEST_PART = 1 << 16, 1 << 24
+"""Bytes that are read at once, and at most of anything that is read whole."""
+
+_BLANK = re.compile(r"[ \t\n\r]*")
 _SCHEMAS = ("bncli.normalize/1", "bncli.apply/1")
 _STATISTICS = "stats.npz"
+_LACKS = "it lacks what bncli's summaries hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,64 +44,150 @@ class EarlierRun:
     high: float | None
     clipped: int
     statistics_sha256: str
-    sources: tuple[str, ...]
+    sources: Sequence[str]
 
 
-def summary_pieces(document: Mapping[str, Any]) -> Iterator[bytes]:
-    """The bytes of a JSON file, indented; an iterator in it may be long, and is never held."""
-    start = "{"
-    for key, value in document.items():
-        yield f"{start}\n  {json.dumps(key)}: ".encode()
-        yield from _json_rows(value) if isinstance(value, Iterator) else [_json(value, 1)]
-        start = ","
-    yield b"\n}\n"
+def find_summary(path: Path, take: Callable[[Any], None]) -> Any:
+    """The document of a file that may not be there, or not be JSON; None where it is neither.
 
-
-def find_summary(path: Path) -> Any:
-    """The document of a file that may not be there, or not be JSON; None where it is neither."""
+    Args:
+        path: of the file.
+        take: is given each output, which is then not in the document; what it raises is raised.
+    """
     try:
-        with open_regular(path) as (file, state):
-            return json.load(file) if state.size < _LARGEST else None
-    except (DataError, OSError, ValueError, RecursionError):
+        with open_regular(path) as (file, _):
+            return _Reader(file).document({"outputs": take, "skipped": _forget})
+    except (DataError, OSError, json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def read_summary(path: Path) -> EarlierRun:
+def read_summary(path: Path, most: int) -> EarlierRun:
     """Read the summary.json of a run of normalize or apply, which anybody may have made.
+
+    Args:
+        path: of the file.
+        most: sources that are wanted of it; of more only the first are kept, and one.
 
     Raises:
         ArrayError: it is no such file, or something in it cannot be.
     """
-    with naming(path):
-        with open_regular(path) as (file, state):
-            if state.size > _LARGEST:
-                raise ArrayError(f"it has {state.size:,} bytes, too many for a summary")
-            content = file.read(_LARGEST + 1)
+    sources = Texts()
+
+    def take(output: Any) -> None:
+        name = _name(output["source"])
+        if len(sources) <= most:
+            sources.append(name)
+
+    with naming(path), open_regular(path) as (file, _):
         try:
-            document = json.loads(content)
-        except (ValueError, RecursionError) as error:
+            document = _Reader(file).document({"outputs": take, "skipped": _forget})
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ArrayError("it is no JSON; it is damaged or not bncli's") from error
-        try:
-            return _checked(path, document)
         except (KeyError, TypeError, AttributeError) as error:
-            raise ArrayError("it lacks what bncli's summaries hold") from error
+            raise ArrayError(_LACKS) from error
+        try:
+            return _checked(path, document, sources)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArrayError(_LACKS) from error
 
 
-def _json_rows(rows: Iterator[Any]) -> Iterator[bytes]:
-    start = b"["
-    for row in rows:
-        yield start + b"\n    " + _json(row, 2)
-        start = b","
-    yield b"[]" if start == b"[" else b"\n  ]"
+class _Reader:
+    """Reads a JSON object of which some lists may be very long.
+
+    Args:
+        file: open for reading.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._decoder = json.JSONDecoder()
+        self._file = file
+        self._coded = codecs.getincrementaldecoder("utf-8")()
+        self._text, self._at = "", 0
+
+    def document(self, lists: Mapping[str, Callable[[Any], None]]) -> dict[str, Any]:
+        """The object, with those lists empty whose elements are given away one by one.
+
+        Raises:
+            JSONDecodeError, UnicodeDecodeError: it is none, or something in it is too long.
+        """
+        found: dict[str, Any] = {}
+
+        def take_member() -> None:
+            name = self._value()
+            self._take(":")
+            if name in lists and self._next() == "[":
+                found[name] = []
+                self._take("[")
+                self._each("]", lambda: lists[name](self._value()))
+            else:
+                found[str(name)] = self._value()
+
+        self._take("{")
+        self._each("}", take_member)
+        if self._next():
+            raise self._no_json()
+        return found
+
+    def _each(self, end: str, take_one: Callable[[], None]) -> None:
+        """What is separated by commas, up to its *end*."""
+        if self._next() == end:
+            self._take(end)
+            return
+        while True:
+            take_one()
+            if self._next() == end:
+                self._take(end)
+                return
+            self._take(",")
+
+    def _value(self) -> Any:
+        """The value that comes next, whole."""
+        self._next()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except json.JSONDecodeError:
+                if not self._read_on():
+                    raise
+            else:
+                # A number that ends where the text does may go on.
+                if end < len(self._text) or not self._read_on():
+                    self._at = end
+                    return value
+
+    def _take(self, sign: str) -> None:
+        if self._next() != sign:
+            raise self._no_json()
+        self._at += 1
+
+    def _next(self) -> str:
+        """The next character that is not blank; empty at the end of the file."""
+        while True:
+            blank = _BLANK.match(self._text, self._at)
+            assert blank is not None  # noqa: S101 - it may be empty
+            self._at = blank.end()
+            if self._at < len(self._text) or not self._read_on():
+                return self._text[self._at : self._at + 1]
+
+    def _read_on(self) -> bool:
+        """Read more, as much again as is waiting: what is long is not looked at too often."""
+        rest = self._text[self._at :]
+        if len(rest) > _LARGEST_PART:
+            raise self._no_json()
+        read = self._file.read(max(_PIECE, len(rest)))
+        self._text, self._at = rest + self._coded.decode(read, final=not read), 0
+        return bool(read)
+
+    def _no_json(self) -> json.JSONDecodeError:
+        return json.JSONDecodeError("no document of bncli's", "", 0)
 
 
-def _json(value: Any, depth: int) -> bytes:
-    text = with_whole_names(json.dumps(value, indent=2, allow_nan=False))
-    return text.replace("\n", "\n" + "  " * depth).encode("ascii")
+def _forget(_element: Any) -> None:
+    """Nobody wants it."""
 
 
-def _checked(path: Path, document: Any) -> EarlierRun:
-    schema = document["schema"]
+def _checked(path: Path, document: Any, sources: Sequence[str]) -> EarlierRun:
+    schema, _ = document["schema"], document["outputs"]
     if schema not in _SCHEMAS:
         raise ArrayError(f"its schema is {schema!r:.40}; it must be of normalize or apply")
     scale = document["scale"]
@@ -112,7 +204,7 @@ def _checked(path: Path, document: Any) -> EarlierRun:
         high=high,
         clipped=int(document["clipped_values"]),
         statistics_sha256=str(digest),
-        sources=tuple(_name(output["source"]) for output in document["outputs"]),
+        sources=sources,
     )
 
 

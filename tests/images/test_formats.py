@@ -98,11 +98,11 @@ def test_what_does_not_fit_is_refused():
 def test_pictures_have_names_of_their_own():
     """All pictures that would share a file are refused at once; one array has no such names."""
     png = FORMATS["png"]
-    assert picture_names(png, ["a.jpg", "b/a.jpg"]) == ["a.png", "b/a.png"]
+    assert list(picture_names(png, ["a.jpg", "b/a.jpg"])) == ["a.png", "b/a.png"]
     with pytest.raises(OutputError, match=r"a.bmp and a.jpg: all .* a\.png") as told:
         picture_names(png, ["a.bmp", "a.jpg", "b.gif#1", "b-1.png", "c.png"])
     assert told.value.paths == ("a.bmp", "a.jpg", "b.gif#1", "b-1.png")
-    assert picture_names(FORMATS["npy"], ["a.npy#0", "a.npy#0"]) == []
+    assert list(picture_names(FORMATS["npy"], ["a.npy#0", "a.npy#0"])) == []
 
 
 @pytest.mark.parametrize(

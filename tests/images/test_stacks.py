@@ -147,7 +147,7 @@ def test_masks_and_overviews_are_no_frames(tmp_path, read, gather, rng, frames):
 
     assert np.array_equal(pixels, values)
     images = gather([tmp_path / "a.tif"], frames=frames)
-    assert images.names == ("a.tif",)
+    assert tuple(images.names) == ("a.tif",)
     if frames != "first":  # which looks no further
         assert images.left_out_pages == 3
         assert "3 pages are left out" in images.notes[0]

@@ -334,7 +334,7 @@ def test_digests_of_inputs(tmp_path):
         Inputs(["a", "b"], [b"\1", b"\0"]),
     ]
     assert len({inputs.digest() for inputs in some}) == len(some)
-    assert list(Inputs(["a", "b"]).short()) == [("a", ""), ("b", "")]
+    assert list(Inputs(["a", "b"]).short()) == [("a", b""), ("b", b"")]
     line = b'00ff "a"\n'  # what journals and summaries hold today
     assert Inputs(["a"], [b"\0\xff"]).digest() == hashlib.sha256(line).hexdigest()
     with pytest.raises(ValueError, match="shorter"):
