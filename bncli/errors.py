@@ -49,6 +49,14 @@ class BncliError(Exception):
         self.paths = paths
 
 
+def error_kinds(root: type[BncliError] = BncliError) -> dict[str, type[BncliError]]:
+    """Name -> class, of a class and all below it."""
+    kinds = {root.__name__: root}
+    for kind in root.__subclasses__():
+        kinds |= error_kinds(kind)
+    return kinds
+
+
 def reason_of(error: BaseException) -> str:
     """What a library says of a fault, on one line, cut where it quotes half the file."""
     reason = " ".join(str(error).split()) or type(error).__name__

@@ -24,7 +24,7 @@ from bncli.checking.examine import Examination, Progress
 from bncli.checking.question import GRADIENTS, Array, Request
 from bncli.checking.report import GradcheckReport
 from bncli.checking.target import Caller, TargetFailure, describe, own_trace
-from bncli.errors import BncliError
+from bncli.errors import BncliError, error_kinds
 
 _ROOT = str(Path(__file__).resolve().parent.parent.parent)
 # Appended, so that nothing in the folder of the package takes the place of a standard module.
@@ -191,7 +191,7 @@ def _follow(
         elif message["kind"] == "progress" and progress is not None:
             progress(*message["facts"])
         elif message["kind"] == "error":
-            kind = _error_kinds(BncliError)[message["name"]]
+            kind = error_kinds()[message["name"]]
             raise kind(*message["lines"], paths=tuple(message["paths"]))
         elif message["kind"] == "bug":
             raise RuntimeError(message["trace"])
@@ -199,13 +199,6 @@ def _follow(
             report = GradcheckReport.of(message["document"])
             report.maps = found
             return report
-
-
-def _error_kinds(root: type[BncliError]) -> dict[str, type[BncliError]]:
-    kinds = {root.__name__: root}
-    for kind in root.__subclasses__():
-        kinds |= _error_kinds(kind)
-    return kinds
 
 
 def _listen(process: subprocess.Popen[bytes], messages: queue.Queue[Any]) -> None:
