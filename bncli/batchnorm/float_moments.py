@@ -10,8 +10,10 @@ import numpy as np
 
 from bncli.batchnorm.tiling import Raster, tile_slices
 from bncli.errors import NonFiniteError
+from bncli.travels import travels
 
 _ALL = slice(None)
+_PLANES = ("pivot", "offset", "square_deviation", "minimum", "maximum")
 
 
 class FloatMoments:
@@ -121,6 +123,7 @@ class FloatMoments:
         self.square_deviation[tile] += deviation
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class FloatBlock:
     """One block of floating-point pictures, or some pixels of it.
@@ -152,7 +155,12 @@ class FloatBlock:
         deviation = np.einsum("bp,bp->p", block, block)
         return cls(len(block), pivot, offset, deviation, minimum, maximum)
 
+    def planes(self) -> dict[str, Raster]:
+        """All there is but the count, by name."""
+        return {name: getattr(self, name) for name in _PLANES}
 
+
+@travels
 @dataclass(slots=True)
 class FloatBlocks:
     """Blocks of floating-point pictures that are joined to moments elsewhere.
@@ -169,6 +177,5 @@ class FloatBlocks:
             parts = [
                 FloatBlock.of(rows[:, tile]) for tile in tile_slices(rows.shape[1], len(rows) * 8)
             ]
-        planes = ("pivot", "offset", "square_deviation", "minimum", "maximum")
-        whole = [np.concatenate([getattr(part, name) for part in parts]) for name in planes]
+        whole = [np.concatenate([getattr(part, name) for part in parts]) for name in _PLANES]
         self.blocks.append(FloatBlock(len(rows), *whole))

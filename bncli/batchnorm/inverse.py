@@ -12,6 +12,7 @@ from bncli.batchnorm.levels import Levels
 from bncli.batchnorm.moments import PixelStatistics
 from bncli.batchnorm.tiling import Raster, fixed_slices
 from bncli.batchnorm.transform import Transform, survey
+from bncli.travels import travels
 
 _ROUNDING = 2.0**-49
 """More than the roundings of float64 on the way there and back add up to, relative."""
@@ -36,6 +37,7 @@ class FloatNumbers:
         return y, np.abs(y) * (self.precision / 2) + _SMALLEST
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Restored:
     """What became of one picture, or of several.

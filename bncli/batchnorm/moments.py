@@ -18,6 +18,7 @@ from bncli.batchnorm.float_moments import FloatBlocks, FloatMoments
 from bncli.batchnorm.tiling import Raster, tile_slices
 from bncli.batchnorm.wide_moments import WideMoments
 from bncli.errors import LimitError
+from bncli.travels import travels
 
 _ROWS_AT_ONCE = 256
 """So many squares of 8-bit or sums of 16-bit values stay below 2**32."""
@@ -76,6 +77,7 @@ def part_for(pixels: int, dtype: DTypeLike) -> PixelMoments | FloatBlocks:
     return FloatBlocks() if np.dtype(dtype).kind == "f" else moments_for(pixels, dtype)
 
 
+@travels
 class Moments:
     """Exact sums over a set of 8 or 16-bit pictures.
 
@@ -98,6 +100,12 @@ class Moments:
         >>> moments == Moments.of(a)
         True
     """
+
+    count: int
+    total: Raster
+    square_total: Raster
+    minimum: Raster
+    maximum: Raster
 
     def __init__(self, pixels: int, dtype: np.dtype[Any]) -> None:
         self.count = 0

@@ -9,6 +9,7 @@ import numpy as np
 
 from bncli.batchnorm.tiling import Raster, tile_slices
 from bncli.errors import LimitError
+from bncli.travels import travels
 
 _ROWS_AT_ONCE = 256
 _HALF = np.uint64(32)
@@ -20,6 +21,7 @@ _MOST = 1 << 31
 _ALL = slice(None)
 
 
+@travels
 class WideMoments:
     """Exact sums over a set of pictures of int8, int16, int32 or uint32.
 
@@ -43,6 +45,13 @@ class WideMoments:
         >>> moments == WideMoments.of(a)
         True
     """
+
+    count: int
+    total: Raster
+    square_low: Raster
+    square_high: Raster
+    minimum: Raster
+    maximum: Raster
 
     def __init__(self, pixels: int, dtype: np.dtype[Any]) -> None:
         ends = np.iinfo(dtype)

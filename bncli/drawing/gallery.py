@@ -28,6 +28,7 @@ from bncli.drawing.thumbnails import (
 )
 from bncli.images.decode import Decoded
 from bncli.images.layout import Shape, to_file_order
+from bncli.travels import travels
 
 Picture = NDArray[np.uint8]
 """(h, w, 1 or 3)."""
@@ -59,6 +60,7 @@ class Subject:
     alpha_last: bool = False
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Glimpse:
     """What one picture adds to the gallery.

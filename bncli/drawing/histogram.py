@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bncli.batchnorm.tiling import Raster
+from bncli.travels import travels
 
 BINS = 64
 _MOST_CHANNELS = 4
 
 
+@travels
 @dataclass(slots=True)
 class Histogram:
     """Counts of values, for each channel; of more than four channels, for all together.

@@ -6,16 +6,14 @@ import os
 import pickle
 import signal
 import threading
-import traceback
 from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
+from bncli.engines.answers import BEGUN, DONE, RAISED, write_answer
+from bncli.engines.raised import told_error
 from bncli.engines.work import Item
-from bncli.errors import BncliError
 from bncli.machine import allowed_memory, limit_own_memory
-
-BEGUN, DONE, RAISED = "begun", "done", "raised"
 
 
 def main() -> None:
@@ -35,18 +33,15 @@ def main() -> None:
             if content is not None:
                 works = {number: pickle.loads(content)}  # noqa: S301 - from the parent
             try:
-                message = DONE, works[number](_announced(items, out))
+                _say(out, DONE, works[number](_announced(items, out)))
             except Exception as error:  # noqa: BLE001 - it is the parent's
-                if not isinstance(error, BncliError):
-                    error.add_note(f"in a process of its own:\n{traceback.format_exc()}")
-                message = RAISED, error
-            _say(out, message)
+                _say(out, RAISED, told_error(error))
 
 
 def _announced(items: Iterable[Item], out: BinaryIO) -> Iterator[Item]:
     """The items, each announced before it is worked on: it may be the last that is heard."""
     for position, item in enumerate(items):
-        _say(out, (BEGUN, position))
+        _say(out, BEGUN, position)
         yield item
 
 
@@ -59,9 +54,8 @@ def _listen(asked: BinaryIO, orders: SimpleQueue[Any]) -> None:
             os._exit(1)
 
 
-def _say(out: BinaryIO, message: tuple[str, Any]) -> None:
+def _say(out: BinaryIO, kind: int, fact: Any) -> None:
     try:
-        out.write(pickle.dumps(message))
-        out.flush()
+        write_answer(out, kind, fact)
     except OSError:
         os._exit(1)

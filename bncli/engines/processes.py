@@ -23,7 +23,8 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
-from bncli.engines.child import BEGUN, DONE
+from bncli.engines.answers import BEGUN, RAISED, AnswerError, read_answer
+from bncli.engines.raised import error_told
 from bncli.engines.work import (
     Fold,
     FoldWork,
@@ -31,7 +32,6 @@ from bncli.engines.work import (
     Items,
     Lost,
     MapWork,
-    Work,
     chunks,
     in_order,
     interpreter,
@@ -121,8 +121,8 @@ class Processes:
         share = -(-len(items) // (_CHUNKS_PER_JOB * self.jobs))
         return max(1, min(_LONGEST_CHUNK, share))
 
-    def _results(self, work: Work, items: Items, length: int) -> Iterator[Any]:
-        order = _Order(next(self._numbers), pickle.dumps(work))
+    def _results(self, work: MapWork[Any] | FoldWork, items: Items, length: int) -> Iterator[Any]:
+        order = _Order(next(self._numbers), pickle.dumps(work), work.is_answer())
         run = partial(self._run, order)
         return in_order(self._drivers, run, chunks(items, length), 2 * self.jobs, self._abandon)
 
@@ -138,8 +138,8 @@ class Processes:
                 except _DiedError as death:
                     place = death.position
                     deaths[place] += 1
-                    if death.stalled or deaths[place] == _DEATHS:
-                        items[place] = self._lost(items[place], death)
+                    if deaths[place] >= _DEATHS or (death.stalled and place >= 0):
+                        self._lose(items, death)
         finally:
             self._idle.put(child)
 
@@ -165,13 +165,20 @@ class Processes:
         for child in self._children:
             child.end()
 
-    def _lost(self, item: Item, death: _DiedError) -> Lost:
-        if death.position < 0:
+    def _lose(self, items: list[Item], death: _DiedError) -> None:
+        """Put something that cannot harm where the item was that a process died of."""
+        place = death.position
+        while place >= 0 and isinstance(items[place], Lost):  # which harms nobody, so it was before
+            place -= 1
+        if place < 0:
             raise EngineError(f"a process for the pictures cannot be started: {death.how}")
+        name = items[place].name
         if death.stalled:
             remedy = "remove it, or raise --timeout"
-            return Lost(item.name, f"it takes longer than {self._timeout:g} s; {remedy}", True)  # noqa: FBT003 - limit
-        return Lost(item.name, f"it ends the process that reads it ({death.how}); remove it")
+            reason = f"it takes longer than {self._timeout:g} s; {remedy}"
+        else:
+            reason = f"it ends the process that reads it ({death.how}); remove it"
+        items[place] = Lost(name, reason, death.stalled)
 
     def _watch(self) -> None:
         while not self._ended.wait(_WATCH_SECONDS):
@@ -181,10 +188,17 @@ class Processes:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What is to be done to items, pickled once."""
+    """What is to be done to items, pickled once.
+
+    Attributes:
+        number: of all orders.
+        content: the pickle.
+        is_answer: tells whether something can be what it makes of so many items.
+    """
 
     number: int
     content: bytes
+    is_answer: Callable[[Any, int], bool]
 
 
 class _DiedError(Exception):
@@ -215,7 +229,7 @@ class _Child:
         self._around = around
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
-        self._known = -1
+        self._known = self._position = -1
         self._deadline: float | None = None
         self._stalled = False
 
@@ -225,22 +239,42 @@ class _Child:
         Raises:
             _DiedError: the process ended before.
         """
-        position = -1
+        self._position, self._stalled = -1, False
         try:
-            stream = self._ask(order, items)
-            while True:
-                kind, fact = pickle.load(stream)  # noqa: S301 - from bncli's own process
-                if kind == BEGUN:
-                    position = fact
-                    self._deadline = time.monotonic() + self._timeout
-                    continue
-                self._deadline = None
-                if kind == DONE:
-                    return fact
-                raise fact
-        except (EOFError, BrokenPipeError, ConnectionError, pickle.UnpicklingError):
+            answer = self._answer(order, items)
+        except (EOFError, ConnectionError, AnswerError) as problem:
             stalled, how = self._stalled, self.end()
-            raise _DiedError(position, how, stalled=stalled) from None
+            if isinstance(problem, AnswerError):
+                how = f"its answer is no answer of bncli: {problem}"
+            raise _DiedError(self._position, how, stalled=stalled) from None
+        self._deadline = None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _answer(self, order: _Order, items: list[Item]) -> Any:
+        """What the process makes of a chunk, or the error that it raises.
+
+        Raises:
+            AnswerError: it answers something else.
+            EOFError, ConnectionError: it has ended.
+        """
+        stream = self._ask(order, items)
+        kind, fact = read_answer(stream)
+        while kind == BEGUN:
+            if fact != self._position + 1 or fact == len(items):
+                raise AnswerError("it begins with another item than the next")
+            self._position = fact
+            self._deadline = time.monotonic() + self._timeout
+            kind, fact = read_answer(stream)
+        if kind == RAISED:
+            fact = error_told(fact)
+            is_answer = fact is not None
+        else:
+            is_answer = self._position + 1 == len(items) and order.is_answer(fact, len(items))
+        if not is_answer:
+            raise AnswerError("it is of another work")
+        return fact
 
     def end(self) -> str:
         """End the process; says how it had ended, if it had."""

@@ -1,7 +1,8 @@
 """What every engine does with items: the words they share, and what runs on a worker.
 
 An item stands for one file: it has a name and can be read. Whatever goes to another process, items
-and what is done to them, can be pickled; pickles travel between bncli's own processes alone.
+and what is done to them, can be pickled. Pickles go to bncli's own processes; what those of
+``--engine processes`` answer is data, see :mod:`bncli.engines.answers`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
+from bncli.engines.kinds import fits, fits_all, returned
 from bncli.errors import ImageError, LimitError
 
 Given = TypeVar("Given")
@@ -92,6 +94,9 @@ class Fold(Protocol):
     def begin(self) -> Tally:
         """Sums over nothing."""
 
+    def fits(self, whole: Any) -> bool:
+        """Whether something that comes from another process can be joined."""
+
     def join(self, wholes: Sequence[Any]) -> Any:
         """The sums of the union; changes none of them."""
 
@@ -135,6 +140,11 @@ class MapWork(Generic[Result]):
         """Do it."""
         return [self.task(item) for item in items]
 
+    def is_answer(self) -> Callable[[Any, int], bool]:
+        """What tells whether something can be its results for so many items."""
+        is_so = fits_all(returned(self.task))
+        return lambda results, count: is_so(results) and len(results) == count
+
 
 @dataclass(frozen=True, slots=True)
 class FoldWork:
@@ -147,6 +157,14 @@ class FoldWork:
         tally = self.fold.begin()
         facts = [tally.take(self.fold.read(item)) for item in items]
         return facts, tally.whole()
+
+    def is_answer(self) -> Callable[[Any, int], bool]:
+        """What tells whether something can be its results for so many items."""
+        sums = returned(self.fold.begin)
+        is_pair = fits(tuple[list[returned(sums.take)], Any])  # type: ignore[misc]
+        return lambda pair, count: (
+            is_pair(pair) and len(pair[0]) == count and self.fold.fits(pair[1])
+        )
 
 
 Work = Callable[[Iterable[Item]], Any]

@@ -22,10 +22,12 @@ from bncli.images.metadata import KINDS
 from bncli.images.policy import ReadPolicy
 from bncli.images.stores import is_url
 from bncli.packed import Lazily
+from bncli.travels import travels
 
 _LISTED = 20
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A file that cannot be used, and why."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bncli.errors import ImageError
 from bncli.images.no_data import TAG as NO_DATA, check_no_data
 from bncli.images.tiff import decode_own, own_layout
+from bncli.travels import travels
 
 _REMEDY = "pip install 'bncli[codecs]' reads it whole"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -31,6 +32,7 @@ _FULL_SCALE = ("uint8", "uint16")
 _COLOURS = {("MINISBLACK", 1): "L", ("MINISWHITE", 1): "L", ("RGB", 3): "RGB"}
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class PixelKind:
     """What the pixels of a picture are.

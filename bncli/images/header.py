@@ -25,6 +25,7 @@ from bncli.images.png import late_exif
 from bncli.images.pnm import check_alone
 from bncli.images.policy import PILLOW_FORMATS, ReadPolicy
 from bncli.images.stores import open_file
+from bncli.travels import travels
 
 # What they find strange they log, with text from the file in it: without a handler it would end on
 # the terminal. Who has set up logging still gets it.
@@ -63,6 +64,7 @@ _FIRST_TURNED = 5  # EXIF orientations 5 to 8 swap width and height
 _BYTE_BITS = 8
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Header:
     """One picture as its file declares it.

@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 from bncli.errors import ImageError
 from bncli.images.tiff_directory import Directory, Tiff, written
+from bncli.travels import travels
 
 _NEW_SUBFILE, _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = (
     254, 255, 256, 257, 258, 259, 262)  # fmt: skip
@@ -45,6 +46,7 @@ _LONG = 4
 _MOST_DESCRIPTION = 1 << 20
 
 
+@travels
 class Page(NamedTuple):
     """One picture of a TIFF file that holds more than it.
 

@@ -19,6 +19,7 @@ from bncli.runs.plan import normalized_dtype
 from bncli.runs.run import Run
 from bncli.runs.summary import Scaling
 from bncli.storage.arrays import narrowed
+from bncli.travels import travels
 
 if TYPE_CHECKING:  # most runs draw nothing
     from bncli.drawing.gallery import Gallery
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # most runs draw nothing
 Raster = NDArray[Any]
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Clipped:
     """Values that were clipped, for each channel."""

@@ -241,6 +241,14 @@ class Collecting:
         """Sums over no picture, to be joined to others."""
         return self.here or Sums(part_for(self.pixels, self.dtype), self.block)
 
+    def fits(self, part: Any) -> bool:
+        """Whether something is of the kind that is joined, and of as many pixels."""
+        if type(part) is not type(part_for(1, self.dtype)):
+            return False
+        blocks = part.blocks if isinstance(part, FloatBlocks) else [part]
+        planes = [plane for block in blocks for plane in block.planes().values()]
+        return all(plane.shape == (self.pixels,) for plane in planes)
+
     def join(self, parts: Sequence[Any]) -> PixelMoments:
         """The moments of all parts, from the left."""
         first, *others = parts

@@ -27,6 +27,7 @@ from bncli.runs.summary import Summary
 from bncli.storage.arrays import RowWriter
 from bncli.storage.journal import DIGEST, Entry, Inputs
 from bncli.storage.output import RunFolder
+from bncli.travels import travels
 
 Raster = NDArray[Any]
 
@@ -189,6 +190,7 @@ class RowPut:
         self.rows.write(place.position, to_array(values, self.shape))
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Written(Generic[Note]):
     """What became of one picture.
