@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import itertools
 import pickle
 import signal
@@ -24,6 +25,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
 from bncli.engines.answers import BEGUN, RAISED, AnswerError, read_answer
+from bncli.engines.line import Line
 from bncli.engines.raised import error_told
 from bncli.engines.work import (
     Fold,
@@ -47,6 +49,7 @@ _DEATHS = 2
 """Of processes, until an item is blamed: the first may have been ended by somebody else."""
 
 _WATCH_SECONDS = 0.1
+_START_SECONDS = 120.0
 
 
 class Processes:
@@ -229,6 +232,7 @@ class _Child:
         self._around = around
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
+        self._pipes: tuple[Any, ...] = ()
         self._known = self._position = -1
         self._deadline: float | None = None
         self._stalled = False
@@ -240,11 +244,14 @@ class _Child:
             _DiedError: the process ended before.
         """
         self._position, self._stalled = -1, False
+        self._deadline = time.monotonic() + _START_SECONDS
         try:
             answer = self._answer(order, items)
         except (EOFError, ConnectionError, AnswerError) as problem:
             stalled, how = self._stalled, self.end()
-            if isinstance(problem, AnswerError):
+            if stalled and self._position < 0:
+                how = f"it does not begin within {_START_SECONDS:g} s"
+            elif isinstance(problem, AnswerError):
                 how = f"its answer is no answer of bncli: {problem}"
             raise _DiedError(self._position, how, stalled=stalled) from None
         self._deadline = None
@@ -284,9 +291,9 @@ class _Child:
             return ""
         process.kill()  # one that is dying by itself keeps its own cause
         code = process.wait()
-        for pipe in (process.stdin, process.stdout):
+        for pipe in self._pipes:
             with contextlib.suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]
+                pipe.close()
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
     def end_stalled(self) -> None:
@@ -303,24 +310,30 @@ class _Child:
             OSError: as the system says.
         """
         if self._process is None:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own words
                 interpreter("bncli.engines.child"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
+            is_over = partial(self._is_over, process)
+            asked, answers = (Line(pipe, is_over) for pipe in (process.stdin, process.stdout))  # type: ignore[arg-type]
+            self._pipes = asked, io.BufferedReader(answers)
+
+    def _is_over(self, process: subprocess.Popen[bytes], idle: bool) -> bool:
+        """Whether nothing more is to be had of a process."""
+        gone = self._stalled or process is not self._process
+        return gone or (idle and process.poll() is not None)
 
     def _ask(self, order: _Order, items: list[Item]) -> Any:
         self.start()
-        assert self._process is not None  # noqa: S101 - it was started
+        asked, answers = self._pipes
         if self._known < 0:
-            pickle.dump(self._around, self._process.stdin)  # type: ignore[arg-type]
-        asked = self._process.stdin
+            pickle.dump(self._around, asked)
         content = None if self._known == order.number else order.content
-        pickle.dump((order.number, content, items), asked)  # type: ignore[arg-type]
-        asked.flush()  # type: ignore[union-attr]
+        pickle.dump((order.number, content, items), asked)
         self._known = order.number
-        return self._process.stdout
+        return answers
 
 
 def _not_started(error: OSError) -> str:
