@@ -159,7 +159,8 @@ class _Telling:
             return dict(zip(value, self._each(value.values()), strict=True))
         if TRAVELLING.get(kind.__name__) is not kind:
             raise TypeError(f"an instance of {kind.__name__} does not travel: declare its class")
-        return [kind.__name__, *self._each(getattr(value, one.name) for one in fields_of(kind))]
+        fields = [getattr(value, name) for name, _, _ in fields_of(kind)]
+        return [kind.__name__, *self._each(fields)]
 
     def _number(self, value: Any) -> list[Any]:
         dtype = value if isinstance(value, np.dtype) else value.dtype
@@ -203,14 +204,15 @@ class _Hearing:
 
     def _of_words(self, told: list[Any]) -> Any:
         word = told[0] if told else None
+        if type(word) is not str:
+            raise AnswerError("a list in it begins with no word")
+        if word in TRAVELLING:
+            return self._instance(TRAVELLING[word], told)
         if word == "list":
             return self._each(told[1:])
         if word == "tuple":
             return self._whole(tuple(self._each(told[1:])))
-        kind = TRAVELLING.get(word) if type(word) is str else None
-        if kind is not None:
-            return self._instance(kind, told)
-        maker = _MAKERS.get(word) if type(word) is str else None
+        maker = _MAKERS.get(word)
         if maker is None:
             raise AnswerError("it tells of what does not travel")
         try:
@@ -270,14 +272,14 @@ class _Hearing:
         if len(fields) != len(told) - 1:
             raise AnswerError(f"it tells of a {kind.__name__} of other fields")
         values = self._each(told[1:])
-        for one, value in zip(fields, values, strict=True):
-            if type(value) not in one.types and not one.fits(value):
-                raise AnswerError(f"{one.name} of a {kind.__name__} in it is of another type")
-        if issubclass(kind, tuple):
-            return self._whole(tuple.__new__(kind, values))
-        made, put = object.__new__(kind), object.__setattr__
-        for one, value in zip(fields, values, strict=True):
-            put(made, one.name, value)
+        plain = issubclass(kind, tuple)
+        made: Any = tuple.__new__(kind, values) if plain else object.__new__(kind)
+        put = object.__setattr__  # also where it is frozen
+        for (name, types, fits), value in zip(fields, values, strict=True):
+            if type(value) not in types and not fits(value):
+                raise AnswerError(f"{name} of a {kind.__name__} in it is of another type")
+            if not plain:
+                put(made, name, value)
         return self._whole(made)
 
     def _take(self, size: int) -> None:
