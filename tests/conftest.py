@@ -5,6 +5,7 @@ import signal
 import numpy as np
 import pytest
 from hypothesis import settings
+from oracle import let_go
 from PIL import Image
 
 # Started with nohup or in the background, the suite has these ignored, and its children would too.
@@ -15,6 +16,11 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
 
 settings.register_profile("bncli", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("bncli")
+
+
+def pytest_unconfigure():
+    """Leave nothing behind."""
+    let_go()
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from contract.interpreter import Interpreter
 
 
 class Textbook(NamedTuple):
@@ -58,21 +59,32 @@ class Ran(NamedTuple):
         return json.loads(self.out)
 
 
+_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "OPENBLAS_", "OMP_")
+"""Beginnings of the variables that count when a process starts, so that it cannot be warm."""
+
+_warm: dict[frozenset, Interpreter] = {}
+
+
 def bncli(*arguments, cwd=None, env=None, stdin=None) -> Ran:
-    """Run the real command in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bncli", *map(str, arguments)],
-        capture_output=True,
-        cwd=cwd,
-        env=env,
-        input=stdin,
-        check=False,
-    )
-    return Ran(
-        done.returncode,
-        done.stdout.decode(errors="surrogateescape"),
-        done.stderr.decode(errors="surrogateescape"),
-    )
+    """Run the real command in a process of its own, which had loaded the libraries before."""
+    return python("-m", "bncli", *arguments, cwd=cwd, env=env, stdin=stdin)
+
+
+def python(*words, cwd=None, env=None, stdin=None) -> Ran:
+    """Likewise any ``-m MODULE`` or ``-c CODE`` that does not ask how the libraries are loaded."""
+    env = dict(os.environ if env is None else env)
+    at_start = {name: value for name, value in env.items() if name.startswith(_AT_START)}
+    key = frozenset(at_start.items())
+    if key not in _warm:
+        _warm[key] = Interpreter(sys.executable, at_start, Path(sys.prefix))
+    code, out, err = _warm[key].run([*map(str, words)], cwd or Path.cwd(), env, stdin)
+    return Ran(code, out.decode(errors="surrogateescape"), err.decode(errors="surrogateescape"))
+
+
+def let_go():
+    """End what `bncli` keeps warm."""
+    while _warm:
+        _warm.popitem()[1].end()
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -7,13 +7,12 @@ import io
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 from contract.cases import KILLED
-from oracle import Ran, tree
+from oracle import Ran, python, tree
 from PIL import Image
 
 from bncli.cli.entry import main
@@ -154,12 +153,8 @@ class Desk:
         before = [self.statistics] if self.statistics else []
         words = [self.command.name, after, *before, self.source, self.out]
         chosen = {"jobs": 1, "format": self.cell.format, **options}
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, *map(str, words), repr(chosen)],
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        ran = python("-c", KILLED, *words, repr(chosen))
+        assert ran.code == -signal.SIGKILL, ran.err
 
     def truncate(self, *names: str) -> None:
         """Spoil pictures of which the header is sound."""
