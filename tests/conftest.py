@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 
 import numpy as np
 import pytest
@@ -14,6 +16,11 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
 
+# Where no bytecode may lie beside the sources each child would compile the package anew.
+_BYTECODE = tempfile.TemporaryDirectory(prefix="bncli-bytecode-", ignore_cleanup_errors=True)
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", _BYTECODE.name)
+
 settings.register_profile("bncli", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("bncli")
 
@@ -21,6 +28,7 @@ settings.load_profile("bncli")
 def pytest_unconfigure():
     """Leave nothing behind."""
     let_go()
+    _BYTECODE.cleanup()
 
 
 @pytest.fixture
