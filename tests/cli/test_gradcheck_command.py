@@ -9,8 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contract.desk import ask
 from oracle import bncli, tree
 from PIL import Image
+
+from bncli.checking import faults, self_test
+from bncli.checking.planting import Fault
 
 TARGETS = Path(__file__).parent.parent / "checking" / "targets"
 TROUBLED = TARGETS / "troubled.py"
@@ -311,14 +315,29 @@ def test_error_maps_replace_nothing(tmp_path, folder):
 
 
 def test_self_test_passes():
-    """The checker, put to planted bugs, names them all."""
-    ran = bncli("gradcheck", "--self-test", "--json")
-    document = strict(ran.out)
+    """The checker, put to at least 75 planted bugs, names them all, and passes right layers."""
+    ran = bncli("gradcheck", "--self-test", "--seed", "5", "--json")
+    asked = strict(ran.out)["self_test"]
 
     assert ran.code == 0
-    assert len(document["self_test"]) >= 60
-    assert all(one["ok"] for one in document["self_test"])
-    assert "layers judged right" in bncli("gradcheck", "--self-test").out.splitlines()[-1]
+    assert len({one["layer"] for one in asked if one["expected"]}) >= 75
+    assert len([one for one in asked if not one["expected"]]) >= 10
+    assert all(one["ok"] for one in asked)
+    assert all(one["named"] == one["expected"] for one in asked)
+
+
+@pytest.mark.parametrize(("wrong", "code"), [(False, 0), (True, 1)])
+def test_self_test_says_how_many_were_judged_right(wrong, code, monkeypatch):
+    """The verdict is the last line: exit 0 if it was right about all layers, otherwise 1."""
+    few = [Fault("spoilt", "", faults.STUDIED[0].layer)] if wrong else []
+    for name in ("RIGHT", "STUDIED", "OTHERS", "ELSEWHERE"):
+        monkeypatch.setattr(self_test, name, (getattr(faults, name)[0],))
+    monkeypatch.setattr(self_test, "OTHERS", (*self_test.OTHERS, *few))
+
+    ran = ask("gradcheck", "--self-test")
+
+    verdict = f"{'FAIL' if wrong else 'PASS'}: 6 of {6 + wrong} layers judged right"
+    assert (ran.code, ran.out.splitlines()[-1]) == (code, verdict)
 
 
 @pytest.mark.parametrize(
