@@ -56,7 +56,7 @@ def cost_of_size(name: str, command: Callable[[Path], list[str]], out: Path) -> 
 
 
 def folder(place: Path, quick: bool) -> None:
-    source = make_set(place / "jpeg", "jpeg", 8 if quick else 128, (640, 427))
+    source = make_set(place / "jpeg", "jpeg", *((4, (64, 43)) if quick else (128, (640, 427))))
     names = ["bncli", "bncli, zlib", "numpy", "torch6", "torch1", "opencv", "floor"]
     folder_job("folder: JPEG 640x427 to PNG", names, source, place, 1 if quick else 3)
 
