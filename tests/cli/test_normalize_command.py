@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracle import bncli, textbook, tree
+from oracle import bncli, python, textbook, tree
 from PIL import Image
 
 ESCAPE = "\x1b"
@@ -261,15 +261,11 @@ def test_signal_where_python_drops_it(folder, tmp_path, number, code):
     """A signal that arrives in a destructor, where Python drops what is raised, still ends it."""
     many(folder, 100)
     script = DROPPED.format(number=int(number)) + SLOW
-    run = subprocess.run(
-        [sys.executable, "-c", script, "normalize", str(folder), "-o", str(tmp_path / "out")],
-        capture_output=True,
-        check=False,
-    )
+    run = python("-c", script, "normalize", folder, "-o", tmp_path / "out")
 
-    assert run.returncode == code, run.stderr
-    assert run.stderr.count(b"\n") == 1
-    assert b"ignored" not in run.stderr
+    assert run.code == code, run.err
+    assert run.err.count("\n") == 1
+    assert "ignored" not in run.err
     assert not (tmp_path / "out").exists()
 
 
@@ -327,18 +323,17 @@ def test_bugs_have_their_own_exit_code(folder, tmp_path):
     """An error that is nobody's fault but ours: exit 70, one line, the trace in a file."""
     code = "import bncli.runs.normalize as n; n.normalize_folder = lambda *a, **k: 1 / 0\n"
     code += "import sys; from bncli.cli.entry import main; main(sys.argv[1:])"
-    arguments = [sys.executable, "-c", code, "normalize", str(folder), "-o", str(tmp_path / "out")]
-    env = {**os.environ, "TMPDIR": str(tmp_path)}
-    run = subprocess.run(arguments, capture_output=True, text=True, env=env, check=False)
-    traced = subprocess.run([*arguments, "--debug"], capture_output=True, text=True, check=False)
+    arguments = ["-c", code, "normalize", folder, "-o", tmp_path / "out"]
+    run = python(*arguments, env={**os.environ, "TMPDIR": str(tmp_path)})
+    traced = python(*arguments, "--debug")
 
-    assert run.returncode == traced.returncode == 70
-    assert len(run.stderr.splitlines()) == 1
-    assert "ZeroDivisionError" in run.stderr
+    assert run.code == traced.code == 70
+    assert len(run.err.splitlines()) == 1
+    assert "ZeroDivisionError" in run.err
     [trace] = tmp_path.glob("bncli-trace-*.txt")
-    assert str(trace) in run.stderr
+    assert str(trace) in run.err
     assert "Traceback" in trace.read_text()
-    assert "Traceback" in traced.stderr
+    assert "Traceback" in traced.err
 
 
 def test_stdout_that_cannot_be_written(folder, tmp_path):
@@ -359,14 +354,9 @@ def test_progress_lines_in_a_log(folder, tmp_path):
     """When stderr is no terminal, a line now and then instead of a bar, without escape bytes."""
     code = "import bncli.cli.progress as s; s._HEARTBEAT_SECONDS = 0\n"
     code += "import sys; from bncli.cli.entry import main; main(sys.argv[1:])"
-    run = subprocess.run(
-        [sys.executable, "-c", code, "normalize", str(folder), "-o", str(tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0
-    assert "read 5 of 5" in run.stderr
-    assert "write 5 of 5" in run.stderr
-    assert ESCAPE not in run.stderr
-    assert "\r" not in run.stderr
+    run = python("-c", code, "normalize", folder, "-o", tmp_path / "out")
+    assert run.code == 0
+    assert "read 5 of 5" in run.err
+    assert "write 5 of 5" in run.err
+    assert ESCAPE not in run.err
+    assert "\r" not in run.err

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from oracle import bncli, tree
+from oracle import bncli, python, tree
 from PIL import Image
 
 
@@ -111,8 +111,7 @@ def test_a_killed_fit_leaves_no_file(folder, tmp_path, monkeypatch):
         "f.WholeFile.place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"import bncli; bncli.fit_folder({str(folder)!r}, {str(out)!r})"
     )
-    killed = subprocess.run([sys.executable, "-c", code], check=False)
-    assert killed.returncode == -signal.SIGKILL
+    assert python("-c", code).code == -signal.SIGKILL
     assert not out.exists()
     assert bncli("fit", folder, "-o", out).code == 0
     assert {path.name for path in tmp_path.iterdir()} == {"pictures", "s.npz"}

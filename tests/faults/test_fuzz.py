@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
+from oracle import python
 
-FUZZ = Path(__file__).parents[1] / "fuzz" / "fuzz.py"
+FUZZ = Path(__file__).parents[1] / "fuzz"
 KINDS = ["PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PNM", "NPY", "NPZ", "STATS"]
 
 
-def fuzz(*arguments, code=None, cwd):
-    start = [str(FUZZ)] if code is None else ["-c", code]
-    return subprocess.run(
-        [sys.executable, *start, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={"PYTHONPATH": str(FUZZ.parent), "PATH": "/usr/bin:/bin"},
-        timeout=300,
-    )
+def fuzz(*arguments, code="import fuzz, sys; sys.exit(fuzz.main())", cwd):
+    env = {**os.environ, "PYTHONPATH": str(FUZZ)}
+    return python("-c", code, *arguments, cwd=cwd, env=env)
 
 
 def test_spoilt_files(tmp_path):
     """Every one ends with an exit code of the contract, in time, and nothing speaks past bncli."""
     run = fuzz("--count", 60, "--from", 100_000, "--keep", tmp_path / "found", cwd=tmp_path)
 
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert [line.split()[0] for line in run.stdout.splitlines()] == KINDS
-    assert run.stdout.count("noisy: 0") == len(KINDS)
+    assert run.code == 0, run.out + run.err
+    assert [line.split()[0] for line in run.out.splitlines()] == KINDS
+    assert run.out.count("noisy: 0") == len(KINDS)
     assert not (tmp_path / "found").exists()
 
 
@@ -66,7 +58,7 @@ def test_the_fuzzer_finds(tmp_path, act, outcome):
     arguments = ("--count", 6, "--keep", tmp_path / "found", "PNG")
     run = fuzz(*arguments, code=PLANTED.format(act=act), cwd=tmp_path)
 
-    assert run.returncode == 1, run.stdout + run.stderr
-    assert f"FOUND PNG 3: {outcome}" in run.stdout
+    assert run.code == 1, run.out + run.err
+    assert f"FOUND PNG 3: {outcome}" in run.out
     assert (tmp_path / "found" / f"PNG-3-{outcome.replace(' ', '-')}").read_bytes()
-    assert " 0: 5 " in run.stdout.replace("PNG  ", "PNG   ")
+    assert " 0: 5 " in run.out.replace("PNG  ", "PNG   ")

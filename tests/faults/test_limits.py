@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 from images.handmade import grey_tiff, png, png_header, tiff
-from oracle import bncli
+from oracle import bncli, python
 from PIL import Image
 
 from bncli import machine, normalize_folder
@@ -223,11 +223,10 @@ def test_memory_that_runs_out_is_a_limit(folder, tmp_path):
     code = "import bncli.runs.normalize as n\ndef starve(*_, **__): raise MemoryError\n"
     code += "n.normalize_folder = starve\nimport sys\n"
     code += "from bncli.cli.entry import main; main(sys.argv[1:])"
-    words = [sys.executable, "-c", code, "normalize", str(folder), "-o", str(tmp_path / "out")]
-    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    run = python("-c", code, "normalize", folder, "-o", tmp_path / "out")
 
-    assert (run.returncode, run.stderr.count("\n")) == (7, 1)
-    assert "not enough memory" in run.stderr
+    assert (run.code, run.err.count("\n")) == (7, 1)
+    assert "not enough memory" in run.err
 
 
 def test_files_much_larger_than_their_pictures(tmp_path):
