@@ -21,6 +21,10 @@ _BYTECODE = tempfile.TemporaryDirectory(prefix="bncli-bytecode-", ignore_cleanup
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     os.environ.setdefault("PYTHONPYCACHEPREFIX", _BYTECODE.name)
 
+# A process of numpy starts as many threads as there are cores, which takes as long as the rest of
+# its start, and bncli multiplies no large matrices.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 settings.register_profile("bncli", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("bncli")
 

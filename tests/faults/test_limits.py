@@ -79,6 +79,7 @@ def limited(size, *arguments):
         capture_output=True,
         text=True,
         check=False,
+        env={name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size)),
     )
 
