@@ -22,8 +22,8 @@ from bncli.checking.report import report_lines
 def test_a_right_layer_passes_with_every_seed(fault, dtype, seed):
     """No false alarm, in either precision, with pixels of variance 0, eps and 100 eps there."""
     assert gradcheck(fault.layer, dtype=dtype, seed=seed).status == "pass"
-    # The other layouts are the same numbers turned over; nine seeds more are asked in one.
-    assert gradcheck(fault.layer, dtype=dtype, seed=seed + 1, seeds=9, layout="image").passed
+    # The other layouts are the same numbers turned over; five seeds more are asked in one.
+    assert gradcheck(fault.layer, dtype=dtype, seed=seed + 1, seeds=5, layout="image").passed
 
 
 @pytest.mark.parametrize("name", ["Right", "Casts", "CastsToSingle", "TrapsComplex"])
