@@ -81,6 +81,19 @@ def python(*words, cwd=None, env=None, stdin=None) -> Ran:
     return Ran(code, out.decode(errors="surrogateescape"), err.decode(errors="surrogateescape"))
 
 
+_FULL = """
+import os, sys
+os.dup2(os.open("/dev/full", os.O_WRONLY), int(sys.argv.pop(1)))
+from bncli.__main__ import main
+main()
+"""
+
+
+def bncli_onto_full(stream, *arguments, cwd=None) -> Ran:
+    """Run the command with this one of its streams on a disk that is full."""
+    return python("-c", _FULL, stream, *arguments, cwd=cwd)
+
+
 def let_go():
     """End what `bncli` keeps warm."""
     while _warm:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracle import bncli, python, textbook, tree
+from oracle import bncli, bncli_onto_full, python, textbook, tree
 from PIL import Image
 
 ESCAPE = "\x1b"
@@ -188,9 +188,20 @@ def test_options_without_effect_are_refused(folder, tmp_path):
     assert bncli("normalize", "", "-o", tmp_path / "out").code == 2
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">/dev/full", "2>/dev/full", ">&- 2>&-"])
+@pytest.mark.parametrize("stream", [1, 2])
+@pytest.mark.parametrize("json_option", [[], ["--json"]])
+def test_streams_that_are_full(folder, tmp_path, stream, json_option):
+    """Whatever cannot be said, the exit code stays that of the contract, without a traceback."""
+    for source, out, codes in ((folder, "a", {0, 6}), ("missing", "b", {4})):
+        run = bncli_onto_full(stream, "normalize", source, "-o", tmp_path / out, *json_option)
+        assert run.code in codes
+        assert "Traceback" not in run.err
+    assert (tmp_path / "a" / "summary.json").exists()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 @pytest.mark.parametrize("json_option", ["", "--json"])
-def test_streams_that_are_closed_or_full(folder, tmp_path, closed, json_option):
+def test_streams_that_are_closed(folder, tmp_path, closed, json_option):
     """Whatever stream is gone, the exit code stays that of the contract, without a traceback."""
     command = f'"{sys.executable}" -m bncli normalize'
     err = tmp_path / "err"

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from oracle import bncli, tree
+from oracle import bncli, bncli_onto_full, tree
 from PIL import Image
 
 from bncli.cli.entry import bncli as group
@@ -149,9 +149,20 @@ def test_names_that_work(command, surrounding, color, hostile_folder, tmp_path):
     assert "Traceback" not in run.err
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">/dev/full", "2>/dev/full", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("stream", [1, 2])
 @pytest.mark.parametrize("command", [name for name in WORKING if name != "normalize"])
-def test_streams_that_are_closed_or_full(command, closed, folder, tmp_path):
+def test_streams_that_are_full(command, stream, folder, tmp_path):
+    """Whatever cannot be said, the exit code is one of the contract, without a traceback."""
+    for json in ([], ["--json"]):
+        shutil.rmtree(tmp_path / NAME, ignore_errors=True)
+        run = bncli_onto_full(stream, *working(command, folder, tmp_path), *json)
+        assert run.code in {0, 6}
+        assert "Traceback" not in run.err
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("command", [name for name in WORKING if name != "normalize"])
+def test_streams_that_are_closed(command, closed, folder, tmp_path):
     """Whatever stream is gone, the exit code is one of the contract, without a traceback."""
     words = [f"'{word}'" for word in working(command, folder, tmp_path)]
     err = tmp_path / "err"
