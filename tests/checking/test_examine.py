@@ -43,14 +43,14 @@ def test_constant_pixels_of_any_level_are_no_alarm(name, dtype, seed):
 
 def test_own_layer_passes_at_full_size_in_few_forwards():
     """5x100x100x3, every element, in fewer than 60 forwards and about a fifth of a second."""
-    began = time.perf_counter()
+    began = time.process_time()
     report = gradcheck(shape=(5, 100, 100, 3))
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
 
     assert report.passed
     assert report.forwards < 60
     assert report.quantities["grad_input"].checked == 150_000
-    assert seconds < 5  # a loaded machine has taken 1
+    assert seconds < 5  # of the processor; a loaded machine has taken 1
 
 
 def test_coefficients_are_those_of_the_batch_that_was_asked_about():
