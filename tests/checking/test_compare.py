@@ -63,6 +63,22 @@ def test_rounding_where_all_terms_are_zero_is_let_pass():
     assert compare(np.zeros(SHAPE), np.full(SHAPE, 1e-17), allowed(scale=0.0)).passed
 
 
+def test_the_bound_itself_is_within():
+    """An error as large as the bound is let pass; the next larger number is not."""
+    bound = 2.0**-20
+    given = np.full(SHAPE, 1 + bound)
+    assert compare(given, np.ones(SHAPE), allowed(tolerance=bound)).passed
+    assert not compare(np.nextafter(given, 2), np.ones(SHAPE), allowed(tolerance=bound)).passed
+
+
+def test_errors_where_all_terms_are_zero_are_numbers():
+    """What is exactly the derivative has an error of 0, all else one that can be written down."""
+    rounding = np.full(SHAPE, 1e-17)
+    assert compare(rounding, rounding, allowed(scale=0.0)).max_rel_error == 0.0
+    found = compare(rounding, np.zeros(SHAPE), allowed(scale=0.0))
+    assert found.max_rel_error == pytest.approx(1e-17 / 2.0**-1022)
+
+
 def test_worst_is_that_most_beyond_its_own_bound():
     """A larger error that is allowed is not worse than a smaller one that is not."""
     bounds = np.full((1, 2, 2, 2), 1e-6)
@@ -83,6 +99,7 @@ def test_nothing_to_compare_is_no_pass():
         assert not found.passed
         assert found.problem == "nothing could be compared"
         assert (found.checked, found.total) == (0, 24)
+        assert (found.wrong, found.pixels_wrong, found.pixels, found.directions) == (0, 0, 0, 0)
 
 
 def test_places_left_out_are_neither_wrong_nor_checked():
@@ -128,6 +145,13 @@ def test_ratios_are_quartiles_of_the_wrong_elements_alone():
     assert compare(numeric, numeric, allowed()).ratios == ()
 
 
+def test_quartiles_are_those_in_order():
+    """Of five sorted ratios the second, the third and the fourth."""
+    given = np.ones(SHAPE)
+    given.reshape(-1)[[3, 9, 2, 17, 11]] = [9.0, 3.0, 5.0, 2.0, 17.0]
+    assert compare(given, np.ones(SHAPE), allowed()).ratios == (3.0, 5.0, 9.0)
+
+
 def test_parameters_have_no_pictures():
     """Of three axes the first is not the batch."""
     given = np.ones((2, 2, 2))
@@ -152,3 +176,4 @@ def test_an_array_that_cannot_be_compared_is_all_wrong():
     found = unusable("grad_gamma did not come", 8)
     assert (found.passed, found.wrong, found.checked, found.total) == (False, 8, 8, 8)
     assert found.problem == "grad_gamma did not come"
+    assert (found.pixels_wrong, found.pixels, found.directions) == (0, 0, 0)
