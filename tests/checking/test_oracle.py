@@ -156,6 +156,34 @@ def test_a_wrong_value_that_was_not_sampled_is_found_and_named(factor):
     assert found.values["grad_input"][place] == pytest.approx(right, rel=1e-9)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 1.4])
+@pytest.mark.parametrize("seed", range(4))
+def test_of_two_wrong_values_one_is_found(seed, share):
+    """Whichever half they lie in: the search never leaves for a half without any."""
+    axes = (0, 1, 2)
+    one = asked(axes, LARGE, seed=seed)
+    given = expected(one.question, axes)["grad_input"]
+    right, found = given.copy(), derive(one)
+    channel = np.argwhere(np.isnan(found.values["grad_input"][..., 0]))
+    wrong = [(*channel[len(channel) * k // 5], 0) for k in (1, 4)]
+    for place, size in zip(wrong, (1.0, share), strict=True):
+        given[place] += size
+
+    assert "along a random direction" in hold(one, found, given, np.full((1,) * AXES, 5e-9))
+
+    named = [place for place in wrong if np.isfinite(found.values["grad_input"][place])]
+    assert named
+    assert all(found.values["grad_input"][p] == pytest.approx(right[p], abs=1e-9) for p in named)
+
+
+def test_a_forward_that_drops_the_imaginary_part_is_said_to():
+    """And is asked by differences."""
+    through = plain((0,))
+    dropping = asked((0,), SHAPE, forward=lambda x, parameters: through(np.real(x), parameters))
+    expected_note = "complex step not used: forward drops the imaginary part"
+    assert derive(dropping).notes[0] == expected_note
+
+
 def conjugated(x, axes):
     """What torch calls the variance of complex numbers."""
     centred = x - x.mean(axis=axes, keepdims=True)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from bncli import gradcheck
 from bncli.checking.compare import Quantity
 from bncli.checking.diagnosis import Diagnosis
 from bncli.checking.identities import Finding
-from bncli.checking.report import GradcheckReport, headline, report_lines, verdict_line
+from bncli.checking.question import Request
+from bncli.checking.report import (
+    GradcheckReport,
+    fact_rows,
+    headline,
+    report_lines,
+    verdict_line,
+)
+from bncli.checking.signs import seen_in
 
 RIGHT = Quantity(
     passed=True, max_rel_error=2e-16, worst_index=(1,), tolerance=5e-9, checked=24, total=24
@@ -217,3 +228,17 @@ def test_a_document_gives_the_report_again():
     assert report_lines(again, details=True) == report_lines(report, details=True)
     assert json.dumps(again.document()) == text
     assert json.loads(text)["layouts"] == [RUNS]
+
+
+def test_seeds_are_told_where_there_were_several():
+    """All of them, behind the batch that they were drawn for."""
+    assert ("seeds", "3, 4, 5") in fact_rows(passing(seeds=(3, 4, 5)))
+    assert "seeds" not in dict(fact_rows(passing()))
+    assert gradcheck(shape=(3, 2, 1, 1)).seeds == ()
+    assert Request().seeds == 1
+
+
+def test_a_gradient_that_is_right_where_it_was_looked_at_is_not_called_wrong_there():
+    """No mistake is made up for it."""
+    evidence = SimpleNamespace(right=None, differs=lambda *_: np.zeros((2, 1, 1, 1), bool))
+    assert seen_in(evidence, "float64") == "it is right at one shape, and wrong at another"
