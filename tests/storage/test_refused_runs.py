@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 
 import pytest
 
 from bncli.errors import OutputError
+from bncli.storage.disk import digest_of
 from bncli.storage.earlier import Hold
-from bncli.storage.journal import Inputs
+from bncli.storage.journal import Inputs, read_journal
 from bncli.storage.output import RunFolder
 from bncli.storage.summary_file import find_summary
+from bncli.storage.whole_file import write_whole
 
 INPUT = Inputs(["a.jpg"], [bytes(32)])
 OTHER = Inputs(["a.jpg"], [bytes([1] * 32)])
@@ -62,9 +66,44 @@ def test_files_that_came_meanwhile_are_seen_before_anything_is_moved(tmp_path, m
     with opened(out, resume=False) as folder:
         folder.write("a.png", b"first")
         (out / "a.png").write_bytes(b"somebody's")
-        with pytest.raises(OutputError, match="it exists"):
+        words = r"out/a\.png: it exists; choose another folder or --overwrite$"
+        with pytest.raises(OutputError, match=words):
             folder.commit({"outputs": []})
     assert (out / "a.png").read_bytes() == b"somebody's"
+
+
+def test_how_many_files_are_there_already_is_told(tmp_path):
+    """The first by its name."""
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(OutputError, match=r"a\.png and 2 more: it exists") as caught:
+        RunFolder(tmp_path, ["a.png", "b.png", "c.png", "d.png"], overwrite=False)
+    assert caught.value.paths == tuple(str(tmp_path / f"{name}.png") for name in "abc")
+
+
+def test_a_journal_of_another_form_is_not_gone_on_with(tmp_path):
+    """Of this form it is, by whichever version of bncli it was written."""
+    for form, key in ((1, {"eps": 1}), (2, None)):
+        path = tmp_path / f"journal-{form}"
+        path.write_text(json.dumps({"bncli": form, "key": {"eps": 1}}) + "\n")
+        assert read_journal(path, lambda _: True).key == key
+
+
+def test_what_is_flushed_is_whole(tmp_path, monkeypatch):
+    """All bytes have left the process when the system is asked to keep them."""
+    sizes = []
+    monkeypatch.setattr(os, "fsync", lambda file: sizes.append(os.fstat(file).st_size))
+    write_whole(tmp_path / "a.bin", b"x" * 100, overwrite=False)
+    assert sizes[0] == 100
+
+
+def test_only_files_have_a_digest(tmp_path):
+    """Links are not followed, and a pipe is not waited for."""
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("file")
+    assert digest_of(tmp_path / "file") == hashlib.sha256(b"x").digest()
+    assert digest_of(tmp_path / "link") is None
+    assert digest_of(tmp_path) is None
 
 
 def test_json_that_may_not_be_there(tmp_path):
