@@ -1,0 +1,94 @@
+"""What runs say and keep in passing: notes, doubts, codes, and what is listed only in part."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tifffile
+
+from bncli import normalize_folder
+from bncli.checking.question import Request
+from bncli.errors import DataError, OptionError
+from bncli.runs.check import Check, run_check
+from bncli.runs.installation import Installation
+from bncli.runs.invert import _with_format
+from bncli.runs.merge import check_no_doubles
+from bncli.runs.reading import Sums
+from bncli.runs.summary import InvertSummary, Restored
+
+
+def test_notes_need_nobody_who_listens(tmp_path, rng):
+    """A page that is left out is no reason to fail where nobody wants to be warned."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("a", "b"):
+        picture = rng.integers(0, 256, (5, 4), dtype=np.uint8)
+        with tifffile.TiffWriter(source / f"{name}.tif") as writer:
+            writer.write(picture, photometric="minisblack")
+            writer.write(picture[:2, :2], photometric="minisblack", subfiletype=1)
+    assert normalize_folder(source, tmp_path / "out").count == 2
+    warned, told = [], []
+    normalize_folder(source, tmp_path / "more", warn=warned.append, tell=told.append)
+    assert ["2 pages are left out" in line for line in warned] == [True]
+    assert told
+
+
+@pytest.mark.parametrize("count", [1, 20, 21, 23])
+def test_of_many_doubles_twenty_are_listed(count):
+    """And how many more there are; all paths are told to programs."""
+    pictures = [SimpleNamespace(sha256=f"{n:064}", name=f"{n}.png") for n in range(count)]
+    with pytest.raises(DataError) as caught:
+        check_no_doubles([("a.npz", pictures), ("b.npz", pictures)])
+    more = [f"and {count - 20} more pictures"] if count > 20 else []
+    assert caught.value.lines[20:] == type(caught.value.lines)(more)
+    assert len(caught.value.lines) == min(count, 20) + len(more)
+    assert len(caught.value.paths) == count
+
+
+@pytest.mark.parametrize(("dtype", "told"), [("float32", "0.123"), ("uint16", "0.123457")])
+def test_by_how_much_values_are_off(dtype, told):
+    """Three digits of a floating-point error do, which is an estimate."""
+    restored = Restored(inexact=2, largest_error=0.1234567)
+    run = SimpleNamespace(restored=restored, count=3, shape=(5, 4, 1), dtype=dtype)
+    assert InvertSummary.doubts(run) == [f"2 of 60 values can be off by up to {told}"]
+
+
+def test_doctor_fails_by_what_is_broken():
+    """With the code of wrong usage, as everything that the user can mend."""
+    facts = ("1", "3.12", "Linux", (), {}, 1, {}, 1 << 30)
+    assert Installation(*facts).exit_code == 0
+    assert Installation(*facts, problems=["numpy is missing"]).exit_code == 2
+
+
+def test_pictures_are_kept_where_they_are_to_be():
+    """The very ones that were summed up, in order."""
+    taken = []
+    moments = SimpleNamespace(add=lambda rows: taken.append(len(rows)))
+    pictures = [SimpleNamespace(values=np.full(3, n), digest=str(n)) for n in range(3)]
+    sums = Sums(moments, 2, kept=[])
+    assert [sums.take(picture) for picture in pictures] == ["0", "1", "2"]
+    sums.whole()
+    assert sums.kept == pictures
+    assert taken == [2, 1]
+
+
+def test_an_array_is_restored_by_one_writer():
+    """Where the format is found from the statistics, no less than where it was asked for."""
+
+    def refuse(option, reason):
+        raise OptionError(f"{option}: {reason}")
+
+    asked = SimpleNamespace(format="auto", engine=SimpleNamespace(must_be_local=refuse))
+    facts = SimpleNamespace(dtype="float64", channel_order="as given")
+    with pytest.raises(OptionError, match="--format npy: one array has one writer"):
+        _with_format(asked, facts)
+
+
+def test_pictures_that_a_check_left_out_are_told():
+    """As its last note; nothing is said where none were."""
+    request = Request(shape=(3, 2, 1, 1))
+    few = run_check(Check(None, request, left_out="2 of 5"), timeout=9, maps=False, progress=None)
+    all_of_them = run_check(Check(None, request), timeout=9, maps=False, progress=None)
+    assert few.notes == (*all_of_them.notes, "2 of 5")
