@@ -200,3 +200,12 @@ def test_alpha_of_bmp_that_is_read(write, read_one, rng):
     assert np.array_equal(read_one(path), values[..., None] >> shifts & 255)
     with Image.open(path) as image:
         assert image.mode == "RGBA"
+
+
+@pytest.mark.parametrize("header", [56, 108, 124])
+def test_alpha_of_every_version_of_bmp_is_seen(tmp_path, read, header):
+    """Of 3, 4 and 5: all have a place for its mask."""
+    values = np.array([[0x8000, 0x7FFF], [0x1234, 0x9234]])
+    (tmp_path / "a.bmp").write_bytes(bmp(values, 16, FIELDS_16, 3, header))
+    with pytest.raises(ImageError, match="its alpha channel of 1 bits in 16 is not supported"):
+        read(tmp_path / "a.bmp")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,6 +11,7 @@ from images.stacks import imagej, one_directory, ramp
 
 from bncli.errors import ImageError
 from bncli.images.header import read_headers
+from bncli.images.no_data import check_decoded
 from bncli.images.policy import ReadPolicy
 
 FRAMES = ramp((3, 8, 6))
@@ -41,6 +44,19 @@ def test_one_frame_of_a_stack_is_a_plain_picture(write):
         write(one_directory(FRAMES[:1], imagej(3)), "a.tif"), "a.tif", ReadPolicy(frames="all")
     )
     assert header.name == "a.tif"
+    assert header.left_out == 0
+
+
+def test_pages_of_two_kinds_are_each_what_they_are(tmp_path, read):
+    """What was found of one page is not taken for another of another size."""
+    pages = [FRAMES[0], FRAMES[1, :5, :4], FRAMES[2]]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in pages:
+            writer.write(page, photometric="minisblack", metadata=None)
+    found = read(tmp_path / "a.tif", frames="all")
+    assert len(found) == 3
+    for one, page in zip(found, pages, strict=True):
+        assert np.array_equal(one[..., 0], page)
 
 
 @pytest.mark.parametrize("frames", ["error", "first", "all"])
@@ -83,3 +99,13 @@ def test_texts_of_six_digits_are_rounded_ones(tmp_path, read_one, text, refused)
             read_one(tmp_path / "a.tif")
     else:
         assert np.array_equal(read_one(tmp_path / "a.tif")[..., 0], values)
+
+
+def test_numbers_of_few_bits_are_compared_as_the_file_holds_them():
+    """Pillow spreads four bits over eight; what is declared is of the four."""
+    image = SimpleNamespace(mode="L", tag_v2={42113: "7", 258: (4,), 259: 1})
+    pixels = np.array([[[0], [7 * 17]], [[15 * 17], [7 * 17]]], np.uint8)
+    with pytest.raises(ImageError, match=r"it holds 7, .* in 2 places"):
+        check_decoded(image, pixels, alpha=False, inverted=False)
+    pixels[pixels == 7 * 17] = 8 * 17
+    check_decoded(image, pixels, alpha=False, inverted=False)

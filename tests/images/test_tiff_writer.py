@@ -29,8 +29,10 @@ def test_any_picture_comes_back(pixels):
         found = page.asarray(squeeze=False).reshape(pixels.shape)
         extras = page.extrasamples
         photometric = page.photometric.name
+        meant = page.sampleformat
 
     assert found.dtype == np.float32
+    assert meant == tifffile.SAMPLEFORMAT.IEEEFP
     assert np.array_equal(found, pixels)
     assert photometric == ("RGB" if pixels.shape[2] >= 3 else "MINISBLACK")
     assert [int(extra) for extra in extras] == ([2] if pixels.shape[2] in {2, 4} else [])
