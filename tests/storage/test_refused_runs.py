@@ -8,12 +8,12 @@ import os
 
 import pytest
 
-from bncli.errors import OutputError
+from bncli.errors import ArrayError, OutputError
 from bncli.storage.disk import digest_of
 from bncli.storage.earlier import Hold
 from bncli.storage.journal import Inputs, read_journal
 from bncli.storage.output import RunFolder
-from bncli.storage.summary_file import find_summary
+from bncli.storage.summary_file import find_summary, read_summary
 from bncli.storage.whole_file import write_whole
 
 INPUT = Inputs(["a.jpg"], [bytes(32)])
@@ -114,3 +114,23 @@ def test_json_that_may_not_be_there(tmp_path):
     assert find_summary(path) == {"a": [1]}
     path.write_text("{")
     assert find_summary(path) is None
+
+
+def test_a_summary_says_what_the_files_of_a_run_are(tmp_path):
+    """Written by hand, as the documented schema has it."""
+    path = tmp_path / "summary.json"
+    document = {
+        "schema": "bncli.normalize/1",
+        "scale": {"kind": "minmax", "low": -1, "high": 2.5},
+        "clipped_values": 3,
+        "arrays": [{"path": "stats.npz", "sha256": "ab" * 32}],
+        "outputs": [{"source": "sub/a.png"}, {"source": "b.png"}],
+    }
+    path.write_text(json.dumps(document))
+    found = read_summary(path)
+    assert (found.scale, found.low, found.high, found.clipped) == ("minmax", -1.0, 2.5, 3)
+    assert (found.statistics_sha256, found.sources) == ("ab" * 32, ("sub/a.png", "b.png"))
+    for change in ({"schema": "other/1"}, {"outputs": [{"source": "../a"}]}, {"outputs": None}):
+        path.write_text(json.dumps(document | change))
+        with pytest.raises(ArrayError):
+            read_summary(path)
