@@ -68,3 +68,13 @@ def test_complex_parameters_make_the_output_complex(parts, name, dtype):
     expected = turned * x_norm if name == "scales" else x_norm + turned
     assert found.dtype.kind == "c"
     assert np.allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_a_complex_variance_may_be_anything(parts):
+    """Of imaginary numbers it is below 0, which is no rounding to be cut off: as it is written."""
+    x, gamma, beta, _ = parts
+    turned = (1j + 0.1) * x
+    centred = turned - turned.mean(axis=0)
+    expected = gamma * centred / np.sqrt((centred * centred).mean(axis=0) + 1e-8) + beta[0]
+    found = BatchNorm(gamma, beta[0]).forward(turned)
+    assert np.allclose(found, expected, rtol=0, atol=1e-10)
