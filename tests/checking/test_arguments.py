@@ -7,8 +7,11 @@ import pytest
 
 from bncli.checking import places
 from bncli.checking.arguments import Given, Recorder, signature_of
+from bncli.checking.gradients import find_of_parameter
 from bncli.checking.layouts import LAYOUTS
 from bncli.checking.modes import put_in_training
+from bncli.checking.parameters import Parameter
+from bncli.checking.question import draw_batch
 
 GAMMA = np.full((1, 1, 2), 3.0)
 
@@ -90,3 +93,26 @@ def test_an_optimizer_that_only_notes():
     ((one, other),) = noted.calls
     assert np.array_equal(one, np.ones(3))
     assert np.array_equal(other, np.full(3, 2.0))
+
+
+def test_a_gradient_without_a_name_is_found_by_its_value():
+    """Where none is right, and none was returned, there is none."""
+    gamma, beta = Parameter("gamma", ("g",), (3,)), Parameter("beta", ("b",), (3,))
+    found = {("first",): np.zeros(2), ("second",): np.ones(2), ("odd",): np.ones(3)}
+
+    def find(right):
+        return find_of_parameter(gamma, (gamma, beta), found, (2,), right)
+
+    assert find(lambda array: array.sum() == 2) == ("second",)
+    assert find(lambda array: array.sum() == 0) == ("first",)
+    assert find(lambda _: False) == ()
+
+
+@pytest.mark.parametrize("axes", [(0,), (0, 1, 2)])
+def test_groups_of_small_variance_have_that(axes):
+    """So many times eps, around 0: what eps does shows there."""
+    x = draw_batch((6, 4, 3, 8), 3, 1e-5, axes, variances=(1.0, 100.0))
+    spread = np.sort(x.var(axis=axes).ravel())
+    assert spread[0] == pytest.approx(1e-5, rel=1e-6)
+    assert spread[1] == pytest.approx(1e-3, rel=1e-6)
+    assert spread[2] > 5e-3
