@@ -10,12 +10,14 @@ import tifffile
 
 from bncli import normalize_folder
 from bncli.checking.question import Request
-from bncli.errors import DataError, OptionError
+from bncli.errors import DataError, OptionError, SinglePictureError
+from bncli.images.batch import Fault
 from bncli.runs.check import Check, run_check
 from bncli.runs.installation import Installation
 from bncli.runs.invert import _with_format
 from bncli.runs.merge import check_no_doubles
 from bncli.runs.reading import Sums
+from bncli.runs.run import Run
 from bncli.runs.summary import InvertSummary, Restored
 
 
@@ -92,3 +94,22 @@ def test_pictures_that_a_check_left_out_are_told():
     few = run_check(Check(None, request, left_out="2 of 5"), timeout=9, maps=False, progress=None)
     all_of_them = run_check(Check(None, request), timeout=9, maps=False, progress=None)
     assert few.notes == (*all_of_them.notes, "2 of 5")
+
+
+@pytest.mark.parametrize("count", [0, 3, 30])
+def test_a_picture_that_is_alone_is_refused_with_the_faults_of_others(count):
+    """Of many faults so many are listed as anywhere; the picture is named last."""
+    faults = [Fault(f"{n}.png", "it is damaged") for n in range(count)]
+    run = SimpleNamespace(source=SimpleNamespace(faults=faults, names=["a.png"]))
+    with pytest.raises(SinglePictureError) as caught:
+        Run.check_several(run, [0])
+    assert len(caught.value.lines) == min(count, 20) + 1
+    assert caught.value.lines[-1].startswith("a.png: it is the only picture")
+    Run.check_several(run, [0, 1])
+
+
+def test_an_array_has_no_transparency(tmp_path, rng):
+    """None of its pictures is counted as one that has."""
+    np.save(tmp_path / "batch.npy", rng.random((3, 4, 5, 2)))
+    summary = normalize_folder(tmp_path / "batch.npy", tmp_path / "out")
+    assert (summary.count, summary.with_alpha, summary.left_out_pages) == (3, 0, 0)
