@@ -1,7 +1,7 @@
 """Single changes to a Python file, each of which some test should notice.
 
-Left alone is what makes no difference, or one of words alone: annotations, decorators, texts,
-`strict=` of a zip, and all that makes an error.
+Left alone is what makes no difference, or one of words alone: annotations, decorators, texts, some
+keywords, and all that makes an error.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
 _NEVER_RUN = {"annotation", "returns", "decorator_list", "type_params"}
+_SAID_TO_READERS = {"strict", "total"}
+"""Of a zip, whose lengths are equal; of a typed dict, which is one all the same."""
 _TEXTS = (ast.JoinedStr, ast.Raise, ast.Import, ast.ImportFrom)
 
 
@@ -91,7 +93,7 @@ def _walk(node: ast.AST, statement: Any) -> Iterator[tuple[Any, Any, str, str]]:
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.keyword) and node.arg == "strict":
+    if isinstance(node, ast.keyword) and node.arg in _SAID_TO_READERS:
         return
     if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
         yield node.args[0]
