@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import io
 import queue
 from types import SimpleNamespace
@@ -11,7 +12,8 @@ import pytest
 
 from bncli.checking import child, loading
 from bncli.checking.question import Request
-from bncli.checking.target import TargetFailure
+from bncli.checking.target import Caller, TargetFailure
+from bncli.errors import TargetError
 
 
 def told(monkeypatch, request, examine):
@@ -79,3 +81,12 @@ def test_a_module_is_looked_for_once(tmp_path, monkeypatch):
     with pytest.raises(TargetFailure):
         loading._with_neighbours(tmp_path / "layer.py", run)
     assert len(runs) == 2
+
+
+def test_a_target_is_of_a_module_or_a_file(tmp_path):
+    """By what ends in .py and what does not."""
+    (tmp_path / "made.py").write_text("class Layer:\n    from_file = True\n")
+    assert loading.load_target("decimal:Decimal", Caller()) is decimal.Decimal
+    assert loading.load_target(f"{tmp_path}/made.py:Layer", Caller()).from_file
+    with pytest.raises(TargetError, match="a file must end in"):
+        loading.load_target(f"{tmp_path}/made:Layer", Caller())

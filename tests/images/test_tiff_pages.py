@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +12,9 @@ import tifffile
 from images.stacks import imagej, one_directory, ramp
 
 from bncli.errors import ImageError
+from bncli.images import pages
 from bncli.images.header import read_headers
+from bncli.images.metadata import directory
 from bncli.images.no_data import check_decoded
 from bncli.images.policy import ReadPolicy
 
@@ -44,7 +48,15 @@ def test_one_frame_of_a_stack_is_a_plain_picture(write):
         write(one_directory(FRAMES[:1], imagej(3)), "a.tif"), "a.tif", ReadPolicy(frames="all")
     )
     assert header.name == "a.tif"
-    assert header.left_out == 0
+    assert (header.left_out, header.missing) == (0, 0)
+
+
+def test_frames_are_counted_by_the_bytes_behind_the_first(write):
+    """Up to what follows them, however small they are; what is missing is told."""
+    tiny = ramp((3, 2, 2), "uint8")
+    path = write(one_directory(tiny, imagej(4)), "a.tif")
+    headers = read_headers(path, "a.tif", ReadPolicy(frames="all"))
+    assert [header.missing for header in headers] == [1, 0, 0]
 
 
 def test_pages_of_two_kinds_are_each_what_they_are(tmp_path, read):
@@ -109,3 +121,25 @@ def test_numbers_of_few_bits_are_compared_as_the_file_holds_them():
         check_decoded(image, pixels, alpha=False, inverted=False)
     pixels[pixels == 7 * 17] = 8 * 17
     check_decoded(image, pixels, alpha=False, inverted=False)
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_a_page_that_must_stand_alone_comes_first(big):
+    """All bytes of the file are there, wherever it was read last, but the way to its directory."""
+    content = bytes(range(40))
+    file = io.BytesIO(content)
+    file.seek(17)
+    tiff = SimpleNamespace(file=file, big=big, order="<")
+    place, form = (8, "<Q") if big else (4, "<I")
+    found = pages._first_of_all(SimpleNamespace(tiff=tiff, place=29))
+    assert struct.unpack_from(form, found, place) == (29,)
+    assert found[:place] == content[:place]
+    assert found[place + struct.calcsize(form) :] == content[place + struct.calcsize(form) :]
+
+
+def test_a_directory_of_exif_ends_where_its_block_does():
+    """Twelve bytes for each entry, and not one more is needed."""
+    block = b"II*\0" + struct.pack("<IH", 8, 2) + bytes(24)
+    assert directory(block) == ("<", 10, 2)
+    assert directory(block[:-1]) is None
+    assert directory(b"MM\0*" + struct.pack(">IH", 8, 0)) == (">", 10, 0)

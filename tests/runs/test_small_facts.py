@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from bncli.checking.question import Request
 from bncli.errors import DataError, OptionError, SinglePictureError
 from bncli.images.batch import Fault
 from bncli.runs.check import Check, run_check
-from bncli.runs.installation import Installation
+from bncli.runs.installation import Installation, Package, _package_problem
 from bncli.runs.invert import _with_format
 from bncli.runs.merge import check_no_doubles
 from bncli.runs.reading import Sums
@@ -113,3 +114,24 @@ def test_an_array_has_no_transparency(tmp_path, rng):
     np.save(tmp_path / "batch.npy", rng.random((3, 4, 5, 2)))
     summary = normalize_folder(tmp_path / "batch.npy", tmp_path / "out")
     assert (summary.count, summary.with_alpha, summary.left_out_pages) == (3, 0, 0)
+
+
+def test_a_format_that_cannot_hold_the_pictures_is_refused_before_they_are_written(tmp_path, rng):
+    """Also by a dry run."""
+    np.save(tmp_path / "batch.npy", rng.random((3, 4, 5, 7)))
+    with pytest.raises(OptionError, match="7 channels"):
+        normalize_folder(tmp_path / "batch.npy", tmp_path / "out", format="png", dry_run=True)
+
+
+@pytest.mark.parametrize(("found", "usable"), [(None, False), ("1.26.4", False), ("2.0", True)])
+def test_packages_are_told_with_whether_they_do(found, usable):
+    """And what is to be done where they do not."""
+    package = Package("numpy", "2.0", found)
+    document = Installation(
+        "1", "3.12", "Linux", (package,), {"x": (package,)}, 1, {}, 1
+    ).document()
+    expected = {"name": "numpy", "least": "2.0", "found": found, "usable": usable}
+    assert document["packages"] == {"numpy": expected}
+    assert document["extras"] == {"x": {"usable": usable, "packages": {"numpy": expected}}}
+    if not usable:
+        assert re.fullmatch(r"numpy .*: .*pip install .*numpy>=2\.0.*", _package_problem(package))

@@ -13,6 +13,7 @@ from bncli.storage.disk import digest_of
 from bncli.storage.earlier import Hold
 from bncli.storage.journal import Inputs, read_journal
 from bncli.storage.output import RunFolder
+from bncli.storage.staging import SharedStaging, Staging
 from bncli.storage.summary_file import find_summary, read_summary
 from bncli.storage.whole_file import write_whole
 
@@ -134,3 +135,16 @@ def test_a_summary_says_what_the_files_of_a_run_are(tmp_path):
         path.write_text(json.dumps(document | change))
         with pytest.raises(ArrayError):
             read_summary(path)
+
+
+def test_a_worker_that_was_left_behind_writes_nothing(tmp_path):
+    """Into the folder of a later run it does not: that has another mark."""
+    staging = Staging(tmp_path / ".bncli-run")
+    staging.path.mkdir()
+    staging.make([])
+    shared = SharedStaging.open(staging)
+    shared.write("a.png", b"first")
+    shared.mark.unlink()
+    with pytest.raises(OutputError, match="the run has ended"):
+        shared.write("b.png", b"second")
+    assert [path.name for path in staging.new("x").parent.iterdir()] == ["a.png"]
