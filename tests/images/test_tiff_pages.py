@@ -14,7 +14,7 @@ from images.stacks import imagej, one_directory, ramp
 from bncli.errors import ImageError
 from bncli.images import pages
 from bncli.images.header import read_headers
-from bncli.images.metadata import directory
+from bncli.images.metadata import _upright, directory
 from bncli.images.no_data import check_decoded
 from bncli.images.policy import ReadPolicy
 
@@ -143,3 +143,12 @@ def test_a_directory_of_exif_ends_where_its_block_does():
     assert directory(block) == ("<", 10, 2)
     assert directory(block[:-1]) is None
     assert directory(b"MM\0*" + struct.pack(">IH", 8, 0)) == (">", 10, 0)
+
+
+def test_orientation_is_taken_from_the_entries_alone():
+    """Of a directory that ends its block, and not from what may follow it."""
+    entry = struct.pack("<HHII", 274, 3, 1, 6)
+    block = b"II*\0" + struct.pack("<IH", 8, 12) + 11 * bytes(12) + entry
+    upright = block[:-12] + struct.pack("<HHII", 274, 3, 1, 1)
+    assert _upright(block) == upright
+    assert _upright(block + entry) == upright + entry

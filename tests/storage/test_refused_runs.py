@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import os
 import pytest
 
 from bncli.errors import ArrayError, OutputError
+from bncli.storage import earlier
 from bncli.storage.disk import digest_of
 from bncli.storage.earlier import Hold
 from bncli.storage.journal import Inputs, read_journal
@@ -148,3 +150,20 @@ def test_a_worker_that_was_left_behind_writes_nothing(tmp_path):
     with pytest.raises(OutputError, match="the run has ended"):
         shared.write("b.png", b"second")
     assert [path.name for path in staging.new("x").parent.iterdir()] == ["a.png"]
+
+
+def test_what_kept_a_run_from_its_folder_is_told_to_all(tmp_path, monkeypatch):
+    """Other threads that write meet the first failure, not what came of it."""
+    failures = [OSError(errno.ENOSPC, "full")]
+    real = earlier.Journal
+
+    def journal(path):
+        if failures:
+            raise failures.pop()
+        return real(path)
+
+    monkeypatch.setattr(earlier, "Journal", journal)
+    with opened(tmp_path / "out") as folder:
+        for name in ("a.png", "b.png"):
+            with pytest.raises(OutputError, match="free some space"):
+                folder.write(name, b"x")
