@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
-from images.handmade import png
+from images.handmade import chunk, png
 
+from bncli.errors import ImageError
 from bncli.images.decode import decode
 from bncli.images.header import read_headers
+from bncli.images.png import check_rows
 from bncli.images.policy import ReadPolicy
 
 PACKET = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
@@ -32,3 +37,22 @@ def test_the_white_of_a_pnm_is_white(write, read_one, white):
     found = read_one(path)[..., 0]
     assert np.array_equal(found == np.iinfo(found.dtype).max, values == white)
     assert np.array_equal(found == 0, values == 0)
+
+
+@pytest.mark.parametrize("lost", [0, 2])
+def test_rows_are_counted_to_the_last(lost):
+    """A stream without its own checksum holds them all; one that ends two bytes sooner does not.
+
+    What is left in the unpacker when its input is at an end is pixels too.
+    """
+    width = (1 << 20) + 60
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, 8, 0, 0, 0, 0))
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = b"\x78\x9c" + packer.compress(bytes(1 + width)) + packer.flush()
+    body = chunk(b"IDAT", packed[: len(packed) - lost])
+    content = b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND")
+    if lost:
+        with pytest.raises(ImageError, match="rows of pixels are missing"):
+            check_rows(content)
+    else:
+        check_rows(content)
