@@ -8,7 +8,14 @@ from oracle import textbook
 
 from bncli import gradcheck
 from bncli.checking.planting import PlantedLayer, planted
-from bncli.checking.question import PROBE_SHAPE, SECOND_SHAPE, probe
+from bncli.checking.question import (
+    PROBE_SHAPE,
+    SECOND_SHAPE,
+    Question,
+    draw_batch,
+    draw_parameters,
+    vacuous,
+)
 from bncli.errors import (
     NonFiniteError,
     OptionError,
@@ -20,11 +27,11 @@ from bncli.errors import (
 def test_probe_holds_what_it_promises():
     """Pixels of variance 0, eps and 100 eps, and no two axes equal."""
     for seed in range(20):
-        question = probe(PROBE_SHAPE, seed, 1e-8)
-        variance = np.sort(question.variance.ravel())
-        np.testing.assert_array_equal(variance[:2], 0)
-        np.testing.assert_allclose(variance[2:4], (1e-8, 1e-6), rtol=1e-5)
-        assert np.abs(question.gamma).min() >= 0.5
+        variance = np.sort(draw_batch(PROBE_SHAPE, seed, 1e-8).var(axis=0).ravel())
+        assert variance[0] == 0
+        np.testing.assert_allclose(variance[1:3], (1e-8, 1e-6), rtol=1e-5)
+        gamma = draw_parameters({"gamma": PROBE_SHAPE[1:]}, seed)["gamma"]
+        assert np.abs(gamma).min() >= 0.5
     assert len(set(PROBE_SHAPE)) == len(set(SECOND_SHAPE)) == 4
 
 
@@ -48,7 +55,7 @@ def test_two_pictures_prove_nothing_by_themselves():
     """Below three pictures the answer comes from a probe."""
     report = gradcheck(PlantedLayer, shape=(2, 3, 4, 2))
     assert report.passed
-    assert any("2 pictures" in warning for warning in report.warnings)
+    assert any("2 values are normalized" in warning for warning in report.warnings)
 
     without = planted("without", input_rule=lambda parts: parts.terms(b=0, c=0) * 0)
     assert gradcheck(without, shape=(2, 3, 4, 2)).status == "fail"
@@ -77,3 +84,16 @@ def test_impossible_questions_are_refused(arguments, error):
     """Each with the kind of error it is."""
     with pytest.raises(error):
         gradcheck(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("batch", "vacuous_for"), [(2, "2 values are normalized together"), (3, "")]
+)
+def test_three_pictures_are_the_fewest_that_tell_right_from_wrong(rng, batch, vacuous_for):
+    """Of two, the textbook's gradient is 0 but for eps, whatever the delta; of three it is not."""
+    x, delta = rng.standard_normal((2, batch, 3, 2, 1))
+    eps = 1e-12
+    size = np.abs(textbook(x, eps=eps, delta=delta).grad_input).max()
+    assert (size < 1e-6) == (batch == 2)
+    reasons = vacuous(Question(x, delta, {}, eps, (0,)))
+    assert any("2 values are normalized together" in r for r in reasons) == (batch == 2)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bncli import gradcheck
-from bncli.checking.target import Caller, load_target
+from bncli.checking.loading import load_target
+from bncli.checking.target import Caller
 from bncli.errors import MissingExtraError
 
 TARGETS = Path(__file__).parent / "targets" / "torch_layers.py"
