@@ -21,6 +21,7 @@ from bncli.storage.journal import (
     Journal,
     Key,
     Past,
+    beginning,
     differences,
     input_differences,
     read_journal,
@@ -173,7 +174,7 @@ class Remains:
         found = Table(BEGINNING)
 
         def take(output: Any) -> None:
-            found[output["source"]] = bytes.fromhex(output["source_sha256"])[:BEGINNING]
+            found[output["source"]] = beginning(bytes.fromhex(output["source_sha256"]))
 
         if self.document is not None:
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):

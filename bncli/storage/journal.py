@@ -28,9 +28,10 @@ _FORMAT = 1
 _INPUTS_A_LINE = 1000
 _SHORT, _LONG = 16, 60
 
-DIGEST, BEGINNING = 32, 8
-"""Bytes of a SHA-256, and how many of its first tell inputs from others."""
+DIGEST, BEGINNING = 32, 9
+"""Bytes of a SHA-256, and of what is kept of one to tell inputs from others."""
 
+_FIRST = 8
 _UNKNOWN = bytes(BEGINNING)
 
 _PLACE = struct.Struct("=I?")
@@ -67,7 +68,7 @@ class Inputs:
     def short(self) -> Iterator[tuple[str, bytes]]:
         """Name and the first bytes of the digest of each: enough to tell which differ."""
         for name, digest in self._pairs():
-            yield name, digest[:BEGINNING]
+            yield name, digest[:_FIRST]
 
     def _pairs(self) -> Iterator[tuple[str, bytes]]:
         digests = self.digests or repeat(b"", len(self.names))
@@ -185,7 +186,7 @@ class Past:
 
     Attributes:
         key: what the run was, or None where it had not begun.
-        inputs: name of each input -> the first bytes of its digest, zeros where it was not known.
+        inputs: name of each input -> the :func:`beginning` of its digest.
         files: those that were staged whole.
         made: folders that the commit makes, or None where it had not begun or was taken back.
         done: whether the commit was through.
@@ -204,7 +205,7 @@ class Past:
             self.files.put(_inside(line["file"]), entry)
         elif "inputs" in line:
             for name, digest in line["inputs"]:
-                self.inputs[name] = bytes.fromhex(digest) or _UNKNOWN
+                self.inputs[name] = beginning(bytes.fromhex(digest))
         elif "key" in line:
             self.key = dict(line["key"]) if line["bncli"] == _FORMAT else None
         elif "commit" in line:
@@ -245,6 +246,11 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         del line  # before there is room to be found for the next
 
 
+def beginning(digest: bytes) -> bytes:
+    """What is kept of the digest of an input; an empty one was not known yet."""
+    return b"\1" + digest[:_FIRST] if digest else _UNKNOWN
+
+
 def as_read_back(key: Key) -> dict[str, Any]:
     """The key as a journal gives it back: tuples are lists there."""
     found: dict[str, Any] = json.loads(json.dumps(key))
@@ -264,7 +270,7 @@ def input_differences(before: Mapping[str, bytes], inputs: Inputs) -> list[str]:
     """Which inputs differ, in words; a digest that one side does not know differs from none."""
     now = Table(BEGINNING)
     for name, digest in inputs.short():
-        now[name] = digest or _UNKNOWN
+        now[name] = beginning(digest)
     kinds = {
         "changed": [
             name

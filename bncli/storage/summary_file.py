@@ -19,6 +19,8 @@ from bncli.storage.arrays import naming
 _PIECE, _LARGEST_PART = 1 << 16, 1 << 24
 """Bytes that are read at once, and at most of anything that is read whole."""
 
+_TAIL = len("e+")
+
 _BLANK = re.compile(r"[ \t\n\r]*")
 _SCHEMAS = ("bncli.normalize/1", "bncli.apply/1")
 _STATISTICS = "stats.npz"
@@ -150,9 +152,10 @@ class _Reader:
                 if not self._read_on():
                     raise
             else:
-                # A number that ends where the text does may go on.
-                if end < len(self._text) or not self._read_on():
-                    self._at = end
+                length = end - self._at
+                # A number may go on behind the text: "1e+" is read as 1 where it ends so.
+                if end + _TAIL < len(self._text) or not self._read_on():
+                    self._at += length
                     return value
 
     def _take(self, sign: str) -> None:
@@ -187,7 +190,9 @@ def _forget(_element: Any) -> None:
 
 
 def _checked(path: Path, document: Any, sources: Sequence[str]) -> EarlierRun:
-    schema, _ = document["schema"], document["outputs"]
+    schema = document["schema"]
+    if not isinstance(document["outputs"], list):
+        raise TypeError
     if schema not in _SCHEMAS:
         raise ArrayError(f"its schema is {schema!r:.40}; it must be of normalize or apply")
     scale = document["scale"]

@@ -13,13 +13,15 @@ from bncli import normalize_folder
 from bncli.checking.question import Request
 from bncli.errors import DataError, OptionError, SinglePictureError
 from bncli.images.batch import Fault
+from bncli.images.decode import Decoded
 from bncli.runs.check import Check, run_check
 from bncli.runs.installation import Installation, Package, _package_problem
 from bncli.runs.invert import _with_format
 from bncli.runs.merge import check_no_doubles
-from bncli.runs.reading import Sums
+from bncli.runs.reading import KeptPictures, Sums
 from bncli.runs.run import Run
 from bncli.runs.summary import InvertSummary, Restored
+from bncli.storage.statistics import Pictures
 
 
 def test_notes_need_nobody_who_listens(tmp_path, rng):
@@ -41,7 +43,8 @@ def test_notes_need_nobody_who_listens(tmp_path, rng):
 @pytest.mark.parametrize("count", [1, 20, 21, 23])
 def test_of_many_doubles_twenty_are_listed(count):
     """And how many more there are; all paths are told to programs."""
-    pictures = [SimpleNamespace(sha256=f"{n:064}", name=f"{n}.png") for n in range(count)]
+    names, digests = [f"{n}.png" for n in range(count)], [n.to_bytes(32) for n in range(count)]
+    pictures = Pictures(names, digests)
     with pytest.raises(DataError) as caught:
         check_no_doubles([("a.npz", pictures), ("b.npz", pictures)])
     more = [f"and {count - 20} more pictures"] if count > 20 else []
@@ -69,11 +72,15 @@ def test_pictures_are_kept_where_they_are_to_be():
     """The very ones that were summed up, in order."""
     taken = []
     moments = SimpleNamespace(add=lambda rows: taken.append(len(rows)))
-    pictures = [SimpleNamespace(values=np.full(3, n), digest=str(n)) for n in range(3)]
-    sums = Sums(moments, 2, kept=[])
-    assert [sums.take(picture) for picture in pictures] == ["0", "1", "2"]
+    alpha = [None, np.ones(3), None]
+    pictures = [Decoded(np.full(3, n), alpha[n], None, f"{n:064}") for n in range(3)]
+    kept = KeptPictures(np.empty((4, 3)), [bytes.fromhex(each.digest) for each in pictures])
+    sums = Sums(moments, 2, kept=kept)
+    assert [sums.take(picture) for picture in pictures] == [each.digest for each in pictures]
     sums.whole()
-    assert sums.kept == pictures
+    assert [each.values.tolist() for each in kept] == [[n] * 3 for n in range(3)]
+    assert [each.digest for each in kept] == [each.digest for each in pictures]
+    assert [each.alpha is alpha[n] for n, each in enumerate(kept)] == [True] * 3
     assert taken == [2, 1]
 
 
