@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,6 +99,20 @@ def let_go():
     """End what `bncli` keeps warm."""
     while _warm:
         _warm.popitem()[1].end()
+
+
+def least_peak(task) -> int:
+    """Bytes of memory that a task takes at its peak: the least of three, since threads that other
+    tests have left behind may be at something large."""
+    peaks = []
+    for _ in range(3):
+        tracemalloc.start()
+        try:
+            task()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    return min(peaks)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

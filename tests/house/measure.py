@@ -58,7 +58,7 @@ def _counted(package: Package, python: str) -> dict[str, int | str | list[str]]:
     return {
         "files": len(modules),
         "lines of code": code_lines(modules),
-        "median lines of code of a file": sorted(len(one.tokens) for one in modules)[
+        "median lines of code of a file": sorted(len(one.code) for one in modules)[
             len(modules) // 2
         ],
         "import floors": _floors(package),
@@ -66,7 +66,7 @@ def _counted(package: Package, python: str) -> dict[str, int | str | list[str]]:
         "import circles, with imports inside functions": _circles(package, "loading", "calling"),
         "import circles, with imports for types too": _circles(package),
         f"files over {FILE} lines of code": [
-            f"{one.path} {len(one.tokens)}" for one in modules if len(one.tokens) > FILE
+            f"{one.path} {len(one.code)}" for one in modules if len(one.code) > FILE
         ],
         f"functions over {FUNCTION} lines": [
             f"{one.path} {name} {length}"
