@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import pickle
@@ -15,7 +16,7 @@ from oracle import least_peak
 from storage.npy_files import MAGIC, described, npy
 
 from bncli.errors import ArrayError, DataError, NonFiniteError, ShapeError
-from bncli.storage.arrays import header_bytes, load_array, write_array
+from bncli.storage.arrays import digest_of_file, header_bytes, load_array, write_array
 
 SHAPE = (3, 2, 1)
 NUMBERS = np.arange(6.0)
@@ -248,3 +249,10 @@ def test_what_is_written_is_numpys(tmp_path, order):
 
     assert np.array_equal(np.load(tmp_path / "a.npy"), numbers)
     assert file.getvalue() == header_bytes((4, 3, 2), np.float64) + numbers.tobytes()
+
+
+def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path):
+    """SHA-256, hexadecimal, as everybody computes it."""
+    path = tmp_path / "a.npz"
+    path.write_bytes(bytes(range(256)) * 999)
+    assert digest_of_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
