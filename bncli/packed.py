@@ -6,6 +6,7 @@ therefore kept in a few long runs of bytes, and made an object when it is asked 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,9 +23,9 @@ _SLOTS_A_NAME = 2
 class Packed(Sequence[Thing]):
     """A sequence whose things are made when they are asked for; a slice of it is another view."""
 
+    @abstractmethod
     def _at(self, index: int) -> Thing:
         """The thing at a place that exists."""
-        raise NotImplementedError
 
     @overload
     def __getitem__(self, index: int) -> Thing: ...
@@ -215,7 +216,7 @@ class Numbered(Packed[str]):
 
 
 class Table(Mapping[str, bytes]):
-    """From texts to as many bytes each, in the order in which the texts came.
+    """From texts to as many bytes each, in the order in which the texts came; none is taken out.
 
     Args:
         width: bytes of each.
@@ -235,13 +236,17 @@ class Table(Mapping[str, bytes]):
         return name in self._names
 
     def __getitem__(self, name: str) -> bytes:
-        number = self._names.number_of(name)
+        number = self.number_of(name)
         if number is None:
             raise KeyError(name)
         return self._records[number]
 
+    def number_of(self, name: str) -> int | None:
+        """Its place among the texts, or None where it is not there."""
+        return self._names.number_of(name)
+
     def __setitem__(self, name: str, record: bytes) -> None:
-        number = self._names.number_of(name)
+        number = self.number_of(name)
         if number is not None:
             self._records[number] = record
             return

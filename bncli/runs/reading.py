@@ -64,8 +64,9 @@ class KeptPictures(Packed[Decoded]):
         return values
 
     def _at(self, index: int) -> Decoded:
-        plain = Decoded(self._values[index], None, None, self._digests[index].hex())
-        return self._beside.get(index, plain)
+        if index in self._beside:
+            return self._beside[index]
+        return Decoded(self._values[index], None, None, self._digests[index].hex())
 
 
 @dataclass(slots=True)

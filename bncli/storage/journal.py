@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from bncli.errors import DataError
 from bncli.files import open_regular
-from bncli.packed import Table, Texts
+from bncli.packed import Records, Table, Texts
 from bncli.storage.staging import STAGING
 
 _FORMAT = 1
@@ -82,24 +82,14 @@ class Entry(NamedTuple):
     facts: Any
 
 
-class Entries(Mapping[str, bytes]):
+class Entries(Table):
     """Digests of files by their names, with what their writers reported, in little memory."""
 
     def __init__(self) -> None:
-        self._rows = Table(DIGEST + DIGEST + _PLACE.size)
+        super().__init__(DIGEST)
+        # Of each name: a digest of which its facts speak, and where the rest of them is.
+        self._told = Records(DIGEST + _PLACE.size)
         self._facts = Texts()
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._rows
-
-    def __getitem__(self, name: str) -> bytes:
-        return self._rows[name][:DIGEST]
 
     def put(self, name: str, entry: Entry) -> None:
         """Keep an entry, in place of any other of its name.
@@ -112,20 +102,26 @@ class Entries(Mapping[str, bytes]):
             # In half of the bytes, since every picture has one.
             facts, source = facts.copy(), bytes.fromhex(facts["source"])
             del facts["source"]
-        place = _PLACE.pack(len(self._facts), source is not None)
-        self._rows[name] = entry.digest + (source or bytes(DIGEST)) + place
+        told = (source or bytes(DIGEST)) + _PLACE.pack(len(self._facts), source is not None)
+        number = self.number_of(name)
+        self[name] = entry.digest
         self._facts.append(json.dumps(facts))
+        if number is None:
+            self._told.append(told)
+        else:
+            self._told[number] = told
 
     def entry(self, name: str) -> Entry | None:
         """The entry of a name, if there is one."""
-        row = self._rows.get(name)
-        if row is None:
+        number = self.number_of(name)
+        if number is None:
             return None
-        place, has_source = _PLACE.unpack(row[2 * DIGEST :])
+        told = self._told[number]
+        place, has_source = _PLACE.unpack(told[DIGEST:])
         facts = json.loads(self._facts[place])
         if has_source:
-            facts = {"source": row[DIGEST : 2 * DIGEST].hex(), **facts}
-        return Entry(row[:DIGEST], facts)
+            facts = {"source": told[:DIGEST].hex(), **facts}
+        return Entry(self[name], facts)
 
 
 class Journal:

@@ -21,7 +21,7 @@ from bncli.batchnorm.moments import Moments
 from bncli.batchnorm.wide_moments import WideMoments
 from bncli.drawing.gallery import Gallery, Glimpse
 from bncli.drawing.histogram import Histogram
-from bncli.engines.answers import DONE, AnswerError, read_answer, write_answer
+from bncli.engines.answers import BEGUN, DONE, RAISED, AnswerError, read_answer, write_answer
 from bncli.engines.kinds import fields_of, fits, returned
 from bncli.engines.raised import error_told, told_error
 from bncli.errors import BncliError, LimitError, error_kinds
@@ -64,6 +64,25 @@ def state(value):  # noqa: PLR0911 - a return for each kind
     if type(value) in TRAVELLING.values():
         return type(value), [state(getattr(value, one.name)) for one in fields_of(type(value))]
     return type(value), value
+
+
+def is_data(value):
+    """Whether a value is of the kinds that travel, all through, and of no other."""
+    if type(value) in {list, tuple}:
+        return all(map(is_data, value))
+    if type(value) is dict:
+        return all(type(name) is str and is_data(one) for name, one in value.items())
+    if type(value) in TRAVELLING.values():
+        return all(is_data(getattr(value, one.name)) for one in fields_of(type(value)))
+    if type(value) is np.ndarray or isinstance(value, np.generic | np.dtype):
+        return (value if isinstance(value, np.dtype) else value.dtype).kind in "biuf"
+    return type(value) in {type(None), bool, int, float, str, bytes}
+
+
+@pytest.mark.parametrize("value", [{1}, print, object(), [np.array([None])], {"a": (len,)}])
+def test_what_is_no_data_is_seen(value):
+    """The tests below would notice anything that is more than data."""
+    assert not is_data(value)
 
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=40)  # half surrogate pairs too
@@ -109,7 +128,9 @@ def test_spoilt(value, data):
     kept = content[: data.draw(st.integers(0, len(content)))]
     for spoilt in (content, kept):
         with suppress(AnswerError, EOFError):
-            read_answer(io.BytesIO(spoilt))
+            kind, made = read_answer(io.BytesIO(spoilt))
+            assert kind in {BEGUN, DONE, RAISED}
+            assert is_data(made)
 
 
 @settings(max_examples=200, deadline=None)
@@ -129,7 +150,7 @@ def test_any_words(told, blocks):
     text = _JSON.encode(told).encode("utf-8", "surrogatepass")
     frame = _HEAD.pack(_MAGIC, DONE, len(text), len(blocks)) + text + blocks
     with suppress(AnswerError, EOFError):
-        state(read_answer(io.BytesIO(frame))[1])
+        assert is_data(read_answer(io.BytesIO(frame))[1])
 
 
 def test_what_is_told_twice_is_there_once():
