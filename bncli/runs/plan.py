@@ -21,6 +21,9 @@ _PROGRAM_BYTES = 72 << 20
 _PICTURE_BYTES = 512
 """Of a picture, whatever its size: names, digests, and its part of the summary."""
 
+_DASK_BYTES = 1024
+"""The same of Dask, whose scheduler may be in this process."""
+
 _BLOCK_BYTES = 8 << 20
 
 _DRAWING_BYTES = 80 << 20
@@ -89,7 +92,8 @@ def plan_for(source: Source, asked: Asked, needs: Needs) -> Plan:
     value_bytes = source.dtype.itemsize
     block = max(1, min(64, _BLOCK_BYTES // (pixels * value_bytes)))
     limits = limits_of(asked)
-    fixed = _PROGRAM_BYTES + _PICTURE_BYTES * count + _DRAWING_BYTES * bool(asked.drawing.files)
+    each = _PICTURE_BYTES + _DASK_BYTES * (asked.engine.kind == "dask")
+    fixed = _PROGRAM_BYTES + each * count + _DRAWING_BYTES * bool(asked.drawing.files)
     # A file is read whole; one with much besides its pixels takes more than they do.
     beside = max(0, source.largest_file - pixels * value_bytes)
 
