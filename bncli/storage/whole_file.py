@@ -192,7 +192,11 @@ def _locked(hidden: Path, path: Path) -> Iterator[BufferedRandom]:
 
 
 def _is_at(path: Path, state: os.stat_result) -> bool:
-    return _exists(path) and os.path.samestat(path.lstat(), state)
+    # Looked at once: between two looks who held the lock before may take the name away.
+    try:
+        return os.path.samestat(path.lstat(), state)
+    except FileNotFoundError:
+        return False
 
 
 def _exists(path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from pathlib import Path
 
 import pytest
 from oracle import tree
@@ -213,6 +214,21 @@ def test_who_waited_for_nothing(path, monkeypatch):
     monkeypatch.setattr(whole_file, "lock", lock)
     put(path)
     assert tree(path.parent) == {"placed": b"theirs", "a.npz": b"content"}
+
+
+def test_a_name_that_goes_while_it_is_looked_at(path, monkeypatch):
+    """As where another bncli renames its file; it is then no longer there, which is no error."""
+    path.write_bytes(b"x")
+    state, real = path.lstat(), Path.lstat
+
+    def lstat(looked_at):
+        found = real(looked_at)
+        looked_at.unlink()
+        return found
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    assert whole_file._is_at(path, state)
+    assert not whole_file._is_at(path, state)
 
 
 @posix
